@@ -1,0 +1,54 @@
+"""What a user declares about data: `[[data]]` tables, and the requirements this stage can measure."""
+
+from __future__ import annotations
+
+from trimtab.records.base import Record
+from trimtab.records.metric import Metric
+
+
+class ColumnRule(Record, kw_only=True):
+    """What a valid cell of `column` is: within `low`..`high` (inclusive), one of `allowed`, or matching `pattern`."""
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+    allowed: tuple[str, ...] = ()
+    pattern: str = ""
+
+
+class DatasetSpec(Record, kw_only=True):
+    """One `[[data]]` table.
+
+    `source` is `python:<module>:<function>` (module relative to the declaration), or a path or glob of `.parquet` or
+    `.csv` files. `key` identifies a row, `time` is when it happens. The prediction is made `predict_before` seconds
+    before `time`; the truth in `label` is known `label_delay` seconds after the prediction. A dataset with no `label`
+    feeds feature views: its rows are known at `time`. `timezone` is needed where `time` is naive.
+    `consistent` holds comparisons between columns, such as `arrival > departure`.
+    """
+
+    name: str
+    source: str
+    key: tuple[str, ...]
+    time: str
+    label: str | None = None
+    label_delay: float = 0.0
+    predict_before: float = 0.0
+    timezone: str | None = None
+    valid: tuple[ColumnRule, ...] = ()
+    consistent: tuple[str, ...] = ()
+    line: int = 0
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(name="data.completeness", unit="ratio", better="higher", places=("data",), takes_columns=True,
+           meaning="share of cells that are not null in the named columns"),
+    Metric(name="data.validity", unit="ratio", better="higher", places=("data",), takes_columns=True,
+           meaning="share of rows whose cells obey the rules of `valid`"),
+    Metric(name="data.uniqueness", unit="ratio", better="higher", places=("data",),
+           meaning="share of rows whose key had not been seen before"),
+    Metric(name="data.consistency", unit="ratio", better="higher", places=("data",),
+           meaning="share of rows that obey every line of `consistent`"),
+    Metric(name="data.freshness", unit="time", better="lower", places=("data",),
+           meaning="age of the newest row that could be known"),
+    Metric(name="data.rows", unit="number", better="higher", places=("data",), meaning="rows in the dataset"),
+)  # fmt: skip

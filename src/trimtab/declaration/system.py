@@ -1,0 +1,92 @@
+"""What one `trimtab.toml` declares, read and checked: the System."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from trimtab.data.spec import DatasetSpec
+from trimtab.features.spec import FeatureViewSpec
+from trimtab.records.base import Record
+from trimtab.records.metric import Task
+from trimtab.records.requirement import Requirement, Value
+from trimtab.serving.spec import ServeSpec
+from trimtab.training.spec import ModelSpec
+
+CauseName = Literal[
+    "data_drift", "concept_drift", "requirement_broken", "schedule", "new_rows", "code_changed", "no_model"
+]
+
+
+class Trigger(Record, kw_only=True):
+    """One line of `retrain_on`. `amount` is seconds for `schedule:30 d`, rows for `new_rows:50000`, and for
+    `new_rows:50%` the growth as a fraction (`relative` is then true)."""
+
+    cause: CauseName
+    amount: float | None = None
+    relative: bool = False
+    text: str = ""
+
+
+class ReleaseStep(Record, kw_only=True):
+    """One line of `release`: `shadow:500` (500 labelled rows), `canary:10%:1000` (1,000 labelled rows at weight 0.1)
+    or `live`."""
+
+    stage: Literal["shadow", "canary", "live"]
+    rows: int = 0
+    weight: float = 0.0
+
+
+class Policy(Record, kw_only=True):
+    """`[policy]`. `window` is the span of live evidence a verdict looks at, `cooldown` the least time between two
+    trainings, `watch` how long the former model stays in shadow after a promotion, all in seconds. `gate` false (only
+    in fixed schedules that a backtest compares with) releases whatever was trained, at once."""
+
+    retrain_on: tuple[Trigger, ...] = ()
+    window: float = 7 * 86400.0
+    release: tuple[ReleaseStep, ...] = (ReleaseStep(stage="live"),)
+    cooldown: float = 3 * 86400.0
+    watch: float = 7 * 86400.0
+    approve: Literal["auto", "human"] = "auto"
+    gate: bool = True
+
+
+class Incident(Record, kw_only=True):
+    """Something done on purpose during a replay: at `at`, the model trained by `code` is made live past the gates."""
+
+    at: datetime
+    code: str
+
+
+class Replay(Record, kw_only=True):
+    """`[replay]`: the span of history that `replay` and `backtest` go through, a pass every `step` seconds."""
+
+    start: datetime
+    end: datetime
+    step: float = 86400.0
+    incidents: tuple[Incident, ...] = ()
+
+
+class System(Record, kw_only=True):
+    """A whole declaration. `folder` is where it lies; `text` is the file as read; `digest` the hash of its meaning."""
+
+    path: str
+    folder: str
+    digest: str
+    text: str
+    name: str
+    problem: str
+    task: Task
+    value: Value | None
+    requirements: tuple[Requirement, ...]
+    data: tuple[DatasetSpec, ...]
+    features: tuple[FeatureViewSpec, ...]
+    model: ModelSpec
+    policy: Policy
+    serve: ServeSpec
+    replay: Replay | None = None
+
+    @property
+    def labelled(self) -> DatasetSpec:
+        """The one dataset that has a label: what the model learns from."""
+        return next(spec for spec in self.data if spec.label is not None)

@@ -1,0 +1,205 @@
+"""The facts of the ledger. Append-only; a fact is written once under a key that tells what it is about.
+
+What differs between two runs of the same history (seconds, bytes, process ids) never goes into a fact: it is passed
+beside it as `measured`, so that facts can be compared.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Literal
+
+from trimtab.records.base import Record
+from trimtab.records.model import ModelBundle, ModelIdentity, Stage
+from trimtab.records.requirement import Estimate, Verdict
+
+
+def _tag(name: str) -> str:
+    return re.sub(r"(?<=.)([A-Z])", r"_\1", name).lower()
+
+
+class Fact(Record, kw_only=True, tag_field="kind", tag=_tag):
+    """Root of all facts; `kind` is the class name in snake case."""
+
+
+class SystemDeclared(Fact, kw_only=True):
+    """The declaration that was in force from here on. Key: `system:<digest>`."""
+
+    name: str
+    digest: str
+    text: str
+
+
+class DatasetCommitted(Fact, kw_only=True):
+    """A new version of a dataset. `version` is its content's digest. Key: `data:<dataset>:<version>`."""
+
+    dataset: str
+    version: str
+    parent: str | None
+    rows: int
+    added: int
+    until: datetime
+    quarantined: dict[str, int]
+
+
+class ModelTrained(Fact, kw_only=True):
+    """A model version exists. Key: `model:<identity.id>`.
+
+    `metrics` and `baseline` map metric names to estimates on the validation rows (`valid_from` to `valid_to`);
+    `slices` maps `metric|column=value` to estimates. `profile` is the blob of the training data's profile.
+    """
+
+    identity: ModelIdentity
+    bundle: ModelBundle
+    dataset: str
+    dataset_version: str
+    rows: int
+    train_from: datetime
+    train_to: datetime
+    valid_from: datetime
+    valid_to: datetime
+    params: dict[str, Any]
+    code_files: dict[str, str]
+    libraries: dict[str, str]
+    metrics: dict[str, Estimate]
+    baseline: dict[str, Estimate]
+    slices: dict[str, Estimate]
+    profile: str
+    parity: float
+
+
+class TrainingFailed(Fact, kw_only=True):
+    """A training that ended without a model, and why. Key: `training_failed:<identity.id>:<action>`."""
+
+    identity: ModelIdentity
+    reason: str
+    log: str
+
+
+class ReleaseMoved(Fact, kw_only=True):
+    """A release entered a stage. Key: `release:<release>:<to>:<n>` where n counts its visits to that stage."""
+
+    release: str
+    model: str
+    source: Stage | None
+    to: Stage
+    why: str
+    evidence: tuple[Verdict, ...] = ()
+
+
+class Compared(Fact, kw_only=True):
+    """A paired comparison of a challenger with the live model. Differences are challenger minus champion, in `metric`,
+    oriented so that above zero is better. Key: `compared:<release>:<place>:<pass>`."""
+
+    release: str
+    challenger: str
+    champion: str
+    place: Literal["release", "shadow", "canary", "live"]
+    metric: str
+    difference: float
+    low: float
+    high: float
+    rows: int
+    verdict: Literal["better", "worse", "no_difference"]
+
+
+class VerdictsGiven(Fact, kw_only=True):
+    """Verdicts of one pass at one place. `subject` is a dataset version, a model or a release.
+    Key: `verdicts:<place>:<subject>:<pass>`."""
+
+    place: str
+    subject: str
+    verdicts: tuple[Verdict, ...]
+
+
+class ColumnDrift(Record, kw_only=True):
+    """Drift of one column: `effect` is the distance with the sampling noise taken off, `low`..`high` its interval."""
+
+    column: str
+    statistic: Literal["ks", "psi", "tv"]
+    effect: float
+    low: float
+    high: float
+    rows: int
+    drifted: bool
+
+
+class DriftMeasured(Fact, kw_only=True):
+    """Distance of the live inputs from the training data of `model`. Key: `drift:<model>:<pass>`."""
+
+    model: str
+    window_from: datetime
+    window_to: datetime
+    rows: int
+    columns: tuple[ColumnDrift, ...]
+
+
+class Cause(Record, kw_only=True):
+    """A named reason to act, with its evidence in words."""
+
+    name: str
+    evidence: str
+
+
+class ActionIntended(Fact, kw_only=True):
+    """About to act. Key: `intent:<action>`."""
+
+    action: str
+    verb: str
+    why: str
+    arguments: dict[str, str]
+
+
+class ActionFinished(Fact, kw_only=True):
+    """What the action came to. Key: `outcome:<action>`."""
+
+    action: str
+    verb: str
+    outcome: Literal["done", "refused", "failed"]
+    summary: str
+
+
+class PassFinished(Fact, kw_only=True):
+    """One turn of the loop. `actions` is empty when it did nothing, and `reason` says why. Key: `pass:<pass>`."""
+
+    number: str
+    causes: tuple[Cause, ...]
+    actions: tuple[str, ...]
+    reason: str
+
+
+class BacktestFinished(Fact, kw_only=True):
+    """The result of one policy over one span. Key: `backtest:<policy>:<digest of declaration, data and span>`.
+
+    `value` is the sum over the span, in the declared currency; `daily` holds (day, predictions, value) rows.
+    """
+
+    policy: str
+    start: datetime
+    end: datetime
+    predictions: int
+    value: float
+    per_1000: float
+    retrainings: int
+    releases: int
+    refused: int
+    rolled_back: int
+    holds: dict[str, float]
+    daily: tuple[tuple[str, int, float], ...]
+
+
+AnyFact = (
+    SystemDeclared
+    | DatasetCommitted
+    | ModelTrained
+    | TrainingFailed
+    | ReleaseMoved
+    | Compared
+    | VerdictsGiven
+    | DriftMeasured
+    | ActionIntended
+    | ActionFinished
+    | PassFinished
+    | BacktestFinished
+)

@@ -1,0 +1,29 @@
+"""What is known about a metric before anything is measured."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trimtab.records.base import Record
+
+Task = Literal["binary_classification", "multiclass_classification", "regression"]
+Place = Literal["data", "release", "shadow", "canary", "live"]
+UnitFamily = Literal["ratio", "number", "time", "size", "rate", "money"]
+
+
+class Metric(Record, kw_only=True):
+    """A metric that some stage can measure.
+
+    `name` is dotted (`quality.roc_auc`); limits are kept in the base unit of `unit`: ratio and number as they are,
+    time in seconds, size in bytes, rate per second, money in the declared currency.
+    `places` says where the figure can be had; `tasks` is empty when it fits every task.
+    """
+
+    name: str
+    unit: UnitFamily
+    better: Literal["higher", "lower"]
+    places: tuple[Place, ...]
+    meaning: str
+    tasks: tuple[Task, ...] = ()
+    sliceable: bool = False
+    takes_columns: bool = False

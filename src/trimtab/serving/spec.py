@@ -1,0 +1,38 @@
+"""What a user declares about serving: `[serve]`, and the requirements a running server measures."""
+
+from __future__ import annotations
+
+from trimtab.records.base import Record
+from trimtab.records.metric import Metric, Place
+
+_RUNNING: tuple[Place, ...] = ("canary", "live")
+
+
+class ServeSpec(Record, kw_only=True):
+    """`[serve]`. `token_env` names the environment variable that holds the bearer token; without a token the server
+    binds to loopback only. Sizes in bytes, times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token_env: str = "TRIMTAB_TOKEN"
+    max_body: int = 8 * 2**20
+    max_rows: int = 10_000
+    header_timeout: float = 5.0
+    body_timeout: float = 30.0
+    line: int = 0
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(name="serving.latency_p50", unit="time", better="lower", places=_RUNNING,
+           meaning="median time from a whole request to its answer, in the server"),
+    Metric(name="serving.latency_p95", unit="time", better="lower", places=_RUNNING,
+           meaning="95th percentile of the time from a whole request to its answer, in the server"),
+    Metric(name="serving.latency_p99", unit="time", better="lower", places=_RUNNING,
+           meaning="99th percentile of the time from a whole request to its answer, in the server"),
+    Metric(name="serving.throughput", unit="rate", better="higher", places=("release",),
+           meaning="rows a second that one thread of the model answers, one row a call"),
+    Metric(name="serving.error_rate", unit="ratio", better="lower", places=_RUNNING,
+           meaning="share of well-formed requests that the server failed to answer"),
+    Metric(name="resources.memory", unit="size", better="lower", places=_RUNNING,
+           meaning="resident memory of the server"),
+)  # fmt: skip

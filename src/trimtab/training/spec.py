@@ -1,0 +1,69 @@
+"""What a user declares about the model: `[model]`, and the requirements that training can measure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimtab.records.base import Record
+from trimtab.records.metric import Metric, Place
+
+_BINARY = ("binary_classification",)
+_CLASSES = ("binary_classification", "multiclass_classification")
+_WATCHED: tuple[Place, ...] = ("release", "shadow", "canary", "live")
+
+
+class ModelSpec(Record, kw_only=True):
+    """`[model]`.
+
+    `code` is a Python file, relative to the declaration, with `train(train, valid, params)` and optionally
+    `features(rows)`. `inputs` are the columns the model may see (empty: all but key, time and label).
+    `window` is how far back training rows go, in seconds (None: all). `holdout` is the span of newest labelled rows kept
+    for validation and for the paired comparison, in seconds. Limits: `time_limit` seconds, `memory_limit` bytes.
+    """
+
+    code: str
+    params: dict[str, Any] = {}
+    inputs: tuple[str, ...] = ()
+    window: float | None = None
+    holdout: float = 7 * 86400.0
+    baseline: str = "majority"
+    seed: int = 0
+    time_limit: float = 600.0
+    memory_limit: float = 4 * 2.0**30
+    line: int = 0
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(name="quality.roc_auc", unit="ratio", better="higher", places=_WATCHED, tasks=_BINARY, sliceable=True,
+           meaning="area under the ROC curve"),
+    Metric(name="quality.average_precision", unit="ratio", better="higher", places=_WATCHED, tasks=_BINARY,
+           sliceable=True, meaning="average precision over all thresholds"),
+    Metric(name="quality.precision", unit="ratio", better="higher", places=_WATCHED, tasks=_BINARY, sliceable=True,
+           meaning="share of positive answers that were right"),
+    Metric(name="quality.recall", unit="ratio", better="higher", places=_WATCHED, tasks=_BINARY, sliceable=True,
+           meaning="share of true positives that were found"),
+    Metric(name="quality.f1", unit="ratio", better="higher", places=_WATCHED, tasks=_CLASSES, sliceable=True,
+           meaning="harmonic mean of precision and recall (macro average for several classes)"),
+    Metric(name="quality.accuracy", unit="ratio", better="higher", places=_WATCHED, tasks=_CLASSES, sliceable=True,
+           meaning="share of right answers"),
+    Metric(name="quality.log_loss", unit="number", better="lower", places=_WATCHED, tasks=_CLASSES, sliceable=True,
+           meaning="mean negative log-likelihood"),
+    Metric(name="quality.brier", unit="number", better="lower", places=_WATCHED, tasks=_BINARY, sliceable=True,
+           meaning="mean squared error of the probability"),
+    Metric(name="quality.calibration_error", unit="ratio", better="lower", places=_WATCHED, tasks=_BINARY,
+           sliceable=True, meaning="expected calibration error, ten bins of equal count"),
+    Metric(name="quality.mae", unit="number", better="lower", places=_WATCHED, tasks=("regression",), sliceable=True,
+           meaning="mean absolute error"),
+    Metric(name="quality.rmse", unit="number", better="lower", places=_WATCHED, tasks=("regression",), sliceable=True,
+           meaning="root mean squared error"),
+    Metric(name="quality.r2", unit="number", better="higher", places=_WATCHED, tasks=("regression",), sliceable=True,
+           meaning="share of the variance explained"),
+    Metric(name="value.per_1000", unit="money", better="higher", places=_WATCHED, sliceable=True,
+           meaning="worth of 1,000 predictions by `[value]`"),
+    Metric(name="resources.train_time", unit="time", better="lower", places=("release",),
+           meaning="wall time of the training process"),
+    Metric(name="resources.train_memory", unit="size", better="lower", places=("release",),
+           meaning="peak resident memory of the training process"),
+    Metric(name="resources.model_size", unit="size", better="lower", places=("release",),
+           meaning="bytes of the exported model"),
+)  # fmt: skip
