@@ -160,6 +160,24 @@ class ActionFinished(Fact, kw_only=True):
     summary: str
 
 
+class PlannedAction(Record, kw_only=True):
+    """What a pass means to do: `verb` is one of collect, train, gate, move, promote, rollback, retire, apply."""
+
+    verb: str
+    why: str
+    arguments: dict[str, str] = {}
+
+
+class PassPlanned(Fact, kw_only=True):
+    """What a pass saw as causes and means to do, written before it does any of it: a pass that is killed goes on from
+    here and does not look again. Key: `planned:<pass>`."""
+
+    number: str
+    causes: tuple[Cause, ...]
+    actions: tuple[PlannedAction, ...]
+    reason: str
+
+
 class PassFinished(Fact, kw_only=True):
     """One turn of the loop. `actions` is empty when it did nothing, and `reason` says why. Key: `pass:<pass>`."""
 
@@ -200,6 +218,7 @@ AnyFact = (
     | DriftMeasured
     | ActionIntended
     | ActionFinished
+    | PassPlanned
     | PassFinished
     | BacktestFinished
 )
