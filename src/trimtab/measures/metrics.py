@@ -1,0 +1,184 @@
+"""Estimates of the declared metrics with their 95% intervals, analytic or by bootstrap.
+
+Analytic intervals come from each row's influence on the figure (the delta method), so every metric has one rule:
+the figure plus or minus a quantile times its standard error. With `blocks` (the day of each row) rows of one block may
+move together: influences are summed by block before squaring and Student's t with blocks - 1 degrees of freedom is
+used. Blocks are taken never to make an estimate surer than independent rows would (design effect >= 1).
+Proportions use Wilson's interval on the effective number of trials (trials / design effect, after Korn & Graubard
+1998); the area under the ROC curve DeLong's variance, or Obuchowski's with blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import PermanentError
+from trimtab.measures import statistics
+from trimtab.measures.arrays import Floats, Ints, block_index
+from trimtab.measures.intervals import block_error, normal_quantile, row_error, t_quantile, wilson
+from trimtab.measures.resample import bootstrap_interval
+from trimtab.measures.statistics import Answers, Statistic, Undefined
+from trimtab.measures.worth import decision_threshold, value_of
+from trimtab.records.metric import Task
+from trimtab.records.requirement import Estimate, Value
+
+__all__ = ["decision_threshold", "estimate", "estimates", "measurable", "value_of"]
+
+_BINARY: dict[str, Callable[[Answers], Statistic]] = {
+    "quality.roc_auc": statistics.roc_auc,
+    "quality.average_precision": statistics.average_precision,
+    "quality.precision": statistics.precision,
+    "quality.recall": statistics.recall,
+    "quality.f1": statistics.f1,
+    "quality.accuracy": statistics.accuracy,
+    "quality.log_loss": statistics.log_loss,
+    "quality.brier": statistics.brier,
+    "quality.calibration_error": statistics.calibration_error,
+}
+_SEVERAL: dict[str, Callable[[Answers], Statistic]] = {
+    "quality.f1": statistics.f1,
+    "quality.accuracy": statistics.accuracy,
+    "quality.log_loss": statistics.log_loss,
+}
+_NUMBER: dict[str, Callable[[Answers], Statistic]] = {
+    "quality.mae": statistics.mae,
+    "quality.rmse": statistics.rmse,
+    "quality.r2": statistics.r2,
+}
+_BY_TASK = {"binary_classification": _BINARY, "multiclass_classification": _SEVERAL, "regression": _NUMBER}
+_WORTH = "value.per_1000"
+
+
+def measurable(task: Task) -> tuple[str, ...]:
+    """The metrics that `estimate` knows for a task, `value.per_1000` last."""
+    return (*_BY_TASK[task], _WORTH)
+
+
+def estimate(
+    metric: str,
+    *,
+    y: NDArray[Any],
+    score: NDArray[Any],
+    threshold: float,
+    value: Value | None = None,
+    task: Task,
+    blocks: NDArray[Any] | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> Estimate:
+    """Measure one `quality.*` metric, or `value.per_1000`, on labelled rows.
+
+    `y` [n]: 0/1, a class index, or a number; `score` [n]: P(positive) or the predicted number, or [n, K] class
+    probabilities. `blocks` [n]: rows with the same block (the day) may move together. `bootstrap` 0 gives the analytic
+    interval; n resamples blocks (rows without blocks) n times from `seed`. A figure that does not exist (no rows, one
+    class, a score that is not finite) is None with the reason. Raises PermanentError for a metric the task has not.
+    """
+    measures = _BY_TASK[task]
+    if metric not in measures and metric != _WORTH:
+        raise PermanentError(f"{metric} cannot be measured for {task}", hint=f"it has {', '.join(measurable(task))}")
+    rows = int(np.shape(y)[0])
+    try:
+        answers = _answers(np.asarray(y), np.asarray(score), threshold, task)
+        if metric == _WORTH:
+            if value is None:
+                raise Undefined("no [value] is declared")
+            statistic = statistics.mean(value_of(y, score, threshold, value, task), scale=1000.0)
+        else:
+            statistic = measures[metric](answers)
+    except Undefined as undefined:
+        return Estimate(figure=None, rows=rows, reason=str(undefined))
+    index, count = (None, rows) if blocks is None else block_index(blocks)
+    reason = ""
+    if index is not None and count < 2:
+        index, count, reason = None, rows, "one block only: the interval takes rows as independent"
+    if bootstrap > 0 and count > 1:
+        low, high = bootstrap_interval(statistic, index, count, bootstrap, seed)
+    else:
+        low, high = _interval(statistic, index, count, answers)
+    return Estimate(figure=statistic.figure, low=low, high=high, rows=rows, reason=reason)
+
+
+def estimates(
+    metrics: Sequence[str],
+    *,
+    y: NDArray[Any],
+    score: NDArray[Any],
+    threshold: float,
+    value: Value | None = None,
+    task: Task,
+    blocks: NDArray[Any] | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """`estimate` for several metrics of the same rows, by name."""
+    return {
+        metric: estimate(
+            metric,
+            y=y,
+            score=score,
+            threshold=threshold,
+            value=value,
+            task=task,
+            blocks=blocks,
+            bootstrap=bootstrap,
+            seed=seed,
+        )
+        for metric in metrics
+    }
+
+
+def _answers(y: NDArray[Any], score: NDArray[Any], threshold: float, task: Task) -> Answers:
+    """The rows as float64, refused with a reason when there are none or a cell is not a finite number."""
+    if score.shape[0] != y.shape[0]:
+        raise PermanentError(f"{y.shape[0]} labels but {score.shape[0]} scores", hint="give one score for each label")
+    if (score.ndim == 2) != (task == "multiclass_classification"):
+        raise PermanentError(f"scores of shape {score.shape} do not fit {task}", hint="[n, K] for several classes")
+    if y.shape[0] == 0:
+        raise Undefined("there are no labelled rows")
+    kept = Answers(
+        y=y.astype(np.float64),
+        score=score.astype(np.float64),
+        threshold=threshold,
+        smallest=float(np.finfo(score.dtype).eps if score.dtype.kind == "f" else np.finfo(np.float64).eps),
+    )
+    for name, cells in (("scores", kept.score), ("labels", kept.y)):
+        # A sum is finite only if every term is; the slow count is for the message.
+        if not np.isfinite(cells.sum()) and (bad := int((~np.isfinite(cells)).sum())):
+            raise Undefined(f"{bad} of {cells.size} {name} are not finite numbers")
+    return kept
+
+
+def _interval(
+    statistic: Statistic, index: Ints | None, count: int, answers: Answers
+) -> tuple[float | None, float | None]:
+    """The analytic 95% interval; None where one row gives no spread and the figure has no natural range."""
+    influence = statistic.influence
+    if influence.size < 2:
+        known = np.isfinite(statistic.floor) and np.isfinite(statistic.ceiling)
+        return (statistic.floor, statistic.ceiling) if known else (None, None)
+    error = row_error(influence)
+    quantile = normal_quantile(0.975)
+    effect = 1.0
+    if index is not None:
+        quantile = t_quantile(0.975, count - 1)
+        clustered = block_error(influence, index, count)
+        effect = (clustered / error) ** 2 if clustered > error else 1.0
+        error = max(error, clustered)
+    if statistic.trials is not None:
+        return wilson(statistic.figure, statistic.trials / effect, quantile)
+    if error == 0.0 and statistic.weighted is not None:
+        # Perfectly parted classes have no spread to see: as sure as the rarer class's rows are many.
+        return wilson(statistic.figure, _rarer(answers.y), quantile)
+    return (
+        max(statistic.floor, statistic.figure - quantile * error),
+        min(statistic.ceiling, statistic.figure + quantile * error),
+    )
+
+
+def _rarer(y: Floats) -> float:
+    positive = float(y.sum())
+    return max(1.0, min(positive, y.size - positive))
