@@ -1,0 +1,1 @@
+"""The controller: observe, name causes, plan, act; one turn of it is a pass."""

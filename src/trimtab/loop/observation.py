@@ -1,0 +1,47 @@
+"""What the loop sees in one pass: everything that causes and plans are worked out from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from trimtab.loop.releases import Releases
+from trimtab.records.base import Record
+from trimtab.records.facts import ColumnDrift, Compared
+from trimtab.records.requirement import Verdict
+
+
+class LastTraining(Record, kw_only=True):
+    """The newest attempt to train: when, on how many known rows, and from which code and hyper-parameters."""
+
+    at: datetime
+    rows: int
+    code: str
+    params: str
+
+
+class Progress(Record, kw_only=True):
+    """How far a release has come in its stage: rows of evidence, and what they say against the live release."""
+
+    rows: int
+    compared: Compared | None = None
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class Observation(Record, kw_only=True):
+    """The world at `now`. `turn` counts the passes at this moment, from 1. Nothing here is a decision."""
+
+    now: datetime
+    turn: int
+    releases: Releases
+    known_rows: int = 0
+    known_to: datetime | None = None
+    code: str = ""
+    params: str = ""
+    last_training: LastTraining | None = None
+    data: tuple[Verdict, ...] = ()
+    live: tuple[Verdict, ...] = ()
+    drift: tuple[ColumnDrift, ...] = ()
+    concept: str = ""
+    challenger: Progress | None = None
+    standby: Progress | None = None
+    approved: tuple[str, ...] = ()
