@@ -33,5 +33,5 @@ def block_index(blocks: NDArray[Any]) -> tuple[Ints, int]:
 def block_sums(columns: Floats, index: Ints, count: int) -> Floats:
     """Sums over each block: [n] gives [B], [n, m] gives [B, m]."""
     if columns.ndim == 1:
-        return np.bincount(index, weights=columns, minlength=count)
+        return np.bincount(index, weights=columns, minlength=count).astype(np.float64, copy=False)
     return np.stack([np.bincount(index, weights=column, minlength=count) for column in columns.T], axis=1)

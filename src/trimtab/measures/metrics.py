@@ -11,46 +11,47 @@ Proportions use Wilson's interval on the effective number of trials (trials / de
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures import statistics
-from trimtab.measures.arrays import Floats, Ints, block_index
+from trimtab.measures import statistic as of
+from trimtab.measures.arrays import Ints, block_index
 from trimtab.measures.intervals import block_error, normal_quantile, row_error, t_quantile, wilson
 from trimtab.measures.resample import bootstrap_interval
-from trimtab.measures.statistics import Answers, Statistic, Undefined
+from trimtab.measures.statistic import Answers, Statistic, Undefined
 from trimtab.measures.worth import decision_threshold, value_of
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Estimate, Value
 
-__all__ = ["decision_threshold", "estimate", "estimates", "measurable", "value_of"]
+__all__ = ["better_when", "decision_threshold", "estimate", "estimates", "measurable", "statistic_of", "value_of"]
 
 _BINARY: dict[str, Callable[[Answers], Statistic]] = {
-    "quality.roc_auc": statistics.roc_auc,
-    "quality.average_precision": statistics.average_precision,
-    "quality.precision": statistics.precision,
-    "quality.recall": statistics.recall,
-    "quality.f1": statistics.f1,
-    "quality.accuracy": statistics.accuracy,
-    "quality.log_loss": statistics.log_loss,
-    "quality.brier": statistics.brier,
-    "quality.calibration_error": statistics.calibration_error,
+    "quality.roc_auc": of.roc_auc,
+    "quality.average_precision": of.average_precision,
+    "quality.precision": of.precision,
+    "quality.recall": of.recall,
+    "quality.f1": of.f1,
+    "quality.accuracy": of.accuracy,
+    "quality.log_loss": of.log_loss,
+    "quality.brier": of.brier,
+    "quality.calibration_error": of.calibration_error,
 }
 _SEVERAL: dict[str, Callable[[Answers], Statistic]] = {
-    "quality.f1": statistics.f1,
-    "quality.accuracy": statistics.accuracy,
-    "quality.log_loss": statistics.log_loss,
+    "quality.f1": of.f1,
+    "quality.accuracy": of.accuracy,
+    "quality.log_loss": of.log_loss,
 }
 _NUMBER: dict[str, Callable[[Answers], Statistic]] = {
-    "quality.mae": statistics.mae,
-    "quality.rmse": statistics.rmse,
-    "quality.r2": statistics.r2,
+    "quality.mae": of.mae,
+    "quality.rmse": of.rmse,
+    "quality.r2": of.r2,
 }
 _BY_TASK = {"binary_classification": _BINARY, "multiclass_classification": _SEVERAL, "regression": _NUMBER}
 _WORTH = "value.per_1000"
+_LOWER = frozenset(f"quality.{name}" for name in ("log_loss", "brier", "calibration_error", "mae", "rmse"))
 
 
 def measurable(task: Task) -> tuple[str, ...]:
@@ -77,28 +78,21 @@ def estimate(
     interval; n resamples blocks (rows without blocks) n times from `seed`. A figure that does not exist (no rows, one
     class, a score that is not finite) is None with the reason. Raises PermanentError for a metric the task has not.
     """
-    measures = _BY_TASK[task]
-    if metric not in measures and metric != _WORTH:
-        raise PermanentError(f"{metric} cannot be measured for {task}", hint=f"it has {', '.join(measurable(task))}")
     rows = int(np.shape(y)[0])
     try:
-        answers = _answers(np.asarray(y), np.asarray(score), threshold, task)
-        if metric == _WORTH:
-            if value is None:
-                raise Undefined("no [value] is declared")
-            statistic = statistics.mean(value_of(y, score, threshold, value, task), scale=1000.0)
-        else:
-            statistic = measures[metric](answers)
+        statistic = statistic_of(metric, y=y, score=score, threshold=threshold, value=value, task=task)
     except Undefined as undefined:
         return Estimate(figure=None, rows=rows, reason=str(undefined))
     index, count = (None, rows) if blocks is None else block_index(blocks)
     reason = ""
     if index is not None and count < 2:
         index, count, reason = None, rows, "one block only: the interval takes rows as independent"
+    low: float | None
+    high: float | None
     if bootstrap > 0 and count > 1:
         low, high = bootstrap_interval(statistic, index, count, bootstrap, seed)
     else:
-        low, high = _interval(statistic, index, count, answers)
+        low, high = _interval(statistic, index, count, y)
     return Estimate(figure=statistic.figure, low=low, high=high, rows=rows, reason=reason)
 
 
@@ -131,6 +125,31 @@ def estimates(
     }
 
 
+def statistic_of(
+    metric: str, *, y: NDArray[Any], score: NDArray[Any], threshold: float, value: Value | None, task: Task
+) -> Statistic:
+    """The metric as a statistic of these rows: its figure and each row's influence on it.
+
+    Raises Undefined where the figure does not exist for these rows, PermanentError for a metric the task has not.
+    """
+    measures = _BY_TASK[task]
+    if metric not in measures and metric != _WORTH:
+        raise PermanentError(f"{metric} cannot be measured for {task}", hint=f"it has {', '.join(measurable(task))}")
+    answers = _answers(np.asarray(y), np.asarray(score), threshold, task)
+    return measures[metric](answers) if metric in measures else _worth(answers, value, task)
+
+
+def better_when(metric: str) -> Literal["higher", "lower"]:
+    """The side on which a metric of `measurable` is better."""
+    return "lower" if metric in _LOWER else "higher"
+
+
+def _worth(answers: Answers, value: Value | None, task: Task) -> Statistic:
+    if value is None:
+        raise Undefined("no [value] is declared")
+    return of.mean(value_of(answers.y, answers.score, answers.threshold, value, task), scale=1000.0)
+
+
 def _answers(y: NDArray[Any], score: NDArray[Any], threshold: float, task: Task) -> Answers:
     """The rows as float64, refused with a reason when there are none or a cell is not a finite number."""
     if score.shape[0] != y.shape[0]:
@@ -153,7 +172,7 @@ def _answers(y: NDArray[Any], score: NDArray[Any], threshold: float, task: Task)
 
 
 def _interval(
-    statistic: Statistic, index: Ints | None, count: int, answers: Answers
+    statistic: Statistic, index: Ints | None, count: int, y: NDArray[Any]
 ) -> tuple[float | None, float | None]:
     """The analytic 95% interval; None where one row gives no spread and the figure has no natural range."""
     influence = statistic.influence
@@ -172,13 +191,13 @@ def _interval(
         return wilson(statistic.figure, statistic.trials / effect, quantile)
     if error == 0.0 and statistic.weighted is not None:
         # Perfectly parted classes have no spread to see: as sure as the rarer class's rows are many.
-        return wilson(statistic.figure, _rarer(answers.y), quantile)
+        return wilson(statistic.figure, _rarer(y), quantile)
     return (
         max(statistic.floor, statistic.figure - quantile * error),
         min(statistic.ceiling, statistic.figure + quantile * error),
     )
 
 
-def _rarer(y: Floats) -> float:
-    positive = float(y.sum())
+def _rarer(y: NDArray[Any]) -> float:
+    positive = float(np.sum(y))
     return max(1.0, min(positive, y.size - positive))

@@ -9,7 +9,7 @@ import numpy as np
 from trimtab.errors import PermanentError
 from trimtab.measures.arrays import Floats, Ints, block_sums
 from trimtab.measures.intervals import normal_quantile, t_quantile
-from trimtab.measures.statistics import Statistic
+from trimtab.measures.statistic import Statistic
 
 _CELLS = 4_000_000
 
@@ -19,9 +19,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The 95% interval from `resamples` draws of `count` blocks with replacement (rows where `index` is None).
 
-    The percentile interval, stretched about the figure by t(B-1)/z * sqrt(B/(B-1)): with few blocks the plain one is too
-    narrow (the expanded percentile interval, Hesterberg 2015, The American Statistician 69(4)). Resamples in which the
-    figure does not exist are left out.
+    The percentile interval, stretched about the figure by t(B-1)/z * sqrt(B/(B-1)): with few blocks the plain one is
+    too narrow (the expanded percentile interval, Hesterberg 2015, The American Statistician 69(4)). Resamples in which
+    the figure does not exist are left out.
     """
     figures = resampled(statistic, index, count, resamples, seed)
     figures = figures[np.isfinite(figures)]
@@ -53,6 +53,16 @@ def resampled(statistic: Statistic, index: Ints | None, count: int, resamples: i
         else:
             raise PermanentError("a statistic needs sums or weights to be resampled")
     return np.concatenate(parts)
+
+
+def without_each_block(statistic: Statistic, index: Ints, count: int) -> Floats:
+    """The figure with each block left out in turn [B]; NaN where it does not exist then."""
+    if statistic.columns is not None and statistic.combine is not None:
+        sums = block_sums(statistic.columns, index, count)
+        return statistic.combine(sums.sum(axis=0) - sums)
+    if statistic.weighted is None:
+        raise PermanentError("a statistic needs sums or weights to be resampled")
+    return statistic.weighted((index != np.arange(count)[:, None]).astype(np.float64))
 
 
 def draw_weights(generator: np.random.Generator, resamples: int, count: int) -> Floats:

@@ -14,8 +14,8 @@ def value_of(y: np.ndarray, score: np.ndarray, threshold: float, value: Value, t
     """Worth of each answer, in `value.currency`: shape [n].
 
     `y` [n] is 0/1, a class index or a number; `score` is [n], or [n, K] for several classes (the answer is the
-    highest). Binary: `true_positive` ... `false_negative` by the answer `score >= threshold`, plus `correct` or `wrong`.
-    Several classes: `correct` or `wrong`. Regression: `absolute_error` per unit of |y - score|.
+    highest). Binary: `true_positive` ... `false_negative` by the answer `score >= threshold`, plus `correct` or
+    `wrong`. Several classes: `correct` or `wrong`. Regression: `absolute_error` per unit of |y - score|.
     `per_prediction` is added to each; training is not counted here.
     """
     if task == "regression":

@@ -62,10 +62,8 @@ def mean(per_row: Floats, *, scale: float = 1.0, floor: float = -inf, ceiling: f
 
 
 def accuracy(answers: Answers) -> Statistic:
-    if answers.score.ndim == 2:
-        right = np.argmax(answers.score, axis=1) == answers.y
-    else:
-        right = answers.said_yes == answers.y
+    said = np.argmax(answers.score, axis=1) if answers.score.ndim == 2 else answers.said_yes
+    right = said == answers.y
     return _proportion(right.astype(np.float64), np.ones(answers.y.size))
 
 
