@@ -1,0 +1,247 @@
+"""Rows to the model's float32 matrix and back. Frames and plain dicts give the same floats for the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import PermanentError
+from trimtab.inference.signature import takes_rows_as_they_are
+from trimtab.records.model import Column, Signature
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Matrix = NDArray[np.float32]
+_NAN = float("nan")
+_EXPECTED = {
+    "number": "a number",
+    "category": "a string",
+    "boolean": "true or false",
+    "time": "an ISO 8601 moment with its offset",
+}
+
+
+def encode_frame(frame: pl.DataFrame, signature: Signature) -> Matrix:
+    """The matrix [rows, features] of a frame that has every feature column (others are not looked at).
+
+    Null numbers are NaN; null or unknown categories are -1. Raises PermanentError naming a column that is missing or
+    has a type that does not fit.
+    """
+    import polars as pl  # here: a server that is sent plain rows never needs it
+
+    matrix = np.empty((frame.height, len(signature.features)), dtype=np.float32)
+    for position, feature in enumerate(signature.features):
+        if feature.name not in frame.columns:
+            raise PermanentError(f"column {feature.name!r} is missing", hint=f"found {', '.join(frame.columns)}")
+        column = frame.get_column(feature.name)
+        dtype = column.dtype
+        if feature.kind == "number":
+            if not (dtype.is_numeric() or dtype == pl.Null):
+                raise PermanentError(f"column {feature.name!r} is {dtype}; expected a number")
+            # Through float64, as a plain Python number goes: a 64-bit integer is then rounded the same way.
+            matrix[:, position] = column.cast(pl.Float64).to_numpy()
+        elif dtype == pl.Null or not feature.vocabulary:
+            matrix[:, position] = -1.0
+        elif dtype == pl.Boolean or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+            codes = column.cast(pl.String).replace_strict(
+                list(feature.vocabulary),
+                list(range(len(feature.vocabulary))),
+                default=-1,
+                return_dtype=pl.Int32,
+            )
+            matrix[:, position] = codes.fill_null(-1).to_numpy()
+        else:
+            raise PermanentError(f"column {feature.name!r} is {dtype}; expected strings, categories or booleans")
+    return matrix
+
+
+def normalise(frame: pl.DataFrame, inputs: Sequence[Column]) -> pl.DataFrame:
+    """The input columns in the types that the user's `features(rows)` always sees, in training as in serving:
+    Float64, String, Boolean and Datetime (microseconds, UTC). Raises PermanentError naming a column that is missing."""
+    import polars as pl
+
+    missing = [c.name for c in inputs if c.name not in frame.columns]
+    if missing:
+        raise PermanentError(f"column {missing[0]!r} is missing", hint=f"found {', '.join(frame.columns)}")
+    types = {"number": pl.Float64, "category": pl.String, "boolean": pl.Boolean}
+    chosen = []
+    for column in inputs:
+        if column.kind == "time":
+            cast = pl.col(column.name).cast(pl.Datetime("us", _zone(frame.schema[column.name])))
+            chosen.append(
+                cast.dt.convert_time_zone("UTC")
+                if _zone(frame.schema[column.name])
+                else cast.dt.replace_time_zone("UTC")
+            )
+        else:
+            chosen.append(pl.col(column.name).cast(types[column.kind]))
+    return frame.select(chosen)
+
+
+def _zone(dtype: pl.DataType) -> str | None:
+    return getattr(dtype, "time_zone", None)
+
+
+def decode_matrix(matrix: Matrix, signature: Signature) -> pl.DataFrame:
+    """The matrix as a frame again: numbers as Float32 (NaN is null), categories as String (-1 is null)."""
+    import polars as pl
+
+    if matrix.ndim != 2 or matrix.shape[1] != len(signature.features):
+        raise PermanentError(f"a matrix of shape {matrix.shape} does not have {len(signature.features)} features")
+    columns = []
+    for position, feature in enumerate(signature.features):
+        cells = np.ascontiguousarray(matrix[:, position])
+        if feature.kind == "number":
+            columns.append(pl.Series(feature.name, cells, nan_to_null=True))
+        else:
+            codes = pl.Series(feature.name, cells.astype(np.int32))
+            known = codes.set(codes < 0, None).cast(pl.UInt32)
+            words = pl.Series(feature.name, list(feature.vocabulary), dtype=pl.String)
+            columns.append(words.gather(known).alias(feature.name))
+    return pl.DataFrame(columns)
+
+
+class RowEncoder:
+    """Plain dicts to the matrix, with everything looked up beforehand; for bundles without `features_code`."""
+
+    def __init__(self, signature: Signature) -> None:
+        if not takes_rows_as_they_are(signature):
+            raise PermanentError("this model derives features: its rows must go through features(rows)")
+        self._columns = signature.inputs
+        self._names = [column.name for column in signature.inputs]
+        self._pick: Callable[[Mapping[str, Any]], tuple[Any, ...]] = (
+            itemgetter(*self._names) if len(self._names) > 1 else _single(self._names[0])
+        )
+        self._numbers = [i for i, f in enumerate(signature.features) if f.kind == "number"]
+        self._codes: list[tuple[int, dict[Any, float]]] = []
+        for position, (column, feature) in enumerate(zip(signature.inputs, signature.features, strict=True)):
+            if feature.kind == "category":
+                codes: dict[Any, float] = {word: float(code) for code, word in enumerate(feature.vocabulary)}
+                if column.kind == "boolean":
+                    codes = {False: codes.get("false", -1.0), True: codes.get("true", -1.0)}
+                codes[None] = -1.0
+                self._codes.append((position, codes))
+
+    def matrix(self, rows: Sequence[Mapping[str, Any]]) -> Matrix:
+        """The matrix [rows, features]. Raises PermanentError naming the row (from 0), the column and what was
+        expected, for a column that is missing, unknown or of the wrong type."""
+        width = len(self._names)
+        table = []
+        for index, row in enumerate(rows):
+            try:
+                cells = list(self._pick(row))
+            except (KeyError, TypeError) as error:
+                raise self._mismatch(index, row) from error
+            if len(row) != width:
+                raise self._mismatch(index, row)
+            for position, codes in self._codes:
+                cell = cells[position]
+                kind = type(cell)
+                if kind is str or kind is bool or cell is None:
+                    code = codes.get(cell)
+                    if code is None:
+                        if kind is not (bool if True in codes else str):
+                            raise self._wrong(index, position, cell)
+                        code = -1.0
+                    cells[position] = code
+                else:
+                    raise self._wrong(index, position, cell)
+            for position in self._numbers:
+                cell = cells[position]
+                kind = type(cell)
+                if kind is not float:
+                    if cell is None:
+                        cells[position] = _NAN
+                    elif kind is int:
+                        try:
+                            cells[position] = float(cell)
+                        except OverflowError as error:
+                            raise self._wrong(index, position, "a number too large") from error
+                    else:
+                        raise self._wrong(index, position, cell)
+            table.append(cells)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, as in a frame
+            return np.array(table, dtype=np.float64).reshape(len(table), width).astype(np.float32)
+
+    def _wrong(self, row: int, position: int, cell: object) -> PermanentError:
+        return _wrong(row, self._columns[position], cell)
+
+    def _mismatch(self, index: int, row: object) -> PermanentError:
+        return _mismatch(index, row, self._names)
+
+
+def encode_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Matrix:
+    """`RowEncoder(signature).matrix(rows)`; keep the encoder where many calls are made."""
+    return RowEncoder(signature).matrix(rows)
+
+
+def frame_of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> pl.DataFrame:
+    """Plain dicts as the frame that `features(rows)` sees (types as in `normalise`).
+
+    Raises PermanentError naming the row, the column and what was expected.
+    """
+    import polars as pl
+
+    types: dict[str, Any] = {
+        "number": pl.Float64,
+        "category": pl.String,
+        "boolean": pl.Boolean,
+        "time": pl.Datetime("us", "UTC"),
+    }
+    names = [column.name for column in signature.inputs]
+    cells: dict[str, list[Any]] = {name: [] for name in names}
+    for index, row in enumerate(rows):
+        if row.keys() != cells.keys():
+            raise _mismatch(index, row, names)
+        for column in signature.inputs:
+            cells[column.name].append(_checked(index, column, row[column.name]))
+    return pl.DataFrame([pl.Series(c.name, cells[c.name], dtype=types[c.kind]) for c in signature.inputs])
+
+
+def _single(name: str) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    return lambda row: (row[name],)
+
+
+def _checked(index: int, column: Column, cell: Any) -> Any:
+    if cell is None:
+        return None
+    kind = type(cell)
+    if column.kind == "number" and kind in (int, float):
+        try:
+            return float(cell)
+        except OverflowError as error:
+            raise _wrong(index, column, "a number too large") from error
+    if (column.kind == "category" and kind is str) or (column.kind == "boolean" and kind is bool):
+        return cell
+    if column.kind == "time":
+        moment = cell
+        if kind is str:
+            try:
+                moment = datetime.fromisoformat(cell)
+            except ValueError as error:
+                raise _wrong(index, column, cell) from error
+        if isinstance(moment, datetime) and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    raise _wrong(index, column, cell)
+
+
+def _wrong(row: int, column: Column, cell: object) -> PermanentError:
+    found = repr(cell)
+    found = found if len(found) <= 60 else found[:57] + "..."
+    return PermanentError(f"row {row}, column {column.name!r}: expected {_EXPECTED[column.kind]} or null, got {found}")
+
+
+def _mismatch(index: int, row: object, names: Sequence[str]) -> PermanentError:
+    if not isinstance(row, Mapping):
+        return PermanentError(f"row {index}: expected an object with the columns {', '.join(names)}")
+    for name in names:
+        if name not in row:
+            return PermanentError(f"row {index}: column {name!r} is missing", hint=f"a row has {', '.join(names)}")
+    unknown = next(str(name) for name in row if name not in names)
+    return PermanentError(f"row {index}: unknown column {unknown!r}", hint=f"a row has {', '.join(names)}")

@@ -1,0 +1,57 @@
+"""A trained model that runs: one ONNX Runtime session, one float tensor in, one out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import PermanentError
+from trimtab.records.model import ModelBundle, Signature
+
+if TYPE_CHECKING:
+    from trimtab.records.blobs import Blobs
+
+Scores = NDArray[np.float32]
+
+
+class Model:
+    """A loaded model. Safe to call from several threads at once, as its session is."""
+
+    def __init__(self, session: Any, signature: Signature) -> None:
+        self.session = session
+        self.signature = signature
+        self._outputs = [signature.onnx_output]
+        self._input = signature.onnx_input
+        self._several = signature.task == "multiclass_classification"
+
+    @classmethod
+    def load(cls, onnx: bytes, signature: Signature, *, threads: int = 1) -> Model:
+        """A model from the bytes of its ONNX graph; raises PermanentError when they do not make one."""
+        import onnxruntime  # here: reading records must not load the runtime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # A spinning thread would take a core from the rest of the machine between two requests.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's errors share no root
+            raise PermanentError(f"the model cannot be loaded: {str(error).splitlines()[0]}") from error
+        names = [tensor.name for tensor in session.get_outputs()]
+        if [signature.onnx_input] != [t.name for t in session.get_inputs()] or [signature.onnx_output] != names:
+            raise PermanentError(f"the model does not go from {signature.onnx_input!r} to {signature.onnx_output!r}")
+        return cls(session, signature)
+
+    def scores(self, matrix: NDArray[np.float32]) -> Scores:
+        """Scores of a matrix [n, features]: [n] P(classes[1]) for binary tasks, [n] for regression, [n, classes]."""
+        (out,) = self.session.run(self._outputs, {self._input: matrix})
+        return out if self._several else out[:, 0]  # type: ignore[no-any-return]
+
+
+def load_model(blobs: Blobs, bundle: ModelBundle, *, threads: int = 1) -> Model:
+    """The model whose parts lie in the blob store."""
+    return Model.load(blobs.get(bundle.onnx), bundle.signature, threads=threads)
