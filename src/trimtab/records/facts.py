@@ -77,6 +77,17 @@ class TrainingFailed(Fact, kw_only=True):
     log: str
 
 
+class TrainingTried(Fact, kw_only=True):
+    """The loop trained, or tried to: from which code and hyper-parameters, on how many known rows. `model` is the
+    identity it came to, empty when it never came so far. Key: `tried:<action>`."""
+
+    action: str
+    code: str
+    params: str
+    known_rows: int
+    model: str
+
+
 class ReleaseMoved(Fact, kw_only=True):
     """A release entered a stage. Key: `release:<release>:<to>:<n>` where n counts its visits to that stage."""
 
@@ -212,6 +223,7 @@ AnyFact = (
     | DatasetCommitted
     | ModelTrained
     | TrainingFailed
+    | TrainingTried
     | ReleaseMoved
     | Compared
     | VerdictsGiven
