@@ -198,6 +198,30 @@ class PassFinished(Fact, kw_only=True):
     reason: str
 
 
+class Promotion(Record, kw_only=True):
+    """A release that became live in a backtest, and how it did against the one it replaced on the rows that followed,
+    until the next promotion: the difference in `metric` is oriented so that above zero is better."""
+
+    release: str
+    replaced: str
+    at: datetime
+    metric: str
+    difference: float
+    low: float
+    high: float
+    rows: int
+    verdict: Literal["better", "worse", "no_difference"]
+
+
+class Refusal(Record, kw_only=True):
+    """A release that was turned away or rolled back, where, and why."""
+
+    release: str
+    at: datetime
+    stage: Stage
+    why: str
+
+
 class BacktestFinished(Fact, kw_only=True):
     """The result of one policy over one span. Key: `backtest:<policy>:<digest of declaration, data and span>`.
 
@@ -216,6 +240,8 @@ class BacktestFinished(Fact, kw_only=True):
     rolled_back: int
     holds: dict[str, float]
     daily: tuple[tuple[str, int, float], ...]
+    promotions: tuple[Promotion, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 AnyFact = (
