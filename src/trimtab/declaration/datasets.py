@@ -1,0 +1,159 @@
+"""`[[data]]`: where rows come from, what they mean, and what a valid one is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from trimtab.data.spec import ColumnRule, DatasetSpec
+from trimtab.declaration.paths import check_inside
+from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
+from trimtab.declaration.reading import Table
+from trimtab.declaration.replay import zone
+from trimtab.errors import DeclarationError
+
+_SOURCE_HINT = 'write "python:module:function", or a path or glob of .parquet or .csv files'
+_RULE_HINT = 'write "0 .. 6000", "0 ..", ".. 6000", ["one", "two"] or "/^pattern$/"'
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_RANGE = re.compile(rf"(?P<low>{_NUMBER})?\s*\.\.\s*(?P<high>{_NUMBER})?", re.ASCII)
+_COMPARED = re.compile(r"(?P<left>[^<>=!]+?)\s*(?P<sign>[<>=!]+)\s*(?P<right>[^<>=!]+)")
+_SIGNS = ("<=", "<", ">=", ">", "==", "!=")
+# The engine that checks patterns runs in linear time and therefore knows neither of these.
+_UNSUPPORTED = re.compile(r"\(\?(?:=|!|<=|<!|>)|\\[1-9]")
+
+
+def read_dataset(table: Table, folder: str) -> DatasetSpec | None:
+    """One `[[data]]` table; None when something it cannot do without is missing (the problems are recorded)."""
+    problems = table.problems
+    name = table.name("name") if table.require("name", '"flights"') else None
+    source = table.text("source") if table.require("source", '"python:sources:flights"') else None
+    if source is not None:
+        _check_source(problems, table.key("source"), folder, source)
+    key = table.texts("key", '["origin", "hour"]') if table.require("key", '"flight_id"') else None
+    time = table.text("time") if table.require("time", '"scheduled_departure"') else None
+    label = table.text("label")
+    spans = {
+        name: span
+        for name in ("label_delay", "predict_before")
+        if (span := table.duration(name, '"8 h"', zero=True)) is not None
+    }
+    if "label" not in table.values and not table.misspelt("label"):
+        for given in spans:
+            problems.add(
+                table.key(given), "has no meaning without a label", hint="a dataset without one feeds features"
+            )
+    if label is not None and key is not None and label in (*key, time):
+        problems.add(table.key("label"), f'"{label}" is also the key or the time')
+    timezone = table.text("timezone", '"America/New_York"')
+    if timezone is not None:
+        with problems.at(table.key("timezone")):
+            zone(timezone)
+    valid = _rules(table)
+    consistent = _comparisons(table)
+    table.close()
+    if name is None or source is None or key is None or time is None:
+        return None
+    return DatasetSpec(
+        name=name,
+        source=source,
+        key=key,
+        time=time,
+        label=label,
+        timezone=timezone,
+        valid=valid,
+        consistent=consistent,
+        line=table.line,
+        **spans,
+    )
+
+
+def parse_rule(column: str, found: object) -> ColumnRule:
+    """What a valid cell of a column is: a range, a list of allowed texts, or a pattern between slashes."""
+    if isinstance(found, list):
+        if not found or not all(isinstance(item, str) for item in found):
+            raise DeclarationError(f"expected a list of texts, found {describe(found)}", hint=_RULE_HINT)
+        return ColumnRule(column=column, allowed=tuple(found))
+    if not isinstance(found, str):
+        raise DeclarationError(f"expected a range, a list or a pattern, found {describe(found)}", hint=_RULE_HINT)
+    text = found.strip()
+    if len(text) > 2 and text[0] == "/" and text[-1] == "/":
+        return ColumnRule(column=column, pattern=_pattern(text[1:-1]))
+    match = _RANGE.fullmatch(text)
+    if match is None or match["low"] is match["high"] is None:
+        raise DeclarationError(f'"{text}" is neither a range nor a pattern', hint=_RULE_HINT)
+    low, high = (float(bound) if bound is not None else None for bound in (match["low"], match["high"]))
+    if low is not None and high is not None and low > high:
+        raise DeclarationError(f'"{text}" is empty: {match["low"]} is above {match["high"]}')
+    return ColumnRule(column=column, low=low, high=high)
+
+
+def parse_comparison(text: str) -> str:
+    """`a <= b`, with one space around the sign; DeclarationError when it does not compare two columns."""
+    match = _COMPARED.fullmatch(text.strip())
+    if match is None:
+        raise DeclarationError(f'"{text}" does not compare two columns', hint='write "departure <= arrival"')
+    if match["sign"] not in _SIGNS:
+        meant = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!="}.get(match["sign"])
+        raise DeclarationError(
+            f'"{match["sign"]}" is not a comparison' + (f'; did you mean "{meant}"?' if meant else ""),
+            hint=f"allowed: {' '.join(_SIGNS)}",
+        )
+    if match["left"] == match["right"]:
+        raise DeclarationError(f'"{text}" compares a column with itself')
+    return f"{match['left']} {match['sign']} {match['right']}"
+
+
+def _pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise DeclarationError(f'"/{pattern}/" is not a regular expression: {error}') from error
+    unsupported = _UNSUPPORTED.search(pattern)
+    if unsupported:
+        raise DeclarationError(
+            f'"/{pattern}/" uses "{unsupported.group()}"', hint="look-around and back-references are not supported"
+        )
+    return pattern
+
+
+def _rules(table: Table) -> tuple[ColumnRule, ...]:
+    rules = []
+    for column, found in (table.table("valid") or {}).items():
+        with table.problems.at(table.key("valid", column)):
+            rules.append(parse_rule(column, found))
+    return tuple(rules)
+
+
+def _comparisons(table: Table) -> tuple[str, ...]:
+    parsed = []
+    for position, text in enumerate(table.texts("consistent", '["departure <= arrival"]') or ()):
+        with table.problems.at(table.key("consistent", position)):
+            parsed.append(parse_comparison(text))
+    return tuple(parsed)
+
+
+def _check_source(problems: Problems, key: KeyPath, folder: str, source: str) -> None:
+    head, colon, rest = source.partition(":")
+    if head == "python":
+        _check_python(problems, key, folder, source)
+    elif colon and "/" not in head:
+        if rest.startswith("//"):
+            problems.add(key, f'"{head}://" is not a source that can be read', hint=_SOURCE_HINT)
+        else:
+            problems.add(key, f'"{head}:" is not a source{did_you_mean(head, ("python",))}', hint=_SOURCE_HINT)
+    elif not source.endswith((".parquet", ".csv")):
+        problems.add(key, f'"{source}" is neither .parquet nor .csv', hint=_SOURCE_HINT)
+    else:
+        check_inside(problems, key, source)
+
+
+def _check_python(problems: Problems, key: KeyPath, folder: str, source: str) -> None:
+    parts: list[Any] = source.split(":")
+    if len(parts) != 3 or not all(name.isidentifier() for name in (*parts[1].split("."), parts[2])):
+        problems.add(key, f'"{source}" does not name a module and its function', hint='write "python:sources:flights"')
+        return
+    module = Path(folder).joinpath(*parts[1].split("."))
+    if not module.with_suffix(".py").is_file() and not (module / "__init__.py").is_file():
+        near = did_you_mean(module.name, sorted(file.stem for file in module.parent.glob("*.py")))
+        problems.add(key, f'there is no module "{parts[1]}"{near}', hint=f"looked for {module.name}.py in {folder}")

@@ -1,0 +1,36 @@
+"""The digest of what a declaration means: the same whatever its comments, its layout, its units or where it lies."""
+
+from __future__ import annotations
+
+import blake3
+import msgspec
+
+from trimtab.declaration.system import System
+from trimtab.records.base import canonical_json
+
+
+def digest_of(system: System) -> str:
+    """blake3 (hex) of the canonical JSON of everything declared, defaults included.
+
+    Left out: where the file lies, its text, line numbers, and how a limit was spelled (98% is 0.98). The order of
+    requirements and of triggers says nothing and does not count; that of columns, views and steps does.
+    """
+    replace = msgspec.structs.replace
+    requirements = [
+        replace(requirement, unit="", scale=1.0, places=(), text="", line=0) for requirement in system.requirements
+    ]
+    triggers = [replace(trigger, text="") for trigger in system.policy.retrain_on]
+    meaning = replace(
+        system,
+        path="",
+        folder="",
+        digest="",
+        text="",
+        requirements=tuple(sorted(requirements, key=canonical_json)),
+        data=tuple(replace(spec, line=0) for spec in system.data),
+        features=tuple(replace(spec, line=0) for spec in system.features),
+        model=replace(system.model, line=0),
+        policy=replace(system.policy, retrain_on=tuple(sorted(triggers, key=canonical_json))),
+        serve=replace(system.serve, line=0),
+    )
+    return blake3.blake3(canonical_json(meaning)).hexdigest()

@@ -1,0 +1,262 @@
+"""The requirement grammar: `"quality.recall" = { limit = ">= 0.55", by = "carrier", min_rows = 300 }`.
+
+A requirement is a metric, a comparison and a limit with its unit. It is refused unless some stage can measure it for
+this task, and unless its limit is one that a figure could reach. `format_requirement` writes what `parse_line` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Sequence
+
+import msgspec
+
+from trimtab.declaration.catalog import bounds, metrics, nearest_metric
+from trimtab.declaration.problems import describe, did_you_mean
+from trimtab.declaration.units import format_duration, format_quantity, parse_duration, parse_quantity, units_of
+from trimtab.errors import DeclarationError
+from trimtab.records.base import Record
+from trimtab.records.metric import Metric, Task
+from trimtab.records.requirement import Comparison, Requirement
+
+COMPARISONS: tuple[Comparison, ...] = (">=", "<=", "==", ">", "<")
+KEYS = ("limit", "by", "min_rows", "window", "columns")
+_COMPARISON = re.compile(r"[<>=!≥≤≠~]+")
+_MISWRITTEN: dict[str, Comparison] = {
+    "=>": ">=", "≥": ">=", ">==": ">=", "=<": "<=", "≤": "<=", "<==": "<=", "=": "==", "===": "==",
+}  # fmt: skip
+_DEFAULT_MIN_ROWS = Requirement(metric="", comparison=">=", limit=0.0).min_rows
+
+
+class Context(Record, kw_only=True):
+    """What a requirement is read against: the task (None when it is not known, and every metric fits), and the currency
+    of `[value]` (None when there is no such table)."""
+
+    task: Task | None
+    currency: str | None = None
+
+
+def parse_requirement(name: str, entry: object, context: Context, *, line: int = 0) -> Requirement:
+    """Understand one entry of `[requirements]`: a text such as ">= 0.66", or a table with a `limit` and more.
+
+    DeclarationError (without a place: the caller knows it) when nothing could measure it, or nothing could meet it.
+    """
+    metric = _known(name, context)
+    table = entry if isinstance(entry, dict) else {"limit": entry}
+    for key in table:
+        if key not in KEYS:
+            raise DeclarationError(f'unknown key "{key}"{did_you_mean(key, KEYS)}', hint=f"allowed: {', '.join(KEYS)}")
+    if "limit" not in table:
+        raise DeclarationError("has no limit", hint=f'write limit = "{_example(metric, context)}"')
+    comparison, limit, scale, unit = _limit(table["limit"], metric, context)
+    _check_reachable(metric, comparison, limit, unit, scale)
+    requirement = Requirement(
+        metric=name,
+        comparison=comparison,
+        limit=limit,
+        unit=unit,
+        scale=scale,
+        by=_by(table, metric),
+        min_rows=_min_rows(table, metric),
+        window=_window(table, metric),
+        columns=_columns(table, metric),
+        places=metric.places,
+        line=line,
+    )
+    return msgspec.structs.replace(requirement, text=format_requirement(requirement))
+
+
+def parse_line(text: str, context: Context, *, line: int = 0) -> Requirement:
+    """Read one line of `[requirements]` as it stands in the file. DeclarationError as parse_requirement."""
+    try:
+        (entry,) = tomllib.loads(text).items()
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise DeclarationError(f"not one line of [requirements]: {text}") from error
+    return parse_requirement(entry[0], entry[1], context, line=line)
+
+
+def format_requirement(requirement: Requirement) -> str:
+    """The line of `[requirements]` that says this; `parse_line` reads the same requirement back."""
+    limit = _quote(format_condition(requirement))
+    more = []
+    if requirement.by is not None:
+        more.append(f"by = {_quote(requirement.by)}")
+    if requirement.min_rows != _DEFAULT_MIN_ROWS:
+        more.append(f"min_rows = {requirement.min_rows}")
+    if requirement.window is not None:
+        more.append(f"window = {_quote(format_duration(requirement.window))}")
+    if requirement.columns:
+        more.append(f"columns = [{', '.join(map(_quote, requirement.columns))}]")
+    entry = f"{{ limit = {', '.join([limit, *more])} }}" if more else limit
+    return f"{_quote(requirement.metric)} = {entry}"
+
+
+def format_condition(requirement: Requirement) -> str:
+    """Comparison, limit and unit, such as `<= 15 ms`."""
+    limit = format_quantity(requirement.limit, requirement.unit, requirement.scale)
+    return f"{requirement.comparison} {limit}"
+
+
+def with_line(requirement: Requirement, line: int) -> Requirement:
+    """The same requirement, found at another line."""
+    return msgspec.structs.replace(requirement, line=line)
+
+
+def column_problems(requirements: Sequence[Requirement], known: Sequence[str]) -> list[tuple[Requirement, str]]:
+    """Requirements that name a column which the data does not have, with the problem in words.
+
+    The loader cannot know the columns before the data is read; whoever has read it asks here.
+    """
+    found = []
+    for requirement in requirements:
+        named = [*requirement.columns, *([requirement.by] if requirement.by is not None else [])]
+        found += [
+            (requirement, f'"{requirement.metric}": the data has no column "{name}"{did_you_mean(name, known)}')
+            for name in named
+            if name not in known
+        ]
+    return found
+
+
+def _known(name: str, context: Context) -> Metric:
+    known = metrics()
+    fitting = {name: metric for name, metric in known.items() if fits(metric, context)}
+    if name not in known:
+        meant = nearest_metric(name, fitting)
+        raise DeclarationError(
+            "nothing measures this" + (f'; did you mean "{meant}"?' if meant else ""),
+            hint=f"measured for {context.task or 'some task'}: {', '.join(fitting)}",
+        )
+    if name not in fitting:
+        head = name.split(".", 1)[0]
+        raise DeclarationError(
+            f"fits {' and '.join(known[name].tasks)}, not {context.task}",
+            hint=f"for {context.task}: {', '.join(other for other in fitting if other.startswith(head + '.'))}",
+        )
+    metric = known[name]
+    if not metric.places:
+        raise DeclarationError("nothing measures this yet")
+    if metric.unit == "money" and context.currency is None:
+        raise DeclarationError(
+            "there is no [value] table to count it by", hint="declare [value], or take this requirement away"
+        )
+    return metric
+
+
+def fits(metric: Metric, context: Context) -> bool:
+    """Whether the metric says something about the task."""
+    return not metric.tasks or context.task is None or context.task in metric.tasks
+
+
+def _limit(found: object, metric: Metric, context: Context) -> tuple[Comparison, float, float, str]:
+    if not isinstance(found, str):
+        raise DeclarationError(
+            f"expected a text with a comparison and a limit, found {describe(found)}",
+            hint=f'write "{_example(metric, context, found)}"',
+        )
+    text = found.strip()
+    match = _COMPARISON.match(text)
+    if match is None:
+        raise DeclarationError(f'"{text}" has no comparison', hint=f'write "{_default_comparison(metric)} {text}"')
+    sign = match.group()
+    rest = text[match.end() :].strip()
+    if sign not in COMPARISONS:
+        meant = _MISWRITTEN.get(sign)
+        raise DeclarationError(
+            f'"{sign}" is not a comparison' + (f'; did you mean "{meant} {rest}"?' if meant else ""),
+            hint=f"allowed: {' '.join(COMPARISONS)}",
+        )
+    value, scale, unit = parse_quantity(rest, metric.unit, context.currency)
+    return sign, value, scale, unit
+
+
+def _check_reachable(metric: Metric, comparison: Comparison, limit: float, unit: str, scale: float) -> None:
+    """A limit outside of what the metric can be either never holds or always does: both are mistakes."""
+    least, most = bounds(metric)
+    if not math.isfinite(limit):
+        raise DeclarationError("the limit is not a finite number")
+    inside = least <= limit <= most
+    if inside and not (comparison == ">" and limit == most) and not (comparison == "<" and limit == least):
+        return
+    written = format_quantity(limit, unit, scale)
+    fate = "always" if _always(comparison, limit, least, most) else "never"
+    span = f"between {least:g} and {most:g}" if math.isfinite(least) and math.isfinite(most) else (
+        f"never below {least:g}" if math.isfinite(least) else f"never above {most:g}"
+    )  # fmt: skip
+    percent = 1 < limit <= 100 and metric.unit == "ratio"
+    hint = f'write "{comparison} {format_quantity(limit / 100, "%", 0.01)}"' if percent else ""
+    raise DeclarationError(f'"{comparison} {written}" {fate} holds: {metric.name} is {span}', hint=hint)
+
+
+def _always(comparison: Comparison, limit: float, least: float, most: float) -> bool:
+    if comparison in (">=", ">"):
+        return limit < least
+    return comparison != "==" and limit > most
+
+
+def _by(table: dict[str, object], metric: Metric) -> str | None:
+    if "by" not in table:
+        return None
+    if not metric.sliceable:
+        sliceable = [name for name, other in metrics().items() if other.sliceable]
+        raise DeclarationError(f"{metric.name} cannot be measured by slice", hint=f"by fits {', '.join(sliceable)}")
+    column = table["by"]
+    if not isinstance(column, str) or not column:
+        raise DeclarationError(f"by: expected the name of a column, found {describe(column)}")
+    return column
+
+
+def _min_rows(table: dict[str, object], metric: Metric) -> int:
+    rows = table.get("min_rows", _DEFAULT_MIN_ROWS)
+    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+        raise DeclarationError(f"min_rows: expected a whole number above zero, found {describe(rows)}")
+    if "min_rows" in table and "live" not in metric.places:
+        raise DeclarationError(f"min_rows: {metric.name} is not measured over rows that come in")
+    return rows
+
+
+def _window(table: dict[str, object], metric: Metric) -> float | None:
+    if "window" not in table:
+        return None
+    window = table["window"]
+    if not isinstance(window, str):
+        raise DeclarationError(f"window: expected a duration, found {describe(window)}", hint='write "14 d"')
+    if "live" not in metric.places:
+        raise DeclarationError(f"window: {metric.name} is not measured live, so it has no window")
+    seconds = parse_duration(window)
+    if seconds <= 0:
+        raise DeclarationError("window: a window is longer than nothing", hint='write "14 d"')
+    return seconds
+
+
+def _columns(table: dict[str, object], metric: Metric) -> tuple[str, ...]:
+    if "columns" not in table:
+        return ()
+    columns = table["columns"]
+    if not metric.takes_columns:
+        takers = [name for name, other in metrics().items() if other.takes_columns]
+        raise DeclarationError(f"{metric.name} takes no columns", hint=f"columns fits {', '.join(takers)}")
+    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) and name for name in columns):
+        raise DeclarationError(f"columns: expected a list of column names, found {describe(columns)}")
+    twice = [name for name in columns if columns.count(name) > 1]
+    if twice:
+        raise DeclarationError(f'columns: "{twice[0]}" is named twice')
+    return tuple(columns)
+
+
+def _default_comparison(metric: Metric) -> Comparison:
+    return ">=" if metric.better == "higher" else "<="
+
+
+def _example(metric: Metric, context: Context, found: object = None) -> str:
+    number = found if isinstance(found, int | float) and not isinstance(found, bool) else 1
+    unit = next(iter(units_of(metric.unit, context.currency)), "")
+    return f"{_default_comparison(metric)} {number} {unit}".strip()
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -1,0 +1,167 @@
+"""`[policy]`: when to train again, and how a release makes its way; and the `--policy` argument of a backtest."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, get_args
+
+import msgspec
+
+from trimtab.declaration.problems import did_you_mean
+from trimtab.declaration.reading import Table
+from trimtab.declaration.system import CauseName, Policy, ReleaseStep, Trigger
+from trimtab.declaration.units import parse_duration, parse_quantity
+from trimtab.errors import DeclarationError
+
+TRIGGERS: tuple[CauseName, ...] = tuple(
+    cause
+    for cause in get_args(CauseName)
+    if cause != "no_model"  # a system without a model always trains one
+)
+_EXAMPLES = {"schedule": "schedule:30 d", "new_rows": "new_rows:50000"}
+_STAGES = ("shadow", "canary", "live")
+_WHOLE = re.compile(r"\d+(?:_\d+)*", re.ASCII)
+
+
+def parse_trigger(text: str) -> Trigger:
+    """One line of `retrain_on`: a cause, and `:amount` for `schedule` and `new_rows`. DeclarationError if not."""
+    cause, colon, amount = (part.strip() for part in text.partition(":"))
+    if cause not in TRIGGERS:
+        allowed = ", ".join(_EXAMPLES.get(name, name) for name in TRIGGERS)
+        raise DeclarationError(f'"{text}" is not a cause{did_you_mean(cause, TRIGGERS)}', hint=f"allowed: {allowed}")
+    name = cause
+    if name not in _EXAMPLES:
+        if colon:
+            raise DeclarationError(f'"{text}": {name} takes no amount', hint=f'write "{name}"')
+        return Trigger(cause=name, text=name)
+    if not amount:
+        raise DeclarationError(f'"{text}" has no amount', hint=f'write "{_EXAMPLES[name]}"')
+    value, relative = (_interval(amount), False) if name == "schedule" else _growth(amount)
+    return Trigger(cause=name, amount=value, relative=relative, text=f"{name}:{amount}")
+
+
+def parse_step(text: str) -> ReleaseStep:
+    """One line of `release`: `shadow:500`, `canary:10%:1000` or `live`. DeclarationError when it is none of these."""
+    stage, *arguments = (part.strip() for part in text.split(":"))
+    match stage, arguments:
+        case "live", []:
+            return ReleaseStep(stage="live")
+        case "shadow", [rows]:
+            return ReleaseStep(stage="shadow", rows=_rows(rows, text))
+        case "canary", [weight, rows]:
+            return ReleaseStep(stage="canary", rows=_rows(rows, text), weight=_weight(weight, text))
+    meant = did_you_mean(stage, _STAGES) if stage not in _STAGES else ""
+    raise DeclarationError(
+        f'"{text}" is not a release step{meant}', hint='write "shadow:500", "canary:10%:1000" or "live"'
+    )
+
+
+def parse_policy_argument(text: str, base: Policy) -> Policy:
+    """The policy that `--policy` names: `declared` (`base`), `never` or `every:30d`.
+
+    `never` trains no second model. `every:30d` trains by the calendar alone and releases whatever comes, at once and
+    ungated: the fixed schedule that a backtest compares with. DeclarationError for any other text.
+    """
+    head, _, rest = (part.strip() for part in text.partition(":"))
+    if text.strip() == "declared":
+        return base
+    if text.strip() == "never":
+        return msgspec.structs.replace(base, retrain_on=())
+    if head == "every" and rest:
+        trigger = Trigger(cause="schedule", amount=_interval(rest), text=f"schedule:{rest}")
+        live = (ReleaseStep(stage="live"),)
+        return msgspec.structs.replace(base, retrain_on=(trigger,), cooldown=0.0, gate=False, release=live)
+    raise DeclarationError(
+        f'"{text}" is not a policy{did_you_mean(head, ("declared", "never", "every"))}',
+        hint="write declared, never, or every: with a duration, such as every:30d",
+    )
+
+
+def read_policy(table: Table) -> Policy:
+    """`[policy]`; what is wrong is recorded, and the defaults stand for what is missing."""
+    changes: dict[str, Any] = {}
+    triggers = _each(table, "retrain_on", parse_trigger, '["concept_drift", "schedule:30 d"]')
+    if triggers is not None:
+        _check_triggers(table, triggers)
+        changes["retrain_on"] = triggers
+    steps = _each(table, "release", parse_step, '["shadow:500", "canary:10%:1000", "live"]')
+    if steps:
+        _check_steps(table, steps)
+        changes["release"] = steps
+    elif steps is not None:
+        table.problems.add(table.key("release"), "there is no step", hint='write release = ["live"] at least')
+    changes["window"] = table.duration("window", '"7 d"')
+    changes["cooldown"] = table.duration("cooldown", '"3 d"', zero=True)
+    changes["watch"] = table.duration("watch", '"7 d"', zero=True)
+    changes["approve"] = table.one_of("approve", ("auto", "human"))
+    table.close()
+    return msgspec.structs.replace(Policy(), **{key: value for key, value in changes.items() if value is not None})
+
+
+def _each(table: Table, key: str, parse: Any, example: str) -> Any:
+    """Parse each text of a list, recording what is wrong at its own line; None when the key is missing or no list."""
+    if not table.has(key):
+        return None
+    found = table.values[key]
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        table.wrong(key, "a list of texts", hint=f"write {key} = {example}")
+        return None
+    parsed = []
+    for position, item in enumerate(found):
+        with table.problems.at(table.key(key, position)):
+            parsed.append(parse(item))
+    return tuple(parsed) if len(parsed) == len(found) else None
+
+
+def _check_triggers(table: Table, triggers: tuple[Trigger, ...]) -> None:
+    for position, trigger in enumerate(triggers):
+        earlier = [other for other in triggers[:position] if other.cause == trigger.cause]
+        if any(other.relative == trigger.relative for other in earlier):
+            table.problems.add(table.key("retrain_on", position), f"{trigger.cause} is named twice")
+
+
+def _check_steps(table: Table, steps: tuple[ReleaseStep, ...]) -> None:
+    stages = [step.stage for step in steps]
+    hint = 'shadow, canary and live in this order, each at most once, such as ["shadow:500", "canary:10%:1000", "live"]'
+    if stages[-1] != "live":
+        table.problems.add(table.key("release"), 'the last step is not "live"', hint=hint)
+    for position, stage in enumerate(stages[1:], start=1):
+        if _STAGES.index(stage) <= _STAGES.index(stages[position - 1]):
+            table.problems.add(table.key("release", position), f"{stage} after {stages[position - 1]}", hint=hint)
+
+
+def _interval(amount: str) -> float:
+    seconds = parse_duration(amount)
+    if seconds <= 0:
+        raise DeclarationError(f'"{amount}" is no time between two trainings', hint='write a duration such as "30 d"')
+    return seconds
+
+
+def _growth(amount: str) -> tuple[float, bool]:
+    if amount.endswith("%"):
+        growth = parse_quantity(amount, "ratio")[0]
+        if 0 < growth < math.inf:
+            return growth, True
+    elif _WHOLE.fullmatch(amount) and int(amount.replace("_", "")) > 0:
+        return float(amount.replace("_", "")), False
+    raise DeclarationError(
+        f'"{amount}" is neither a number of rows nor a growth', hint='write "new_rows:50000" or "new_rows:50%"'
+    )
+
+
+def _rows(text: str, step: str) -> int:
+    if _WHOLE.fullmatch(text) and int(text.replace("_", "")) > 0:
+        return int(text.replace("_", ""))
+    raise DeclarationError(
+        f'"{step}": "{text}" is not a number of labelled rows', hint="write a whole number above zero"
+    )
+
+
+def _weight(text: str, step: str) -> float:
+    weight = parse_quantity(text, "ratio")[0]
+    if 0 < weight < 1:
+        return weight
+    raise DeclarationError(
+        f'"{step}": a canary answers more than none and less than all of the traffic', hint='write "canary:10%:1000"'
+    )
