@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from trimtab.records.base import Record
-from trimtab.records.metric import Metric, Place
+from trimtab.records.metric import Metric, Place, Task
 
-_BINARY = ("binary_classification",)
-_CLASSES = ("binary_classification", "multiclass_classification")
+_BINARY: tuple[Task, ...] = ("binary_classification",)
+_CLASSES: tuple[Task, ...] = ("binary_classification", "multiclass_classification")
 _WATCHED: tuple[Place, ...] = ("release", "shadow", "canary", "live")
 
 
