@@ -38,6 +38,11 @@ class DatasetSpec(Record, kw_only=True):
     consistent: tuple[str, ...] = ()
     line: int = 0
 
+    @property
+    def known_after(self) -> float:
+        """Seconds from a row's `time` until its truth is known; below zero when it is known before."""
+        return self.label_delay - self.predict_before if self.label is not None else 0.0
+
 
 METRICS: tuple[Metric, ...] = (
     Metric(name="data.completeness", unit="ratio", better="higher", places=("data",), takes_columns=True,
