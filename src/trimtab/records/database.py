@@ -94,7 +94,7 @@ class Database:
                 path or ":memory:",
                 timeout=self._wait,
                 isolation_level=None,  # transactions begin and end where this file says so
-                check_same_thread=path is None,
+                check_same_thread=False,  # `_lock` lets one thread through at a time
             )
             try:
                 if path is not None:
