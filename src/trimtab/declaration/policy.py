@@ -21,6 +21,7 @@ TRIGGERS: tuple[CauseName, ...] = tuple(
 )
 _EXAMPLES = {"schedule": "schedule:30 d", "new_rows": "new_rows:50000"}
 _STAGES = ("shadow", "canary", "live")
+_LEAST_WEIGHT = 0.0001  # traffic is shared out in ten thousandths
 _WHOLE = re.compile(r"\d+(?:_\d+)*", re.ASCII)
 
 
@@ -160,8 +161,8 @@ def _rows(text: str, step: str) -> int:
 
 def _weight(text: str, step: str) -> float:
     weight = parse_quantity(text, "ratio")[0]
-    if 0 < weight < 1:
+    if _LEAST_WEIGHT <= weight < 1:
         return weight
     raise DeclarationError(
-        f'"{step}": a canary answers more than none and less than all of the traffic', hint='write "canary:10%:1000"'
+        f'"{step}": a canary answers at least 0.01% and less than all of the traffic', hint='write "canary:10%:1000"'
     )

@@ -47,7 +47,7 @@ class Table:
         return False
 
     def misspelt(self, key: str) -> bool:
-        """Whether the key is missing and another one looks like it: that one is reported as unknown, which is enough."""
+        """Whether the key is missing and another one looks like it, which is reported as unknown; that is enough."""
         return key not in self.values and nearest(key, self.values, cutoff=0.75) is not None
 
     def wrong(self, key: str, expected: str, hint: str = "") -> None:

@@ -105,7 +105,7 @@ def _degenerate_slices(requirement: Requirement, labelled: DatasetSpec) -> str:
 
 
 def _out_of_reach(requirement: Requirement, value: Value, task: Task) -> tuple[str, str]:
-    """No answers are worth more than the best outcome every time, nor less than the worst (absolute error has no end)."""
+    """No answers are worth more than the best outcome every time."""
     worths = [getattr(value, name) for name in OUTCOMES[task]]
     if not any(worths):
         return "[value] says of no outcome what it is worth", f"declare {' or '.join(OUTCOMES[task])}"
