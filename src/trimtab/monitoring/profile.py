@@ -61,18 +61,16 @@ class Profile(Record, frozen=True, kw_only=True):
         """The profile as a blob (msgpack)."""
         return msgspec.msgpack.encode(self)
 
-    @classmethod
-    def from_bytes(cls, blob: bytes) -> Profile:
-        """Read a blob that `to_bytes` wrote; PermanentError when it is no profile of this format."""
-        try:
-            profile = msgspec.msgpack.decode(blob, type=cls)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
-            raise PermanentError(f"this blob is not a profile: {error}", hint="train the model again") from error
-        if profile.format != _FORMAT:
-            raise PermanentError(
-                f"the profile has format {profile.format}, not {_FORMAT}", hint="train the model again"
-            )
-        return profile
+
+def read_profile(blob: bytes) -> Profile:
+    """Read a blob that `Profile.to_bytes` wrote; PermanentError when it is no profile of this format."""
+    try:
+        profile = msgspec.msgpack.decode(blob, type=Profile)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise PermanentError(f"this blob is not a profile: {error}", hint="train the model again") from error
+    if profile.format != _FORMAT:
+        raise PermanentError(f"the profile has format {profile.format}, not {_FORMAT}", hint="train the model again")
+    return profile
 
 
 def build(
