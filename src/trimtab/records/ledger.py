@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, overload
 
-from sqlalchemy import Executable, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Executable, bindparam, func, insert, select
 
 from trimtab.errors import PermanentError, TemporaryError
 from trimtab.records.database import Database
@@ -203,13 +203,13 @@ class Ledger:
         row = self.database.first(statement, values)
         return None if row is None else read(Line(*row))
 
-    def count(self, kind: type[Fact] | tuple[type[Fact], ...] | None = None) -> int:
-        """How many entries there are of these kinds (None: of all)."""
+    def count(self, kind: type[Fact] | tuple[type[Fact], ...] | None = None, prefix: str = "") -> int:
+        """How many entries there are of these kinds whose key starts with `prefix`."""
         kinds = _kinds(kind)
-        if not kinds:
+        if not kinds and not prefix:
             return self.head()[0]
-        statement = select(func.count()).select_from(facts).where(facts.c.kind.in_(kinds))
-        row = self.database.first(statement)
+        values = {"kinds": kinds, "from": prefix, "below": _above(prefix)}
+        row = self.database.first(select(func.count()).where(*_conditions(bool(kinds), bool(prefix))), values)
         return 0 if row is None else int(row[0])
 
     def head(self) -> tuple[int, str]:
@@ -241,10 +241,7 @@ class Ledger:
         if shape not in self._statements:
             order = facts.c.seq.desc() if newest_first else facts.c.seq.asc()
             conditions = [facts.c.seq > bindparam("after"), facts.c.seq <= bindparam("until")]
-            if kinds:
-                conditions.append(facts.c.kind.in_(bindparam("kinds", expanding=True)))
-            if prefix:
-                conditions += [facts.c.key >= bindparam("from"), facts.c.key < bindparam("below")]
+            conditions += _conditions(kinds > 0, prefix)
             self._statements[shape] = select(*_line).where(*conditions).order_by(order).limit(bindparam("page"))
         return self._statements[shape]
 
@@ -258,6 +255,15 @@ def _same_or_refuse(standing: Line, refused: str) -> None:
         f"`{standing.key}` already holds {difference(there.fact, other)} (entry {there.seq})",
         hint="a fact is written once; a new one needs a key of its own",
     )
+
+
+def _conditions(kinds: bool, prefix: bool) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if kinds:
+        conditions.append(facts.c.kind.in_(bindparam("kinds", expanding=True)))
+    if prefix:
+        conditions += [facts.c.key >= bindparam("from"), facts.c.key < bindparam("below")]
+    return conditions
 
 
 def _kinds(kind: type[Fact] | tuple[type[Fact], ...] | None) -> list[str]:

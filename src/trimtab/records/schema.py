@@ -41,7 +41,7 @@ facts = Table(
     Column("measured", Text, nullable=False),
     Column("chain", Text, nullable=False),
     Index("facts_by_key", "key", unique=True),
-    Index("facts_by_kind", "kind", "seq"),
+    Index("facts_by_kind", "kind", "seq", "key"),  # the key is there so that a prefix is looked for without the rows
 )
 """Append-only. Texts as in `records.journal`."""
 
