@@ -28,6 +28,7 @@ _COMPARISON = re.compile(r"[<>=!≥≤≠~]+")
 _MISWRITTEN: dict[str, Comparison] = {
     "=>": ">=", "≥": ">=", ">==": ">=", "=<": "<=", "≤": "<=", "<==": "<=", "=": "==", "===": "==",
 }  # fmt: skip
+_COMMON_UNITS = {"time": "s", "size": "MiB"}
 _DEFAULT_MIN_ROWS = Requirement(metric="", comparison=">=", limit=0.0).min_rows
 
 
@@ -253,7 +254,7 @@ def _default_comparison(metric: Metric) -> Comparison:
 
 def _example(metric: Metric, context: Context, found: object = None) -> str:
     number = found if isinstance(found, int | float) and not isinstance(found, bool) else 1
-    unit = next(iter(units_of(metric.unit, context.currency)), "")
+    unit = _COMMON_UNITS.get(metric.unit) or next(iter(units_of(metric.unit, context.currency)), "")
     return f"{_default_comparison(metric)} {number} {unit}".strip()
 
 

@@ -94,12 +94,15 @@ class _At:
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The one of `names` that was most likely meant, or None when none is near (`cutoff`: 1 is equal)."""
-    folded: dict[str, str] = {}
+    """The one of `names` that was most likely meant, or None when none is near (`cutoff`: 1 is equal); the first of equals."""
+    matcher = difflib.SequenceMatcher(b=name.lower())
+    best, best_score = None, cutoff
     for known in names:
-        folded.setdefault(known.lower(), known)
-    close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=cutoff)
-    return folded[close[0]] if close else None
+        matcher.set_seq1(known.lower())
+        score = matcher.ratio()
+        if score > best_score or (best is None and score == best_score):
+            best, best_score = known, score
+    return best
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -7,12 +7,12 @@ what is written, read and written again is the same figure.
 
 from __future__ import annotations
 
-import difflib
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import get_args
 
+from trimtab.declaration.problems import nearest
 from trimtab.errors import DeclarationError
 from trimtab.records.metric import UnitFamily
 
@@ -191,5 +191,4 @@ def nearest_unit(unit: str, family: UnitFamily, currency: str | None = None) -> 
         return meant
     if unit.lower() in folded:
         return folded[unit.lower()]
-    close = difflib.get_close_matches(unit.lower(), list(folded), n=1)
-    return folded[close[0]] if close else None
+    return nearest(unit, units)

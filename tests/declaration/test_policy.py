@@ -1,0 +1,116 @@
+"""Triggers, release steps and the policies that a backtest compares."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.declaration.policy import TRIGGERS, parse_policy_argument, parse_step, parse_trigger
+from trimtab.declaration.system import Policy, ReleaseStep, Trigger
+from trimtab.errors import DeclarationError
+
+DECLARED = Policy(
+    retrain_on=(Trigger(cause="data_drift", text="data_drift"),),
+    release=(ReleaseStep(stage="shadow", rows=5), ReleaseStep(stage="live")),
+    cooldown=86400.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "amount", "relative"),
+    [
+        ("data_drift", "data_drift", None, False),
+        ("code_changed", "code_changed", None, False),
+        ("schedule:30 d", "schedule", 30 * 86400.0, False),
+        ("schedule: 12h", "schedule", 12 * 3600.0, False),
+        ("new_rows:50000", "new_rows", 50_000.0, False),
+        ("new_rows:50_000", "new_rows", 50_000.0, False),
+        ("new_rows:50%", "new_rows", 0.5, True),
+        ("new_rows:150%", "new_rows", 1.5, True),
+    ],
+)
+def test_triggers(text, cause, amount, relative):
+    found = parse_trigger(text)
+    assert (found.cause, found.amount, found.relative) == (cause, amount, relative)
+    assert parse_trigger(found.text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("datadrift", ['did you mean "data_drift"', "schedule:30 d"]),
+        ("no_model", ["is not a cause"]),
+        ("data_drift:0.2", ["takes no amount"]),
+        ("schedule", ["has no amount", "schedule:30 d"]),
+        ("schedule:30", ["has no unit"]),
+        ("schedule:0 d", ["no time between"]),
+        ("schedule:-1 d", ["negative"]),
+        ("schedule:30 days", ['did you mean "30 d"']),
+        ("new_rows:", ["has no amount"]),
+        ("new_rows:0", ["neither a number of rows nor a growth"]),
+        ("new_rows:-5", ["neither"]),
+        ("new_rows:0%", ["neither"]),
+        ("new_rows:1.5", ["neither"]),
+        ("", ["is not a cause"]),
+    ],
+)
+def test_wrong_triggers(text, words):
+    with pytest.raises(DeclarationError) as caught:
+        parse_trigger(text)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_every_cause_but_a_missing_model_can_be_declared():
+    assert set(TRIGGERS) == {
+        "data_drift", "concept_drift", "requirement_broken", "schedule", "new_rows", "code_changed"
+    }  # fmt: skip
+
+
+def test_steps():
+    assert parse_step("shadow:500") == ReleaseStep(stage="shadow", rows=500)
+    assert parse_step("canary:10%:1_000") == ReleaseStep(stage="canary", rows=1000, weight=0.1)
+    assert parse_step("canary : 0.1 : 1000") == ReleaseStep(stage="canary", rows=1000, weight=0.1)
+    assert parse_step("live") == ReleaseStep(stage="live")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shadw:500", "shadow", "shadow:0", "shadow:x", "canary:10%", "canary:0%:5", "canary:100%:5", "canary:150%:5",
+        "canary:0.001%:5", "live:5", "", "canary:10 s:5",
+    ],
+)  # fmt: skip
+def test_wrong_steps(text):
+    with pytest.raises(DeclarationError):
+        parse_step(text)
+
+
+def test_policy_arguments():
+    assert parse_policy_argument("declared", DECLARED) is DECLARED
+    never = parse_policy_argument("never", DECLARED)
+    assert never.retrain_on == ()
+    assert (never.release, never.gate) == (DECLARED.release, True)
+    every = parse_policy_argument("every:30d", DECLARED)
+    assert [(t.cause, t.amount) for t in every.retrain_on] == [("schedule", 30 * 86400.0)]
+    assert (every.cooldown, every.gate, every.release) == (0.0, False, (ReleaseStep(stage="live"),))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("nevr", 'did you mean "never"'), ("every", "not a policy"), ("every:30", "no unit"), ("every:0d", "no time")],
+)
+def test_wrong_policy_arguments(text, word):
+    with pytest.raises(DeclarationError) as caught:
+        parse_policy_argument(text, DECLARED)
+    assert word in str(caught.value)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_understood_or_refused(text):
+    for parse in (parse_trigger, parse_step, lambda t: parse_policy_argument(t, DECLARED)):
+        try:
+            parse(text)
+        except DeclarationError:
+            continue
