@@ -20,11 +20,13 @@ CauseName = Literal[
 
 class Trigger(Record, kw_only=True):
     """One line of `retrain_on`. `amount` is seconds for `schedule:30 d`, rows for `new_rows:50000`, and for
-    `new_rows:50%` the growth as a fraction (`relative` is then true)."""
+    `new_rows:50%` the growth as a fraction (`relative` is then true). `metric` narrows `requirement_broken:<metric>` to
+    one requirement (None: any quality or value requirement)."""
 
     cause: CauseName
     amount: float | None = None
     relative: bool = False
+    metric: str | None = None
     text: str = ""
 
 
