@@ -47,7 +47,8 @@ class ModelTrained(Fact, kw_only=True):
     """A model version exists. Key: `model:<identity.id>`.
 
     `metrics` and `baseline` map metric names to estimates on the validation rows (`valid_from` to `valid_to`);
-    `slices` maps `metric|column=value` to estimates. `profile` is the blob of the training data's profile.
+    `slices` maps `metric|column=value` to estimates. `evaluated` is the model those are of, fitted before the validation
+    rows were added, where `bundle` was then fitted on all rows (None: they are the same). `profile` is the blob of the training data's profile.
     """
 
     identity: ModelIdentity
@@ -67,6 +68,7 @@ class ModelTrained(Fact, kw_only=True):
     slices: dict[str, Estimate]
     profile: str
     parity: float
+    evaluated: ModelBundle | None = None
 
 
 class TrainingFailed(Fact, kw_only=True):
