@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isclose
+from math import floor, isclose, log10
 
 from trimtab.measures.intervals import normal_quantile
 from trimtab.records.metric import Place
@@ -129,14 +129,15 @@ def _reason(req: Requirement, estimate: Estimate, status: Status) -> str:
     figure = estimate.figure
     if status == "met" or figure is None:
         return estimate.reason
-    digits = _digits(figure / req.scale, req.limit / req.scale)
     unit = f" {req.unit}" if req.unit and req.unit != "%" else req.unit
+    limit = f"{req.limit / req.scale:.10g}{unit}"
+    decimals = _decimals(figure / req.scale, req.limit / req.scale)
 
     def shown(number: float) -> str:
-        return f"{number / req.scale:.{digits}g}"
+        return f"{number / req.scale:.{decimals}f}"
 
     side = "below" if figure < req.limit else "above" if figure > req.limit else "at"
-    said = f"{shown(figure)}{unit} is {side} {shown(req.limit)}{unit}"
+    said = f"{shown(figure)}{unit} is {side} {limit}"
     if estimate.low is None or estimate.high is None:
         return said
     interval = f"{shown(estimate.low)}..{shown(estimate.high)}{unit}"
@@ -145,9 +146,12 @@ def _reason(req: Requirement, estimate: Estimate, status: Status) -> str:
     return f"{said}, and so is the whole interval {interval}"
 
 
-def _digits(figure: float, limit: float) -> int:
-    """Significant digits that tell a figure from its limit, at least three."""
-    return next((d for d in range(3, 10) if f"{figure:.{d}g}" != f"{limit:.{d}g}"), 10 if figure != limit else 3)
+def _decimals(figure: float, limit: float) -> int:
+    """Decimals that show three digits and tell the figure from its limit."""
+    size = max(abs(figure), abs(limit))
+    least = max(0, 2 - floor(log10(size))) if size > 0 else 0
+    enough = (d for d in range(least, 12) if f"{figure:.{d}f}" != f"{limit:.{d}f}")
+    return least if figure == limit else next(enough, 12)
 
 
 def _verdict(

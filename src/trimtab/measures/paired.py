@@ -59,10 +59,10 @@ def paired_difference(
     Metrics that are means of a figure per row: the blocks are drawn with replacement `resamples` times, on block sums,
     and the percentile interval is stretched by t(B-1)/z * sqrt(B/(B-1)), because with few blocks the plain one is too
     narrow (Hesterberg 2015, The American Statistician 69(4)); it is never made narrower than the t interval on block
-    sums. The area under the ROC curve: difference plus or minus a quantile times the standard error of the rows'
-    difference of influence, which is DeLong's paired test (DeLong et al. 1988), with blocks that of Obuchowski 1997.
-    Other metrics: the same, with blocks by leaving out each in turn (jackknife, Efron & Stein 1981: errs on the wide
-    side). A single block cannot show how days differ: never a decision.
+    sums. Other metrics: difference plus or minus Student's quantile times the standard error by leaving out each block
+    in turn (jackknife, Efron & Stein 1981: errs on the wide side). Without blocks: the standard error of the rows'
+    difference of influence, for the area under the ROC curve DeLong's paired test (DeLong et al. 1988). A single block
+    cannot show how days differ: never a decision.
     """
     rows = int(np.shape(y)[0])
     try:
@@ -84,11 +84,11 @@ def paired_difference(
     index, count = block_index(blocks)
     if count < 2:
         return _incomparable(rows, "one block only: how much days differ cannot be seen")
-    curved = metric not in _ADDITIVE and metric != "quality.roc_auc"
-    error = _jackknife_error(new, old, index, count) if curved else block_error(influence, index, count)
+    additive = metric in _ADDITIVE
+    error = block_error(influence, index, count) if additive else _jackknife_error(new, old, index, count)
     wide = t_quantile(0.975, count - 1)
     found = (wide + t_quantile(0.8, count - 1)) * error
-    if metric not in _ADDITIVE or error == 0.0:
+    if not additive or error == 0.0:
         return _paired(difference, (wide * error,) * 2, found, rows, f"t interval over {count} blocks", count)
     units = block_sums(np.stack([sign * _per_row(new, old), np.ones(rows)], axis=1), index, count)
     weights = draw_weights(np.random.default_rng(seed), resamples, count)

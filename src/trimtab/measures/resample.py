@@ -62,7 +62,9 @@ def without_each_block(statistic: Statistic, index: Ints, count: int) -> Floats:
         return statistic.combine(sums.sum(axis=0) - sums)
     if statistic.weighted is None:
         raise PermanentError("a statistic needs sums or weights to be resampled")
-    return statistic.weighted((index != np.arange(count)[:, None]).astype(np.float64))
+    step = max(1, _CELLS // index.size)
+    kept = (index != np.arange(first, min(first + step, count))[:, None] for first in range(0, count, step))
+    return np.concatenate([statistic.weighted(rows.astype(np.float64)) for rows in kept])
 
 
 def draw_weights(generator: np.random.Generator, resamples: int, count: int) -> Floats:
