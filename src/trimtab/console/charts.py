@@ -13,6 +13,9 @@ from trimtab.records.model import Stage
 
 MARKED: dict[Stage, str] = {"live": "promoted", "rejected": "refused", "rolled_back": "rolled back"}
 
+_LETTER = 6.0
+"""About how wide a letter of an axis is, in picture units."""
+
 
 class Mark(Record, kw_only=True):
     """Something that happened to a release, marked on every chart over time."""
@@ -91,10 +94,13 @@ def x_axis(frame: Frame, span: tuple[datetime, datetime], most: int = 11) -> lis
     """The base line with round moments under it."""
     y = frame.bottom
     parts = [element("path", d=f"M{frame.left:.0f} {y:.1f}H{frame.right:.0f}", class_="axis")]
+    taken = float("-inf")
     for moment, name in time_ticks(*span, most):
-        x = frame.x.at(moment)
+        x, half = frame.x.at(moment), _LETTER * len(name) / 2
         parts.append(element("path", d=f"M{x:.1f} {y:.1f}v4", class_="axis"))
-        parts.append(text(x, y + 16, name, "tick", "middle"))
+        if x - half > taken:
+            parts.append(text(x, y + 16, name, "tick", "middle"))
+            taken = x + half + _LETTER
     return parts
 
 

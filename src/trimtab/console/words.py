@@ -131,7 +131,7 @@ def measured(rows: int, place: str) -> str:
 
 def policy_name(policy: str) -> str:
     """What a policy is called: `every:30d` is `every 30 days`."""
-    return {"declared": "the declared policy", "never": "never retrain"}.get(policy, _schedule(policy))
+    return {"declared": "the declared policy", "never": "never retraining"}.get(policy, _schedule(policy))
 
 
 def doing(policy: str) -> str:
