@@ -1,0 +1,83 @@
+"""Screened rows against the stored ones: new, identical, completing or contradicting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from trimtab.data.intake import REASON, Screened, described
+from trimtab.data.known import Known
+from trimtab.data.port import DIGEST
+from trimtab.data.rules import DUPLICATE
+from trimtab.data.spec import DatasetSpec
+from trimtab.data.table import Table
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one collection adds. `completed` rows take the place of the stored ones whose digests are `replaced`;
+    `same` counts the rows that are stored already; `refused` rows are described for the quarantine."""
+
+    added: pl.DataFrame
+    completed: pl.DataFrame
+    replaced: pl.Series
+    refused: pl.DataFrame
+    same: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Refused rows by reason."""
+        return dict(self.refused.group_by(REASON).len().sort(REASON).iter_rows())
+
+
+def fold_in(screened: Screened, spec: DatasetSpec, table: Table, known: Known) -> Step:
+    """Compare accepted rows with what is stored under their keys."""
+    good = screened.good
+    identical = known.identical(good)
+    fresh = good.filter(~identical)
+    candidates = known.maybe_stored(fresh)
+    nothing = fresh.clear()
+    step = Step(fresh, nothing, pl.Series(DIGEST, [], dtype=pl.Binary), screened.bad, int(identical.sum()))
+    if not candidates.any():
+        return step
+    stored = _stored_under(fresh.filter(candidates), spec, table)
+    added = fresh.join(stored, on=spec.key, how="anti", maintain_order="left")
+    again = fresh.join(stored.select(spec.key), on=spec.key, how="semi", maintain_order="left")
+    old = again.select(spec.key).join(stored, on=spec.key, how="left", maintain_order="left")
+    completes = _only_fills(old, again, [name for name in fresh.columns if name not in (DIGEST, *spec.key)])
+    contradicting = again.filter(~completes)
+    reason = pl.Series(REASON, [f"{DUPLICATE}: its key is stored with other content"] * contradicting.height)
+    refused = described(reason, contradicting, contradicting, spec)
+    return Step(
+        added=added,
+        completed=again.filter(completes),
+        replaced=old.filter(completes).get_column(DIGEST),
+        refused=pl.concat([screened.bad, refused]),
+        same=step.same,
+    )
+
+
+def _stored_under(rows: pl.DataFrame, spec: DatasetSpec, table: Table) -> pl.DataFrame:
+    """The stored rows that have the keys of `rows`."""
+    keys = table.read(columns=[*spec.key, DIGEST]).join(rows.select(spec.key), on=spec.key, how="semi")
+    if keys.is_empty():
+        return table.read(where="false")
+    wanted = keys.get_column(DIGEST).bin.encode("hex").to_list()
+    listed = ", ".join(f"X'{digest}'" for digest in wanted)
+    return table.read(where=f"{DIGEST} IN ({listed})")
+
+
+def _only_fills(old: pl.DataFrame, new: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """Which new rows agree with the old ones in every cell that was not null."""
+    agrees = [
+        new.get_column(name).eq_missing(old.get_column(name)) | old.get_column(name).is_null()
+        for name in columns
+        if name in old.columns
+    ]
+    return (
+        pl.Series(pl.DataFrame(agrees).select(pl.all_horizontal(pl.all())).to_series())
+        if agrees
+        else (pl.Series([True] * new.height, dtype=pl.Boolean))
+    )

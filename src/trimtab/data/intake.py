@@ -1,0 +1,186 @@
+"""What comes in: each row is accepted as it will be stored, or refused with the reason. None is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from trimtab.data.casting import reading, stored_type
+from trimtab.data.digest import row_digests
+from trimtab.data.port import DIGEST, UNREAD, DataError
+from trimtab.data.rules import (
+    DUPLICATE,
+    FUTURE,
+    MISSING,
+    WRONG_TYPE,
+    consistency_rules,
+    named_columns,
+    validity_rules,
+)
+from trimtab.data.spec import DatasetSpec
+from trimtab.data.times import in_utc, microseconds
+
+REASON = "reason"
+CONTENT = "row"
+
+
+@dataclass(frozen=True)
+class Screened:
+    """`good` rows in stored types with `_digest`, ordered by time and key; `bad` rows as reason, key, time and JSON;
+    `early` counts the rows later than was asked for, which are left for a later collection."""
+
+    good: pl.DataFrame
+    bad: pl.DataFrame
+    early: int
+    new_columns: tuple[str, ...]
+
+
+def screen(
+    frame: pl.DataFrame,
+    spec: DatasetSpec,
+    stored: Mapping[str, pl.DataType] | None,
+    *,
+    until: datetime,
+    now: datetime,
+) -> Screened:
+    """Accept or refuse each row. A row is refused for the first of: a cell that is not of its column's type, a missing
+    key or time, a time after `now`, a broken rule, and a key that another row of the batch has.
+
+    Of rows with one key the one with the most cells stays, then the earliest, then the least digest: which one it is
+    does not hang on their order. Raises DataError where a column is missing, reserved or cannot be stored.
+    """
+    _check_columns(frame, spec, stored)
+    raw, frame = frame, in_utc(frame, spec)
+    types = _types(frame, stored)
+    lost = raw.get_column(spec.time).is_not_null() & frame.get_column(spec.time).is_null()
+    frame, unreadable = _read_cells(frame, types, spec)
+    if lost.any():
+        frame = frame.with_columns(lost.alias("_lost_time"))
+        unreadable.insert(0, (f"{WRONG_TYPE}: {spec.time} cannot be read as a time", pl.col("_lost_time")))
+    checks = [*unreadable, *_checks(frame, spec, now)]
+    refused = frame.select(pl.any_horizontal([broken.fill_null(value=False) for _, broken in checks])).to_series()
+    bad = described(_first_reason(frame.filter(refused), checks), raw.filter(refused), frame.filter(refused), spec)
+    late_enough = frame.get_column(spec.time) > until
+    early = late_enough & ~refused
+    keep = ~(refused | early.fill_null(value=False))
+    good, raw = frame.filter(keep), raw.filter(keep)
+    good = good.select(sorted(types)).with_columns(row_digests(good.select(sorted(types))))
+    good, repeated = _without_duplicates(good, raw, spec)
+    new = tuple(sorted(set(types) - set(stored))) if stored is not None else ()
+    return Screened(
+        good=good.sort(spec.time, *spec.key),
+        bad=pl.concat([bad, repeated]),
+        early=int(early.sum()),
+        new_columns=new,
+    )
+
+
+def described(reasons: pl.Series, raw: pl.DataFrame, frame: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
+    """Refused rows as the quarantine keeps them: reason, key as text, time, and the row as it came, as JSON."""
+    parts = [pl.col(name).cast(pl.String).fill_null("") for name in spec.key]
+    head = frame.select(
+        pl.concat_str(parts, separator=" ").alias("key"),
+        pl.col(spec.time).alias("time"),
+    )
+    cells = raw.select(_as_json(name, dtype) for name, dtype in sorted(raw.schema.items()) if name != DIGEST)
+    content = cells.select(pl.struct(pl.all()).struct.json_encode().alias(CONTENT))
+    return pl.concat([reasons.alias(REASON).to_frame(), head, content], how="horizontal")
+
+
+def key_text(spec: DatasetSpec) -> pl.Expr:
+    """The key of a row in one text, for people."""
+    return pl.concat_str([pl.col(name).cast(pl.String) for name in spec.key], separator=" ")
+
+
+def _as_json(name: str, dtype: pl.DataType) -> pl.Expr:
+    cell = pl.col(name)
+    if isinstance(dtype, pl.Binary):
+        return cell.bin.encode("hex")
+    if isinstance(dtype, (pl.Categorical, pl.Enum, pl.Decimal, pl.Duration, pl.Null)):
+        return cell.cast(pl.String)
+    return cell
+
+
+def _check_columns(frame: pl.DataFrame, spec: DatasetSpec, stored: Mapping[str, pl.DataType] | None) -> None:
+    have = set(frame.columns)
+    if DIGEST in have:
+        raise DataError(f"dataset {spec.name!r}: the column name {DIGEST!r} is taken", hint="rename it in the source")
+    for name, place in named_columns(spec).items():
+        if name not in have:
+            raise DataError(
+                f"dataset {spec.name!r}: the rows have no column {name!r} ({place}); nothing was collected",
+                hint=f"the columns are {', '.join(sorted(have)[:20])}",
+            )
+    for name in sorted(set(stored or ()) - have):
+        raise DataError(
+            f"dataset {spec.name!r}: column {name!r} is missing, which earlier rows have; nothing was collected",
+            hint="mend the source, or let it give the column with nulls",
+        )
+
+
+def _types(frame: pl.DataFrame, stored: Mapping[str, pl.DataType] | None) -> dict[str, pl.DataType]:
+    """The stored type of every column. A column with nothing but nulls has no type yet and waits for its first cell."""
+    types = dict(stored or {})
+    for name, dtype in frame.schema.items():
+        if name not in types and name != UNREAD:
+            wide = stored_type(name, dtype)
+            if not isinstance(wide, pl.Null):
+                types[name] = wide
+    return types
+
+
+def _read_cells(
+    frame: pl.DataFrame, types: Mapping[str, pl.DataType], spec: DatasetSpec
+) -> tuple[pl.DataFrame, list[tuple[str, pl.Expr]]]:
+    """The frame in stored types, and for each column that was changed the rows in which it could not be read."""
+    have = frame.schema
+    cells, checks, flags = [], [], []
+    if UNREAD in have:
+        flags.append(pl.col(UNREAD))
+        checks.append((f"{WRONG_TYPE}: a cell cannot be read as its column's type", pl.col(UNREAD).is_not_null()))
+    for name, want in types.items():
+        read = reading(name, have[name], want, zone=spec.timezone)
+        cells.append(read.cell.alias(name))
+        if read.failed is not None:
+            flag = f"_failed_{len(checks)}"
+            flags.append(read.failed.alias(flag))
+            checks.append((f"{WRONG_TYPE}: {name} is not {want}", pl.col(flag)))
+    nothing = [pl.lit(None, dtype=pl.Null).alias(name) for name in have if name not in types and name != UNREAD]
+    return frame.select(*cells, *nothing, *flags), checks
+
+
+def _checks(frame: pl.DataFrame, spec: DatasetSpec, now: datetime) -> list[tuple[str, pl.Expr]]:
+    schema = frame.schema
+    rules = [*validity_rules(spec, schema), *consistency_rules(spec, schema)]
+    return [
+        *((f"{MISSING}: key {name}", pl.col(name).is_null()) for name in spec.key),
+        (f"{MISSING}: time {spec.time}", pl.col(spec.time).is_null()),
+        (f"{FUTURE}: {spec.time} lies after the present", pl.col(spec.time) > microseconds(now)),
+        *((rule.reason, rule.broken) for rule in rules),
+    ]
+
+
+def _first_reason(bad: pl.DataFrame, checks: Sequence[tuple[str, pl.Expr]]) -> pl.Series:
+    if bad.is_empty():
+        return pl.Series(REASON, [], dtype=pl.String)
+    told = [pl.when(broken).then(pl.lit(reason)) for reason, broken in checks]
+    return bad.select(pl.coalesce(told).alias(REASON)).to_series()
+
+
+def _without_duplicates(good: pl.DataFrame, raw: pl.DataFrame, spec: DatasetSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One row a key, and the others described."""
+    nothing = described(pl.Series(REASON, [], dtype=pl.String), raw.head(0), good.head(0), spec)
+    if not good.select(pl.struct(spec.key).is_duplicated().any()).item():
+        return good, nothing
+    cells = [name for name in good.columns if name != DIGEST]
+    ordered = good.with_row_index("_row").sort(
+        pl.sum_horizontal(pl.col(cells).is_null()), pl.col(spec.time), pl.col(DIGEST), pl.col("_row")
+    )
+    first = ordered.unique(spec.key, keep="first", maintain_order=True).get_column("_row").sort()
+    stays = pl.Series(pl.select(pl.int_range(good.height, dtype=pl.UInt32)).to_series().is_in(first.implode()))
+    out, out_raw = good.filter(~stays), raw.filter(~stays)
+    reason = pl.Series(REASON, [f"{DUPLICATE}: its key comes more than once in one collection"] * out.height)
+    return good.filter(stays), described(reason, out_raw, out, spec)

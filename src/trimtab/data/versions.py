@@ -1,0 +1,275 @@
+"""A dataset and its versions: collected bit by bit, each state under the digest of its rows, none ever lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from trimtab.data.collecting import Step, fold_in
+from trimtab.data.compare import compare
+from trimtab.data.export import write_rows
+from trimtab.data.intake import screen
+from trimtab.data.known import Known
+from trimtab.data.lock import held
+from trimtab.data.port import DIGEST, DataError, Source
+from trimtab.data.quarantine import Quarantine
+from trimtab.data.spec import DatasetSpec
+from trimtab.data.state import Commit, DatasetVersion, Difference, Quarantined, Verification
+from trimtab.data.table import Table, time_filter
+from trimtab.data.verify import verify
+from trimtab.records.base import canonical_json
+
+_SHORT = 16
+_PART_ROWS = 100_000
+_SMALL_PARTS = 32
+_TAG = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
+
+
+class DatasetStore:
+    """One dataset's versions below `root`.
+
+    Collecting is exactly once: rows, version id, parent and cursor are one commit of the store, so a process that is
+    killed at any instant has either made the whole step or none of it, and collecting again makes it. One process
+    collects at a time; any number may read.
+    """
+
+    def __init__(self, root: Path, spec: DatasetSpec) -> None:
+        self.spec = spec
+        self._folder = root / spec.name
+        self._table = Table(self._folder / "rows.lance")
+        self._quarantine = Quarantine(self._folder / "quarantine.lance")
+        self._known: Known | None = None
+
+    def collect(self, rows: pl.DataFrame | Source, *, until: datetime, now: datetime) -> Commit | None:
+        """Take in what is new, up to `until`; None when nothing is.
+
+        A source is asked for what lies after the cursor, and again for rows whose truth was not known then. By key:
+        an identical row is stored already and left alone. One that only fills in cells that were null (a label that
+        came later) takes the stored row's place. One that says otherwise in a known cell contradicts the stored row and
+        is refused. Refused rows go to the quarantine with their reason; a row is refused once, however often it comes.
+        Raises DataError when the whole batch cannot be taken (a column is missing, times have no zone).
+        """
+        with held(self._folder / "lock"):
+            before = self._mend()
+            stored = self._table.schema() if before is not None else None
+            if not isinstance(rows, pl.DataFrame):
+                if before is not None and until <= before.until:
+                    return None
+                rows = self._fetch(rows, before, stored, until)
+            if rows.is_empty():
+                return None
+            screened = screen(rows, self.spec, stored, until=until, now=now)
+            step = fold_in(screened, self.spec, self._table, self._now_known(before))
+            self._quarantine.add(step.refused, parent=before.id if before else None, now=now)
+            if step.added.is_empty() and step.completed.is_empty():
+                return None
+            version = self._commit(step, screened.new_columns, before, until)
+            return Commit(version=version, same=step.same, early=screened.early, refused=step.counts)
+
+    def current(self) -> DatasetVersion | None:
+        """The newest version; None before the first."""
+        return self._noted(self._table.number) if self._table.exists() else None
+
+    def versions(self) -> list[DatasetVersion]:
+        """Every version, oldest first."""
+        if not self._table.exists():
+            return []
+        numbers = {number for name, number in self._table.tags().items() if name.startswith("v-")}
+        found = {version.id: version for version in map(self._noted, sorted(numbers))}
+        newest = self._noted(self._table.number)
+        return list((found | {newest.id: newest}).values())
+
+    def version(self, name: str | None = None) -> DatasetVersion:
+        """A version by id, by the beginning of its id (8 characters at least) or by tag; the newest for None.
+
+        Raises DataError that names the nearest one.
+        """
+        if not self._table.exists():
+            raise DataError(f"dataset {self.spec.name!r} has no version yet", hint="collect it first")
+        if name is None:
+            return self._noted(self._table.number)
+        newest = self._noted(self._table.number)
+        if name == newest.id:
+            return newest
+        number = self._table.number_of(f"v-{name[:_SHORT]}") if len(name) >= _SHORT else self._table.number_of(name)
+        if number is not None:
+            version = self._noted(number)
+            if len(name) <= _SHORT or version.id.startswith(name) or not _is_hex(name):
+                return version
+        tags = self._table.tags()
+        if name in tags:
+            return self._noted(tags[name])
+        matches = [tag for tag in tags if tag.startswith(f"v-{name}")] if len(name) >= 8 and _is_hex(name) else []
+        if len(matches) == 1:
+            return self._noted(tags[matches[0]])
+        raise self._unknown(name, tags)
+
+    def read(
+        self,
+        version: str | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        digests: bool = False,
+    ) -> pl.DataFrame:
+        """Rows of a version with since < time <= until, in order of time and key.
+
+        Raises DataError for an unknown version or column.
+        """
+        number = self.version(version).number
+        have = self._table.columns(number)
+        wanted = list(columns) if columns is not None else have
+        for name in wanted:
+            if name not in have:
+                near = get_close_matches(name, have, n=1)
+                raise DataError(
+                    f"dataset {self.spec.name!r} has no column {name!r}",
+                    hint=f"did you mean {near[0]!r}?" if near else f"its columns are {', '.join(have)}",
+                )
+        order = [self.spec.time, *self.spec.key]
+        fetched = [*wanted, *(name for name in order if name not in wanted), *([DIGEST] if digests else [])]
+        rows = self._table.read(number, columns=fetched, where=time_filter(self.spec.time, since, until))
+        kept = [*wanted, *([DIGEST] if digests else [])]
+        return _in_order(rows, order).select(kept)
+
+    def diff(self, a: str, b: str | None = None) -> Difference:
+        """What changed from version `a` to version `b` (the newest for None)."""
+        before, after = self.version(a), self.version(b)
+        return compare(self._table, self.spec, before, after)
+
+    def verify(self, version: str | None = None) -> Verification:
+        """Read every row again and recompute its digest and the version's; names what does not agree."""
+        return verify(self._table, self.spec, self.version(version))
+
+    def export(self, path: Path, version: str | None = None) -> int:
+        """Write a version to a `.parquet` or `.csv` file, all or nothing; returns the rows written."""
+        return write_rows(self.read(version), path)
+
+    def quarantined(self, limit: int = 100) -> Quarantined:
+        """The rows that were refused so far: counts by reason, and the newest ones."""
+        return self._quarantine.look(limit)
+
+    def tag(self, name: str, version: str | None = None) -> DatasetVersion:
+        """Give a version a name of one's own; naming again moves it. Raises DataError for a name that cannot be one."""
+        if not _TAG.match(name) or name.startswith("v-"):
+            raise DataError(
+                f"{name!r} cannot name a version",
+                hint="use letters, digits, '.', '-' and '_', not beginning with '.' or 'v-'",
+            )
+        found = self.version(version)
+        with held(self._folder / "lock"):
+            self._table.tag(name, found.number)
+        return found
+
+    def _fetch(
+        self,
+        source: Source,
+        before: DatasetVersion | None,
+        stored: dict[str, pl.DataType] | None,
+        until: datetime,
+    ) -> pl.DataFrame:
+        if stored is not None:
+            source.expect(stored)
+        since = before.until - timedelta(seconds=max(0.0, self.spec.known_after)) if before else None
+        return source.fetch(since, until)
+
+    def _commit(
+        self,
+        step: Step,
+        new_columns: Sequence[str],
+        before: DatasetVersion | None,
+        until: datetime,
+    ) -> DatasetVersion:
+        """Write one version: first columns it lacks (null, so the content stays), then rows and note at once, then what
+        can be mended later: the tag, and joining small parts."""
+        rows = pl.concat([step.added, step.completed])
+        identity, known = self._now_known(before).changed(rows, step.replaced)
+        first, last = _span(rows.get_column(self.spec.time))
+        version = DatasetVersion(
+            dataset=self.spec.name,
+            id=identity,
+            parent=before.id if before else None,
+            rows=step.added.height + (before.rows if before else 0),
+            added=step.added.height,
+            completed=step.completed.height,
+            until=max(until, before.until) if before else until,
+            time_min=min(first, before.time_min) if before else first,
+            time_max=max(last, before.time_max) if before else last,
+            quarantined=self._quarantine.since(before.id if before else None),
+            new_columns=tuple(new_columns),
+        )
+        note = canonical_json(version).decode()
+        if new_columns:
+            self._table.add_columns(pl.Schema({name: rows.schema[name] for name in new_columns}))
+        if step.completed.is_empty():
+            number = self._table.append(rows, note)
+        else:
+            number = self._table.replace(rows, self.spec.key, note)
+        self._table.tag(_tag(version), number)
+        if self._table.small_parts(_PART_ROWS) > _SMALL_PARTS:
+            number = self._table.compact(_PART_ROWS)
+            self._table.tag(_tag(version), number)
+        known.number = number
+        self._known = known
+        return msgspec.structs.replace(version, number=number)
+
+    def _mend(self) -> DatasetVersion | None:
+        """The newest version, given the tag that a killed process may have left out."""
+        version = self.current()
+        if version is not None and self._table.number_of(_tag(version)) is None:
+            self._table.tag(_tag(version), version.number)
+        return version
+
+    def _now_known(self, before: DatasetVersion | None) -> Known:
+        if before is None:
+            return Known.nothing(self.spec.key)
+        if self._known is None or self._known.number != self._table.number:
+            self._known = Known.load(self._table, self.spec.key)
+        return self._known
+
+    def _noted(self, number: int) -> DatasetVersion:
+        note = self._table.note(number)
+        if note is None:
+            raise DataError(f"{self._table.path} was not written by Trimtab: version {number} has no note")
+        return msgspec.structs.replace(msgspec.json.decode(note, type=DatasetVersion), number=number)
+
+    def _unknown(self, name: str, tags: dict[str, int]) -> DataError:
+        names = [tag.removeprefix("v-") for tag in tags]
+        near = get_close_matches(name[:_SHORT], names, n=1, cutoff=0.4) or sorted(names)[-1:]
+        return DataError(
+            f"dataset {self.spec.name!r} has no version {name!r}",
+            hint=f"the nearest name is {near[0]!r}" if near else "",
+        )
+
+
+def _span(times: pl.Series) -> tuple[datetime, datetime]:
+    first, last = times.min(), times.max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    return first.astimezone(UTC), last.astimezone(UTC)
+
+
+def _tag(version: DatasetVersion) -> str:
+    return f"v-{version.id[:_SHORT]}"
+
+
+def _is_hex(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]+", text))
+
+
+def _in_order(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
+    """Sorted by the columns; rows that were collected day by day mostly are already."""
+    later = pl.lit(value=False)  # the next row is greater in the first column that differs
+    for name in reversed(order):
+        here, following = pl.col(name), pl.col(name).shift(-1)
+        later = (here < following) | ((here == following) & later)
+    if rows.height < 2 or rows.select(later.head(rows.height - 1).all()).item():
+        return rows
+    return rows.sort(order)
