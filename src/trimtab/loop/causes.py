@@ -28,7 +28,7 @@ def _data_drift(seen: Observation, _: Trigger) -> str:
     if not drifted:
         return ""
     named = ", ".join(f"{d.column} ({d.statistic} {d.effect:.2f})" for d in drifted[:3])
-    more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""  # noqa: PLR2004
+    more = f" and {len(drifted) - 3} more" if len(drifted) > 3 else ""
     return f"{len(drifted)} of {len(seen.drift)} columns drifted: {named}{more}"
 
 
@@ -36,8 +36,9 @@ def _concept_drift(seen: Observation, _: Trigger) -> str:
     return seen.concept
 
 
-def _requirement_broken(seen: Observation, _: Trigger) -> str:
-    broken = [v for v in seen.live if v.status == "broken" and v.metric.startswith(_RETRAINING_HELPS)]
+def _requirement_broken(seen: Observation, trigger: Trigger) -> str:
+    named = (trigger.metric,) if trigger.metric else _RETRAINING_HELPS
+    broken = [v for v in seen.live if v.status == "broken" and v.metric.startswith(named)]
     return "; ".join(f"{v.metric} broken: {v.reason}" for v in broken)
 
 

@@ -46,7 +46,7 @@ class Releases(Record, kw_only=True):
     def named(self, name: str) -> ReleaseState | None:
         """The release called `name`, or the newest release of the model called so (a unique beginning is enough)."""
         exact = [r for r in self.all if name in (r.release, r.model)]
-        close = exact or [r for r in self.all if len(name) >= 4 and r.model.startswith(name)]  # noqa: PLR2004
+        close = exact or [r for r in self.all if len(name) >= 4 and r.model.startswith(name)]
         return close[-1] if close else None
 
     def next_name(self) -> str:

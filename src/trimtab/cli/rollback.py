@@ -1,0 +1,20 @@
+"""`trimtab rollback`: go back to the release that was live before."""
+
+from __future__ import annotations
+
+import argparse
+
+from trimtab.cli.arguments import add_system
+from trimtab.cli.by_hand import do_by_hand
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `rollback`."""
+    add_system(parser)
+    parser.add_argument("--to", metavar="RELEASE", default="", help="this release instead of the last one")
+    parser.add_argument("--why", default="", metavar="TEXT", help="kept in the ledger beside the decision")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Roll the live release back."""
+    return do_by_hand(args, "rollback", args.why or "a person said so", {"release": "", "back_to": args.to})

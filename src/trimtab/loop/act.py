@@ -1,0 +1,237 @@
+"""Do what was planned. Each action can be done twice without harm, and says what it came to as facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from trimtab.declaration.system import System
+from trimtab.errors import PermanentError
+from trimtab.loop.gate import Gate
+from trimtab.loop.observe import Observer
+from trimtab.loop.plan import next_step
+from trimtab.loop.ports import Datasets
+from trimtab.loop.releases import Releases, ReleaseState, fold
+from trimtab.monitoring.profile import build
+from trimtab.records.facts import (
+    AnyFact,
+    ModelTrained,
+    PlannedAction,
+    ReleaseMoved,
+    TrainingTried,
+)
+from trimtab.records.journal import Draft
+from trimtab.records.ledger import Ledger
+from trimtab.records.model import Stage
+from trimtab.training.job import TrainingJob
+from trimtab.training.split import split
+from trimtab.training.trainer import Trained, Trainer
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What an action came to; `facts` go into the ledger together with its outcome."""
+
+    outcome: Literal["done", "refused", "failed"]
+    summary: str
+    facts: tuple[Draft, ...] = ()
+
+
+@dataclass
+class Actor:
+    """Carries out the verbs of a plan."""
+
+    system: System
+    ledger: Ledger
+    datasets: Datasets
+    observer: Observer
+    trainer: Trainer
+    gate: Gate
+
+    def do(self, action: PlannedAction, name: str, now: datetime) -> Result:
+        """Do one action, called `name`, at `now`."""
+        verbs: dict[str, Callable[[PlannedAction, str, datetime], Result]] = {
+            "collect": self._collect,
+            "train": self._train,
+            "gate": self._gate,
+            "move": self._move,
+            "promote": self._promote,
+            "rollback": self._rollback,
+            "force": self._force,
+        }
+        if action.verb not in verbs:
+            raise PermanentError(f"the loop does not know how to {action.verb!r}", hint=f"it knows {', '.join(verbs)}")
+        return verbs[action.verb](action, name, now)
+
+    def _releases(self) -> Releases:
+        return fold((entry.at, entry.fact) for entry in self.ledger.entries(ReleaseMoved))
+
+    def _named(self, name: str) -> ReleaseState:
+        found = self._releases().named(name)
+        if found is None:
+            raise PermanentError(f"no release is called {name!r}", hint="`trimtab status` and `trimtab models list` name them")
+        return found
+
+    def _collect(self, _: PlannedAction, __: str, now: datetime) -> Result:
+        commits = self.datasets.collect(now)
+        facts = tuple(Draft(key=f"data:{c.dataset}:{c.version}", fact=c, at=now) for c in commits)
+        added = sum(c.added for c in commits)
+        bad = sum(sum(c.quarantined.values()) for c in commits)
+        refused = f", {bad:,} quarantined" if bad else ""
+        return Result(outcome="done", summary=f"{added:,} new rows in {len(commits)} datasets{refused}", facts=facts)
+
+    def _train(self, action: PlannedAction, name: str, now: datetime) -> Result:
+        return self._trained(self.system.model.code, action.why, name, now)
+
+    def _trained(self, code: str, why: str, name: str, now: datetime) -> Result:
+        system, spec = self.system, self.system.model
+        rows = self.datasets.labelled(now)
+        parts = split(
+            rows, spec=system.labelled, now=now, window=spec.window, holdout=spec.holdout, task=system.task
+        )
+        job = self._job(code, name, now)
+        result = self.trainer.train(job, parts.train, parts.valid, profile=build)
+        known, _ = self.datasets.known(now)
+        code_digest, params = self.observer.code()
+        tried = TrainingTried(
+            action=name, code=code_digest, params=params, known_rows=known, model=result.fact.identity.id
+        )
+        facts = [Draft(key=f"tried:{name}", fact=tried, at=now)]
+        if not isinstance(result, Trained):
+            key = f"training_failed:{result.fact.identity.id}:{name}"
+            return Result(
+                outcome="failed",
+                summary=f"training failed: {result.fact.reason}",
+                facts=(*facts, Draft(key=key, fact=result.fact, at=now, measured=result.measured)),
+            )
+        model = result.fact.identity.id
+        if self.ledger.get(f"model:{model}") is not None:
+            summary = f"model {model} was already made of the same code, hyper-parameters and data"
+            return Result(outcome="refused", summary=summary, facts=tuple(facts))
+        release = self._releases().next_name()
+        facts.append(Draft(key=f"model:{model}", fact=result.fact, at=now, measured=result.measured))
+        facts.append(self._moved(release, model, None, "candidate", why, now, visit=1))
+        summary = f"model {model} on {result.fact.rows:,} rows became candidate {release}"
+        return Result(outcome="done", summary=summary, facts=tuple(facts))
+
+    def _job(self, code: str, name: str, now: datetime) -> TrainingJob:
+        system, spec, data = self.system, self.system.model, self.system.labelled
+        folder = Path(system.folder)
+        return TrainingJob(
+            task=system.task,
+            code=str(folder / code),
+            root=str(folder),
+            dataset=data.name,
+            versions={data.name: self.datasets.version(now)},
+            key=data.key,
+            time=data.time,
+            label=str(data.label),
+            predict_before=data.predict_before,
+            inputs=spec.inputs,
+            params=spec.params,
+            seed=spec.seed,
+            baseline=spec.baseline,
+            value=system.value,
+            requirements=system.requirements,
+            refit=True,
+            time_limit=spec.time_limit,
+            memory_limit=spec.memory_limit,
+            action=name,
+        )
+
+    def _gate(self, action: PlannedAction, name: str, now: datetime) -> Result:
+        release = self._named(action.arguments["release"])
+        releases = self._releases()
+        champion = self.observer.model(releases.live.model) if releases.live else None
+        if not self.system.policy.gate:
+            return self._live(release, releases, "the policy has no gate", now)
+        decision, facts = self.gate.judge(release, self.observer.model(release.model), champion, name, now)
+        if not decision.passed:
+            moved = self._moved(release.release, release.model, release.stage, "rejected", decision.why, now)
+            return Result(
+                outcome="refused", summary=f"{release.release} rejected: {decision.why}", facts=(*facts, moved)
+            )
+        step = next_step(self.system.policy, "candidate", champion=champion is not None)
+        if step.stage == "live":
+            result = self._live(release, releases, decision.why, now)
+            return Result(outcome="done", summary=result.summary, facts=(*facts, *result.facts))
+        moved = self._moved(release.release, release.model, release.stage, step.stage, decision.why, now)
+        return Result(
+            outcome="done", summary=f"{release.release} goes to {step.stage}: {decision.why}", facts=(*facts, moved)
+        )
+
+    def _move(self, action: PlannedAction, _: str, now: datetime) -> Result:
+        release = self._named(action.arguments["release"])
+        to: Stage = msgspec.convert(action.arguments["to"], Stage)
+        moved = self._moved(release.release, release.model, release.stage, to, action.why, now)
+        return Result(outcome="done", summary=f"{release.release} is now {to}: {action.why}", facts=(moved,))
+
+    def _promote(self, action: PlannedAction, _: str, now: datetime) -> Result:
+        release = self._named(action.arguments["release"])
+        if release.stage == "live":
+            return Result(outcome="refused", summary=f"{release.release} is live already")
+        return self._live(release, self._releases(), action.why, now)
+
+    def _live(self, release: ReleaseState, releases: Releases, why: str, now: datetime) -> Result:
+        """Make a release live. The former one stands by in shadow as long as the policy watches."""
+        facts = []
+        if releases.standby is not None and releases.standby.release != release.release:
+            facts.append(self._step(releases.standby, "retired", f"{release.release} takes over", now))
+        if releases.live is not None:
+            stands_by = self.system.policy.watch > 0 and self.system.policy.gate
+            stage: Stage = "shadow" if stands_by else "retired"
+            words = f"stands by while {release.release} is new" if stands_by else f"{release.release} took its place"
+            facts.append(self._step(releases.live, stage, words, now))
+        facts.append(self._step(release, "live", why, now))
+        return Result(outcome="done", summary=f"{release.release} is live: {why}", facts=tuple(facts))
+
+    def _rollback(self, action: PlannedAction, _: str, now: datetime) -> Result:
+        releases = self._releases()
+        live = releases.live
+        if live is None:
+            return Result(outcome="refused", summary="nothing is live, so there is nothing to roll back")
+        wanted = action.arguments.get("back_to", "")
+        former = self._named(wanted) if wanted else releases.standby or _before(releases)
+        if former is None or former.release == live.release:
+            return Result(outcome="refused", summary=f"there is no release to go back to from {live.release}")
+        facts = (
+            self._step(live, "rolled_back", action.why, now),
+            self._step(former, "live", f"back in place of {live.release}", now),
+        )
+        return Result(
+            outcome="done", summary=f"{live.release} rolled back to {former.release}: {action.why}", facts=facts
+        )
+
+    def _force(self, action: PlannedAction, name: str, now: datetime) -> Result:
+        """Train other code and make it live past the gates: what a person can do, and the loop must undo."""
+        trained = self._trained(action.arguments["code"], action.why, name, now)
+        moved = next((d.fact for d in trained.facts if isinstance(d.fact, ReleaseMoved)), None)
+        if trained.outcome != "done" or moved is None:
+            return trained
+        new = ReleaseState(release=moved.release, model=moved.model, stage="candidate", since=now)
+        live = self._live(new, self._releases(), action.why, now)
+        kept = tuple(d for d in trained.facts if not isinstance(d.fact, TrainingTried))  # no training of the loop's own
+        return Result(outcome="done", summary=live.summary, facts=(*kept, *live.facts))
+
+    def _step(self, release: ReleaseState, to: Stage, why: str, now: datetime) -> Draft:
+        return self._moved(release.release, release.model, release.stage, to, why, now)
+
+    def _moved(
+        self, release: str, model: str, source: Stage | None, to: Stage, why: str, now: datetime, visit: int = 0
+    ) -> Draft:
+        n = visit or 1 + sum(
+            entry.fact.to == to for entry in self.ledger.entries(ReleaseMoved, prefix=f"release:{release}:")
+        )
+        fact: AnyFact = ReleaseMoved(release=release, model=model, source=source, to=to, why=why)
+        return Draft(key=f"release:{release}:{to}:{n}", fact=fact, at=now)
+
+
+def _before(releases: Releases) -> ReleaseState | None:
+    retired = [r for r in releases.all if r.stage == "retired"]
+    return max(retired, key=lambda r: r.since) if retired else None
+
+

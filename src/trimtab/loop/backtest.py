@@ -1,0 +1,176 @@
+"""What a policy would have been worth: history replayed through the loop with the real training and gates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trimtab.declaration.system import Replay, System
+from trimtab.inference.encode import encode_frame
+from trimtab.inference.features_code import apply_features
+from trimtab.inference.session import load_model
+from trimtab.loop.evidence import compare, deciding_metric
+from trimtab.loop.history import MOMENT
+from trimtab.loop.replay import between
+from trimtab.measures.metrics import value_of
+from trimtab.records.base import Record
+from trimtab.records.blobs import Blobs
+from trimtab.records.facts import (
+    BacktestFinished,
+    ModelTrained,
+    Promotion,
+    Refusal,
+    ReleaseMoved,
+    TrainingTried,
+    VerdictsGiven,
+)
+from trimtab.records.ledger import Ledger
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Backtest(Record, kw_only=True):
+    """The declared policy and those it is compared with. `differences` maps a policy to the declared one's value minus
+    that policy's, with the interval over days."""
+
+    system: str
+    start: datetime
+    end: datetime
+    currency: str
+    policies: tuple[BacktestFinished, ...]
+    differences: dict[str, tuple[float, float, float]]
+
+
+def summarise(
+    policy: str,
+    *,
+    system: System,
+    span: Replay,
+    ledger: Ledger,
+    blobs: Blobs,
+    predictions: pl.DataFrame,
+    history: pl.DataFrame,
+) -> BacktestFinished:
+    """Everything one policy's run came to.
+
+    `predictions` are all answers of the run (live and canary; id, at, score, label, threshold); `history` all rows, to
+    judge promotions on what came after them.
+    """
+    import polars as pl  # heavy: only where rows are touched
+
+    answered = predictions.filter(pl.col("stage") != "shadow").sort("at", "id")
+    labelled = answered.filter(pl.col("label").is_not_null())
+    worth = (
+        value_of(
+            labelled["label"].to_numpy(),
+            labelled["score"].to_numpy(),
+            _threshold(ledger),
+            system.value,
+            system.task,
+        )
+        if system.value is not None
+        else np.zeros(labelled.height)
+    )
+    by_day = (
+        labelled.with_columns(day=pl.col("at").dt.date().cast(pl.String), worth=pl.Series(worth))
+        .group_by("day")
+        .agg(pl.len().alias("rows"), pl.col("worth").sum())
+        .sort("day")
+    )
+    moves = [(entry.at, entry.fact) for entry in ledger.entries(ReleaseMoved)]
+    total = float(worth.sum())
+    return BacktestFinished(
+        policy=policy,
+        start=span.start,
+        end=span.end,
+        predictions=answered.height,
+        value=total,
+        per_1000=total / max(1, labelled.height) * 1000,
+        retrainings=max(0, ledger.count(TrainingTried) - 1),
+        releases=sum(move.to == "live" for _, move in moves),
+        refused=sum(move.to == "rejected" for _, move in moves),
+        rolled_back=sum(move.to == "rolled_back" for _, move in moves),
+        holds=_holds(ledger),
+        daily=tuple(by_day.rows()),
+        promotions=_promotions(moves, system, span, ledger, blobs, history),
+        refusals=tuple(
+            Refusal(release=move.release, at=at, stage=move.to, why=move.why)
+            for at, move in moves
+            if move.to in ("rejected", "rolled_back")
+        ),
+    )
+
+
+def _threshold(ledger: Ledger) -> float:
+    entry = ledger.last(ModelTrained)
+    return entry.fact.bundle.signature.threshold if entry else 0.5
+
+
+def _holds(ledger: Ledger) -> dict[str, float]:
+    """Share of the passes with a decided live verdict in which each requirement was met."""
+    decided: Counter[str] = Counter()
+    met: Counter[str] = Counter()
+    for entry in ledger.entries(VerdictsGiven, prefix="verdicts:live:"):
+        for verdict in entry.fact.verdicts:
+            if verdict.status != "unknown":
+                decided[verdict.metric] += 1
+                met[verdict.metric] += verdict.status == "met"
+    return {metric: met[metric] / count for metric, count in sorted(decided.items())}
+
+
+def _promotions(
+    moves: list[tuple[datetime, ReleaseMoved]],
+    system: System,
+    span: Replay,
+    ledger: Ledger,
+    blobs: Blobs,
+    history: pl.DataFrame,
+) -> tuple[Promotion, ...]:
+    """Each promotion judged on the rows that followed it, up to the next: the replaced model is scored beside it."""
+    lives = [(at, move) for at, move in moves if move.to == "live"]
+    found = []
+    for position in range(1, len(lives)):
+        (_, before), (at, now) = lives[position - 1], lives[position]
+        if before.model == now.model:
+            continue
+        until = lives[position + 1][0] if position + 1 < len(lives) else span.end
+        rows = between(history, MOMENT, at, until)
+        rows = rows.filter(rows[str(system.labelled.label)].is_not_null())
+        if rows.height < 2:
+            continue
+        champion, challenger = (_scored(ledger, blobs, m.model, rows) for m in (before, now))
+        paired = compare(
+            system,
+            y=rows[str(system.labelled.label)].cast(float).to_numpy(),
+            champion=champion[0],
+            challenger=challenger[0],
+            thresholds=(champion[1], challenger[1]),
+            moments=rows[MOMENT].to_physical().to_numpy(),
+        )
+        found.append(
+            Promotion(
+                release=now.release,
+                replaced=before.release,
+                at=at,
+                metric=deciding_metric(system),
+                difference=paired.difference,
+                low=paired.low,
+                high=paired.high,
+                rows=paired.rows,
+                verdict=paired.verdict,
+            )
+        )
+    return tuple(found)
+
+
+def _scored(ledger: Ledger, blobs: Blobs, model: str, rows: pl.DataFrame) -> tuple[np.ndarray, float]:
+    entry = ledger.get(f"model:{model}")
+    if entry is None or not isinstance(entry.fact, ModelTrained):
+        raise LookupError(f"model {model} is not in the ledger")
+    bundle = entry.fact.bundle
+    matrix = encode_frame(apply_features(blobs, bundle, rows), bundle.signature)
+    return load_model(blobs, bundle).scores(matrix), bundle.signature.threshold

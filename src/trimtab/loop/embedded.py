@@ -1,0 +1,158 @@
+"""Serving inside this process, for backtests: the same routing and scoring as the server, without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trimtab.inference.encode import encode_frame
+from trimtab.inference.features_code import apply_features
+from trimtab.inference.session import Model, load_model
+from trimtab.loop.history import ASKED_AT
+from trimtab.monitoring.live import ServingFigures
+from trimtab.records.blobs import Blobs
+from trimtab.records.model import Route, Routes
+from trimtab.serving.router import Shares
+
+_MICRO = 1_000_000
+_TIME = pl.Datetime("us", "UTC")
+
+
+@dataclass
+class _Chunk:
+    """Rows that one release scored together, with their moments; truth is filled in as it is told (NaN, 0: not yet)."""
+
+    route: Route
+    ids: list[str]
+    moments: NDArray[np.int64]
+    matrix: NDArray[np.float32]
+    score: NDArray[np.float64]
+    label: NDArray[np.float64]
+    truth_at: NDArray[np.int64]
+
+
+class EmbeddedServing:
+    """A server and its telemetry in memory. Which release answers a row depends on the row's id alone."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._routes: Routes | None = None
+        self._models: dict[str, Model] = {}
+        self._chunks: list[_Chunk] = []
+        self._waiting: dict[str, list[tuple[_Chunk, int]]] = {}
+
+    def apply(self, routes: Routes) -> None:
+        for route in routes.routes:
+            if route.model not in self._models:
+                self._models[route.model] = load_model(self._blobs, route.bundle)
+        self._routes = routes
+
+    def generation(self) -> int:
+        return self._routes.generation if self._routes else 0
+
+    def figures(self) -> ServingFigures | None:
+        return None
+
+    def predict(self, rows: pl.DataFrame, ids: Sequence[str]) -> None:
+        if self._routes is None:
+            return
+        routes = self._routes.routes
+        canaries = [route for route in routes if route.stage == "canary"]
+        parts = Shares([route.weight for route in canaries]).split(ids)
+        for route in routes:
+            if route.stage == "shadow":
+                self._score(route, rows, list(ids))
+            else:
+                mine = parts[canaries.index(route) if route in canaries else -1]
+                if mine:
+                    self._score(route, rows[mine], [ids[i] for i in mine])
+
+    def _score(self, route: Route, rows: pl.DataFrame, ids: list[str]) -> None:
+        matrix = encode_frame(apply_features(self._blobs, route.bundle, rows), route.bundle.signature)
+        chunk = _Chunk(
+            route=route,
+            ids=ids,
+            moments=rows[ASKED_AT].to_physical().to_numpy(),
+            matrix=matrix,
+            score=np.asarray(self._models[route.model].scores(matrix), dtype=np.float64),
+            label=np.full(len(ids), np.nan),
+            truth_at=np.zeros(len(ids), dtype=np.int64),
+        )
+        self._chunks.append(chunk)
+        for position, name in enumerate(ids):
+            self._waiting.setdefault(name, []).append((chunk, position))
+
+    def truth(self, ids: Sequence[str], labels: Sequence[float], at: datetime) -> None:
+        moment = round(at.timestamp() * _MICRO)
+        for name, label in zip(ids, labels, strict=True):
+            for chunk, position in self._waiting.pop(name, ()):
+                chunk.label[position] = label
+                chunk.truth_at[position] = moment
+
+    def _within(self, low: int, high: int) -> list[_Chunk]:
+        found = []
+        for chunk in reversed(self._chunks):  # newest first: windows are short, histories are long
+            if chunk.moments[-1] < low:
+                break
+            if chunk.moments[0] < high:
+                found.append(chunk)
+        return found[::-1]
+
+    def predictions(self, since: datetime, until: datetime) -> pl.DataFrame:
+        low, high = round(since.timestamp() * _MICRO), round(until.timestamp() * _MICRO)
+        frames = []
+        for chunk in self._within(low, high):
+            frame = pl.DataFrame(
+                {
+                    "id": chunk.ids,
+                    "at": chunk.moments,
+                    "score": chunk.score,
+                    "label": chunk.label,
+                    "truth_at": chunk.truth_at,
+                }
+            )
+            route = chunk.route
+            frames.append(
+                frame.select(
+                    "id",
+                    "at",
+                    pl.lit(route.release).alias("release"),
+                    pl.lit(route.model).alias("model"),
+                    pl.lit(route.stage, dtype=pl.String).alias("stage"),
+                    "score",
+                    pl.col("label").fill_nan(None),
+                    "truth_at",
+                )
+            )
+        if not frames:
+            return _nothing()
+        known = pl.when(pl.col("label").is_not_null()).then(pl.col("truth_at"))
+        return (
+            pl.concat(frames)
+            .filter((pl.col("at") >= low) & (pl.col("at") < high))
+            .with_columns(pl.col("at").cast(_TIME), known.cast(_TIME).alias("truth_at"), pl.lit(0.0).alias("latency"))
+        )
+
+    def matrix(
+        self, release: str, since: datetime, until: datetime
+    ) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
+        low, high = round(since.timestamp() * _MICRO), round(until.timestamp() * _MICRO)
+        chunks = [c for c in self._within(low, high) if c.route.release == release]
+        if not chunks:
+            return np.empty((0, 0), dtype=np.float32), [], np.empty(0, dtype=np.int64)
+        moments = np.concatenate([c.moments for c in chunks])
+        ids = [name for c in chunks for name in c.ids]
+        kept = (moments >= low) & (moments < high)
+        matrix = np.concatenate([c.matrix for c in chunks])
+        return matrix[kept], [name for name, keep in zip(ids, kept, strict=True) if keep], moments[kept]
+
+
+def _nothing() -> pl.DataFrame:
+    text = dict.fromkeys(("id", "release", "model", "stage"), pl.String)
+    numbers = dict.fromkeys(("score", "label", "latency"), pl.Float64)
+    return pl.DataFrame(schema={**text, **numbers, "at": _TIME, "truth_at": _TIME})

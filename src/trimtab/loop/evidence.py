@@ -1,0 +1,131 @@
+"""Figures the loop decides on: two releases on the same rows, and the loss of the live one over time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trimtab.declaration.system import System
+from trimtab.measures.metrics import decision_threshold
+from trimtab.measures.paired import Paired, paired_difference
+from trimtab.records.facts import Compared, ModelTrained
+
+_DAY = 86_400_000_000
+
+
+def deciding_metric(system: System) -> str:
+    """What releases are compared by: value where `[value]` is declared, else the first quality requirement, else the
+    task's usual loss."""
+    if system.value is not None:
+        return "value.per_1000"
+    declared = next((r.metric for r in system.requirements if r.metric.startswith("quality.")), None)
+    return declared or ("quality.mae" if system.task == "regression" else "quality.log_loss")
+
+
+def threshold_of(system: System) -> float:
+    """The decision threshold that follows from `[value]`; one half without it."""
+    return decision_threshold(system.value) if system.value is not None else 0.5
+
+
+def days(moments: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Microseconds since 1970 → day numbers, the blocks in which rows move together."""
+    return moments // _DAY
+
+
+def compare(
+    system: System,
+    *,
+    y: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    challenger: NDArray[np.float64],
+    thresholds: tuple[float, float],
+    moments: NDArray[np.int64],
+) -> Paired:
+    """Challenger against champion on the same labelled rows, in the deciding metric; days are the blocks."""
+    return _paired(system, deciding_metric(system), y, champion, challenger, thresholds, moments)
+
+
+def compare_all(
+    system: System,
+    *,
+    y: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    challenger: NDArray[np.float64],
+    thresholds: tuple[float, float],
+    moments: NDArray[np.int64],
+) -> list[tuple[str, Paired]]:
+    """`compare` in the deciding metric, and for classes in log loss too: a model may earn more in one week by luck with
+    its threshold, but then its probabilities are no better."""
+    metrics = [deciding_metric(system)]
+    if system.task != "regression" and "quality.log_loss" not in metrics:
+        metrics.append("quality.log_loss")
+    return [(m, _paired(system, m, y, champion, challenger, thresholds, moments)) for m in metrics]
+
+
+def _paired(
+    system: System,
+    metric: str,
+    y: NDArray[np.float64],
+    champion: NDArray[np.float64],
+    challenger: NDArray[np.float64],
+    thresholds: tuple[float, float],
+    moments: NDArray[np.int64],
+) -> Paired:
+    return paired_difference(
+        metric,
+        y=y,
+        champion=champion,
+        challenger=challenger,
+        threshold_champion=thresholds[0],
+        threshold_challenger=thresholds[1],
+        value=system.value,
+        task=system.task,
+        blocks=days(moments),
+    )
+
+
+def as_fact(
+    paired: Paired,
+    *,
+    metric: str,
+    release: str,
+    champion: ModelTrained,
+    challenger: ModelTrained,
+    place: Literal["release", "shadow", "canary", "live"],
+) -> Compared:
+    """A comparison as it goes into the ledger."""
+    return Compared(
+        release=release,
+        challenger=challenger.identity.id,
+        champion=champion.identity.id,
+        place=place,
+        metric=metric,
+        difference=paired.difference,
+        low=paired.low,
+        high=paired.high,
+        rows=paired.rows,
+        verdict=paired.verdict,
+    )
+
+
+def same_rows(predictions: pl.DataFrame, challenger: str) -> pl.DataFrame:
+    """Labelled rows that `challenger` scored in shadow beside the release that answered: id, at, label, score, and the
+    answer's own score and release as `answered` and `by`."""
+    mine = predictions.filter((pl.col("release") == challenger) & pl.col("label").is_not_null())
+    answers = predictions.filter(pl.col("stage") == "live").select(
+        "id", pl.col("score").alias("answered"), pl.col("release").alias("by")
+    )
+    return mine.join(answers, on="id", how="inner").sort("at", "id")
+
+
+def losses(y: NDArray[np.float64], score: NDArray[np.float64], task: str) -> NDArray[np.float64]:
+    """The loss of each row: log loss for classes (clipped at 1e-7), squared error for numbers."""
+    if task == "regression":
+        return np.asarray((y - score) ** 2)
+    clipped = np.clip(score, 1e-7, 1 - 1e-7)
+    if clipped.ndim == 2:
+        return np.asarray(-np.log(clipped[np.arange(len(y)), y.astype(np.int64)]))
+    return np.asarray(-(y * np.log(clipped) + (1 - y) * np.log(1 - clipped)))

@@ -1,0 +1,106 @@
+"""The past as the declaration's sources tell it: every row with its features as they were at its prediction's moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.data.digest import content_digest, row_digests
+from trimtab.data.port import DIGEST
+from trimtab.data.quality import measure
+from trimtab.data.sources import open_source
+from trimtab.declaration.system import System
+from trimtab.errors import PermanentError
+from trimtab.features.join import join_views
+from trimtab.records.facts import DatasetCommitted
+from trimtab.records.requirement import Verdict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MOMENT = "_moment"
+"""When a row's prediction was made."""
+KNOWN_AT = "_known_at"
+"""When a row's truth could be known."""
+ASKED_AT = "_asked_at"
+"""When a caller of a replay asks for a row: the end of the hour its moment lies in."""
+
+
+def with_moments(rows: pl.DataFrame, system: System) -> pl.DataFrame:
+    """Add the moment of each row's prediction and the moment its truth is known, both UTC."""
+    import polars as pl  # heavy: only where rows are touched
+
+    spec = system.labelled
+    moment = pl.col(spec.time) - timedelta(seconds=spec.predict_before)
+    return rows.with_columns(moment.alias(MOMENT)).with_columns(
+        (pl.col(MOMENT) + timedelta(seconds=spec.label_delay)).alias(KNOWN_AT)
+    )
+
+
+def join_features(rows: pl.DataFrame, views: dict[str, pl.DataFrame], system: System) -> pl.DataFrame:
+    """Rows with moments → rows with every declared view joined as it was known at the moment."""
+    return join_views(rows, [(spec, views[spec.source]) for spec in system.features], moment=MOMENT)
+
+
+def load_history(system: System, until: datetime) -> pl.DataFrame:
+    """Every row up to `until`, with moments and features, in order of moment and key; truth that is missing stays null."""
+    folder = Path(system.folder)
+    frames = {spec.name: open_source(spec, folder).fetch(None, until) for spec in system.data}
+    rows = with_moments(frames[system.labelled.name], system)
+    if rows.is_empty():
+        raise PermanentError(
+            f"dataset {system.labelled.name!r} has no row up to {until:%Y-%m-%d}",
+            hint="check `[replay]` and the source",
+        )
+    return with_digests(join_features(rows, frames, system)).sort(MOMENT, *system.labelled.key)
+
+
+def with_digests(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add a digest of each row as the model sees it: key, time, label and every feature."""
+    plain = rows.drop(MOMENT, KNOWN_AT, DIGEST, strict=False)
+    return rows.with_columns(row_digests(plain).alias(DIGEST))
+
+
+def rows_version(rows: pl.DataFrame) -> str:
+    """The identity of joined rows: the same rows give the same, wherever they were read from."""
+    return content_digest(rows)
+
+
+class HistoricDatasets:
+    """Datasets of a backtest: slices of one history, cut at what was known at the simulated moment."""
+
+    def __init__(self, system: System, history: pl.DataFrame) -> None:
+        self._system = system
+        self._history = history
+        self._known_at = history[KNOWN_AT].to_physical().to_numpy()
+        self._until: datetime | None = None
+
+    def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
+        self._until = now
+        return ()
+
+    def _count(self, now: datetime) -> int:
+        microseconds = round(now.timestamp() * 1e6)
+        return int(self._known_at.searchsorted(microseconds, side="right"))
+
+    def known(self, now: datetime) -> tuple[int, datetime | None]:
+        count = self._count(now)
+        return count, self._history[self._system.labelled.time][count - 1] if count else None
+
+    def labelled(self, now: datetime) -> pl.DataFrame:
+        return self._history.head(self._count(now))
+
+    def version(self, now: datetime) -> str:
+        return rows_version(self.labelled(now))
+
+    def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
+        spec = self._system.labelled
+        wanted = [r for r in self._system.requirements if r.metric.startswith("data.")]
+        if not wanted:
+            return ()
+        since = now - timedelta(seconds=self._system.policy.window + spec.label_delay)
+        rows = self.labelled(now)
+        recent = rows.filter(rows[KNOWN_AT] > since)
+        return tuple(measure(recent, spec, wanted, now=now, quarantined={}))

@@ -1,0 +1,249 @@
+"""Look at everything a pass decides on, without changing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from trimtab.declaration.system import System
+from trimtab.inference.encode import decode_matrix
+from trimtab.loop.evidence import as_fact, compare, days, deciding_metric, losses, same_rows
+from trimtab.loop.observation import LastTraining, Observation, Progress
+from trimtab.loop.ports import Datasets, Serving
+from trimtab.loop.releases import Releases, ReleaseState, fold
+from trimtab.monitoring.concept import ConceptDetector
+from trimtab.monitoring.drift import drift
+from trimtab.monitoring.live import live_verdicts
+from trimtab.monitoring.profile import read_profile
+from trimtab.records.blobs import Blobs
+from trimtab.records.facts import (
+    ColumnDrift,
+    Compared,
+    DriftMeasured,
+    ModelTrained,
+    ReleaseMoved,
+    TrainingTried,
+    VerdictsGiven,
+)
+from trimtab.records.journal import Draft
+from trimtab.records.ledger import Ledger
+from trimtab.records.requirement import Verdict
+
+
+@dataclass
+class Observer:
+    """Reads the ledger, the datasets and what was served. What it keeps between passes can be rebuilt from those."""
+
+    system: System
+    ledger: Ledger
+    blobs: Blobs
+    datasets: Datasets
+    serving: Serving
+    code: Callable[[], tuple[str, str]]
+    """Digests of the user's code and of the hyper-parameters as they stand now."""
+    _models: dict[str, ModelTrained] = field(default_factory=dict)
+
+    def look(self, now: datetime, turn: int, number: str) -> tuple[Observation, list[Draft]]:
+        """The observation of pass `number` and the facts it measured, which go into the ledger with the plan."""
+        releases = fold((entry.at, entry.fact) for entry in self.ledger.entries(ReleaseMoved))
+        if turn == 1:  # it collects; there is nothing to see before that
+            return Observation(now=now, turn=turn, releases=releases), []
+        known, newest = self.datasets.known(now)
+        code, params = self.code()
+        data = self.datasets.verdicts(now)
+        facts = [self._given("data", self.datasets.version(now), data, number, now)] if data else []
+        live: tuple[Verdict, ...] = ()
+        drifted: tuple[ColumnDrift, ...] = ()
+        concept = ""
+        challenger = standby = None
+        if releases.live is not None:
+            recent = self._recent(now)
+            live = self._live(releases.live, recent, now)
+            facts.append(self._given("live", releases.live.release, live, number, now))
+            drifted = self._drift(releases.live, now)
+            if drifted:
+                facts.append(self._drift_fact(releases.live, drifted, number, now))
+            concept = self._concept(releases.live, now)
+            challenger = self._progress(releases, releases.challenger, now)
+            standby = self._progress(releases, releases.standby, now)
+            facts += [
+                Draft(key=f"compared:{p.compared.release}:{p.compared.place}:{number}", fact=p.compared, at=now)
+                for p in (challenger, standby)
+                if p is not None and p.compared is not None
+            ]
+        seen = Observation(
+            now=now,
+            turn=turn,
+            releases=releases,
+            known_rows=known,
+            known_to=newest,
+            code=code,
+            params=params,
+            last_training=self._last_training(),
+            data=data,
+            live=live,
+            drift=drifted,
+            concept=concept,
+            challenger=challenger,
+            standby=standby,
+        )
+        return seen, facts
+
+    def _given(
+        self, place: str, subject: str, verdicts: tuple[Verdict, ...], number: str, now: datetime
+    ) -> Draft:
+        fact = VerdictsGiven(place=place, subject=subject, verdicts=verdicts)
+        return Draft(key=f"verdicts:{place}:{subject}:{number}", fact=fact, at=now)
+
+    def _last_training(self) -> LastTraining | None:
+        entry = self.ledger.last(TrainingTried)
+        if entry is None:
+            return None
+        tried = entry.fact
+        return LastTraining(at=entry.at, rows=tried.known_rows, code=tried.code, params=tried.params)
+
+    def model(self, name: str) -> ModelTrained:
+        """What the ledger says of a model."""
+        if name not in self._models:
+            entry = self.ledger.get(f"model:{name}")
+            if entry is None or not isinstance(entry.fact, ModelTrained):
+                raise LookupError(f"model {name} is not in the ledger")
+            self._models[name] = entry.fact
+        return self._models[name]
+
+    def _recent(self, now: datetime) -> pl.DataFrame:
+        """Predictions of the longest declared window; truth comes late, so the window ends where truth can be known."""
+        longest = max([self.system.policy.window, *(r.window or 0.0 for r in self.system.requirements)])
+        return self.serving.predictions(now - timedelta(seconds=longest + self._delay), now)
+
+    @property
+    def _delay(self) -> float:
+        return self.system.labelled.label_delay
+
+    def _live(self, live: ReleaseState, recent: pl.DataFrame, now: datetime) -> tuple[Verdict, ...]:
+        """Verdicts on what callers got, whichever release answered."""
+        signature = self.model(live.model).bundle.signature
+        answers = recent.filter(pl.col("stage") != "shadow").with_columns(stage=pl.lit("live"))
+        answers = self._with_slices(answers, live, now)
+        return tuple(
+            live_verdicts(
+                self.system.requirements,
+                predictions=answers,
+                now=now,
+                window=self.system.policy.window + self._delay,
+                value=self.system.value,
+                threshold=signature.threshold,
+                task=self.system.task,
+                serving=self.serving.figures(),
+            )
+        )
+
+    def _with_slices(self, answers: pl.DataFrame, live: ReleaseState, now: datetime) -> pl.DataFrame:
+        """Add the columns that requirements are sliced by, read back from the features that were scored."""
+        wanted = sorted({r.by for r in self.system.requirements if r.by is not None})
+        if not wanted or answers.is_empty():
+            return answers
+        parts = []
+        for release in answers["release"].unique().sort().to_list():
+            mine = answers.filter(pl.col("release") == release).sort("at", "id")
+            matrix, ids, _ = self.serving.matrix(release, mine["at"].min(), now)  # type: ignore[arg-type]
+            signature = self.model(mine["model"][0]).bundle.signature
+            decoded = decode_matrix(matrix, signature)
+            columns = [decoded[name] for name in wanted if name in decoded.columns]
+            parts.append(mine.join(pl.DataFrame([pl.Series("id", ids, dtype=pl.String), *columns]), on="id", how="left"))
+        return pl.concat(parts, how="diagonal")
+
+    def _drift(self, live: ReleaseState, now: datetime) -> tuple[ColumnDrift, ...]:
+        since = now - timedelta(seconds=self.system.policy.window)
+        matrix, _, moments = self.serving.matrix(live.release, since, now)
+        if not len(matrix):
+            return ()
+        profile = read_profile(self.blobs.get(self.model(live.model).profile))
+        return drift(profile, matrix, blocks=days(moments))
+
+    def _drift_fact(
+        self, live: ReleaseState, columns: tuple[ColumnDrift, ...], number: str, now: datetime
+    ) -> Draft:
+        fact = DriftMeasured(
+            model=live.model,
+            window_from=now - timedelta(seconds=self.system.policy.window),
+            window_to=now,
+            rows=max(column.rows for column in columns),
+            columns=columns,
+        )
+        return Draft(key=f"drift:{live.model}:{number}", fact=fact, at=now)
+
+    def _concept(self, live: ReleaseState, now: datetime) -> str:
+        """What the detector says of the live release's loss since it went live; empty when it has not risen."""
+        if not any(t.cause == "concept_drift" for t in self.system.policy.retrain_on):
+            return ""
+        reference = self.model(live.model).metrics.get("quality.log_loss")
+        rows = self.serving.predictions(live.since, now)
+        rows = rows.filter((pl.col("release") == live.release) & pl.col("label").is_not_null()).sort("at", "id")
+        if rows.is_empty():
+            return ""
+        detector = ConceptDetector(reference=reference)
+        loss = losses(rows["label"].to_numpy(), rows["score"].cast(pl.Float64).to_numpy(), self.system.task)
+        detector.feed(loss, rows["at"].to_physical().to_numpy())
+        state = detector.state()
+        return state.reason if state.detected else ""
+
+    def _progress(self, releases: Releases, release: ReleaseState | None, now: datetime) -> Progress | None:
+        live = releases.live
+        if release is None or live is None:
+            return None
+        rows = self.serving.predictions(release.since, now)
+        if release.stage == "canary":
+            answered = rows.filter((pl.col("release") == release.release) & (pl.col("stage") == "canary"))
+            return Progress(rows=answered.height, verdicts=self._canary(release, answered, now))
+        if release.stage != "shadow":
+            return None
+        shared = same_rows(rows, release.release).filter(pl.col("by") == live.release)
+        place: Literal["shadow", "live"] = "live" if release.standby else "shadow"
+        return Progress(rows=shared.height, compared=self._compared(release, live, shared, place))
+
+    def _canary(self, release: ReleaseState, answered: pl.DataFrame, now: datetime) -> tuple[Verdict, ...]:
+        wanted = [r for r in self.system.requirements if r.metric.startswith(("serving.", "resources."))]
+        return tuple(
+            live_verdicts(
+                wanted,
+                predictions=answered,
+                now=now,
+                window=self.system.policy.window,
+                value=self.system.value,
+                threshold=0.5,
+                task=self.system.task,
+                serving=self.serving.figures(),
+                place="canary",
+                release=release.release,
+            )
+        )
+
+    def _compared(
+        self, release: ReleaseState, live: ReleaseState, shared: pl.DataFrame, place: Literal["shadow", "live"]
+    ) -> Compared | None:
+        moments = shared["at"].to_physical().to_numpy()
+        if len(np.unique(days(moments))) < 2:
+            return None
+        champion, challenger = self.model(live.model), self.model(release.model)
+        paired = compare(
+            self.system,
+            y=shared["label"].to_numpy(),
+            champion=shared["answered"].cast(pl.Float64).to_numpy(),
+            challenger=shared["score"].cast(pl.Float64).to_numpy(),
+            thresholds=(champion.bundle.signature.threshold, challenger.bundle.signature.threshold),
+            moments=moments,
+        )
+        return as_fact(
+            paired,
+            metric=deciding_metric(self.system),
+            release=release.release,
+            champion=champion,
+            challenger=challenger,
+            place=place,
+        )

@@ -1,0 +1,83 @@
+"""What the loop needs of the world around it. A replay, a backtest and a running system each bring their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from trimtab.records.facts import DatasetCommitted
+from trimtab.records.model import Routes
+from trimtab.records.requirement import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from trimtab.monitoring.live import ServingFigures
+
+
+class Datasets(Protocol):
+    """The declared datasets, as far as they can be known at a moment."""
+
+    def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
+        """Fetch what is new at `now` into dataset versions; collecting twice at one moment adds nothing."""
+        ...
+
+    def known(self, now: datetime) -> tuple[int, datetime | None]:
+        """Rows whose truth is known at `now`, and the newest of their times."""
+        ...
+
+    def labelled(self, now: datetime) -> pl.DataFrame:
+        """Those rows with their features joined, in order of time and key."""
+        ...
+
+    def version(self, now: datetime) -> str:
+        """The version of the labelled dataset at `now`."""
+        ...
+
+    def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
+        """Verdicts on every `data.` requirement."""
+        ...
+
+
+class Traffic(Protocol):
+    """The callers of a replay: they ask for predictions and later tell the truth."""
+
+    def predict(self, rows: pl.DataFrame, ids: Sequence[str]) -> None:
+        """Ask for one prediction a row, at the moment in its column `_asked_at`; returns when all are answered."""
+        ...
+
+    def truth(self, ids: Sequence[str], labels: Sequence[float], at: datetime) -> None:
+        """Tell what became of earlier predictions."""
+        ...
+
+
+class Serving(Protocol):
+    """Where releases answer, and the record of what they answered."""
+
+    def apply(self, routes: Routes) -> None:
+        """Put the routes in force; returns when they are. Applying the same generation again changes nothing."""
+        ...
+
+    def generation(self) -> int:
+        """The generation now wanted, 0 before the first."""
+        ...
+
+    def predictions(self, since: datetime, until: datetime) -> pl.DataFrame:
+        """Predictions made in [since, until): id, at, release, model, stage, score, label, truth_at, latency.
+
+        `label` is null until its truth was told.
+        """
+        ...
+
+    def matrix(
+        self, release: str, since: datetime, until: datetime
+    ) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
+        """The feature rows that `release` scored in [since, until), their ids, and their moments in microseconds."""
+        ...
+
+    def figures(self) -> ServingFigures | None:
+        """What the server measured of itself; None where nothing real is served."""
+        ...

@@ -1,0 +1,131 @@
+"""Go through history step by step: callers ask and later tell the truth, then the loop takes its passes.
+
+A replay drives the real server, a backtest the embedded one; both are this one procedure, so that what a backtest says
+is what the loop would have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from trimtab.declaration.system import Incident, Replay, System
+from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
+from trimtab.loop.ports import Traffic
+from trimtab.loop.reconcile import Loop, stamp
+from trimtab.records.base import SimulatedClock
+from trimtab.records.facts import PassFinished, PlannedAction
+from trimtab.records.ledger import Ledger
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_HOUR = 3_600_000_000
+
+Tick = Callable[[datetime, int, int], None]
+"""Told of each step taken: the simulated moment, steps done, steps in all."""
+
+
+@dataclass
+class Replayer:
+    """Everything a replay needs. Callers ask once an hour; `chunk` is how many seconds of them are handed over at once."""
+
+    system: System
+    span: Replay
+    history: pl.DataFrame
+    loop: Loop
+    traffic: Traffic
+    clock: SimulatedClock
+    ledger: Ledger
+    chunk: float = 3600.0
+
+    def run(self, tick: Tick) -> None:
+        """Replay the whole span; one that was killed goes on with the first step that had not settled."""
+        moments = list(steps(self.span))
+        settled = settled_at(self.ledger)
+        for done, (before, moment) in enumerate(zip([None, *moments], moments, strict=False)):
+            if settled is not None and moment <= settled:
+                tick(moment, done, len(moments) - 1)
+                continue
+            if before is not None:
+                self._callers(before, moment)
+            self.clock.set(moment)
+            self._incidents(before, moment)
+            self.loop.settle(moment)
+            tick(moment, done, len(moments) - 1)
+
+    def _callers(self, after: datetime, until: datetime) -> None:
+        """Hand over what was asked, and the truth that came out, in (after, until]; sending it again changes nothing."""
+        step = timedelta(seconds=self.chunk)
+        while after < until:
+            to = min(after + step, until)
+            asked = between(self.history, MOMENT, after, to)
+            if asked.height:
+                self.traffic.predict(_asked_at(asked, self.span.start), self._ids(asked))
+            told = between(self.history, KNOWN_AT, after, to)
+            told = told.filter((told[MOMENT] > self.span.start) & told[self._label].is_not_null())
+            if told.height:
+                self.traffic.truth(self._ids(told), told[self._label].cast(float).to_list(), to)
+            after = to
+
+    @property
+    def _label(self) -> str:
+        return str(self.system.labelled.label)
+
+    def _ids(self, rows: pl.DataFrame) -> list[str]:
+        return row_ids(rows, self.system)
+
+    def _incidents(self, after: datetime | None, until: datetime) -> None:
+        for incident in self.span.incidents:
+            if after is not None and after < incident.at <= until:
+                self.loop.by_hand(_force(incident), f"by-hand/{stamp(incident.at)}", until)
+
+
+def _asked_at(rows: pl.DataFrame, start: datetime) -> pl.DataFrame:
+    import polars as pl  # heavy: only where rows are touched
+
+    since = (pl.col(MOMENT) - start).dt.total_microseconds()
+    hours = (since + _HOUR - 1) // _HOUR
+    return rows.with_columns((pl.lit(start) + pl.duration(microseconds=hours * _HOUR)).alias(ASKED_AT))
+
+
+def _force(incident: Incident) -> PlannedAction:
+    return PlannedAction(
+        verb="force",
+        why=f"incident: {incident.code} is made live past the gates",
+        arguments={"code": incident.code},
+    )
+
+
+def steps(span: Replay) -> Iterator[datetime]:
+    """The moments of the passes, from `start` to `end`."""
+    moment = span.start
+    while moment <= span.end:
+        yield moment
+        moment += timedelta(seconds=span.step)
+
+
+def settled_at(ledger: Ledger) -> datetime | None:
+    """The newest moment at which the loop found nothing more to do."""
+    for entry in ledger.entries(PassFinished, newest_first=True):
+        if not entry.fact.actions:
+            return entry.at
+    return None
+
+
+def between(history: pl.DataFrame, column: str, after: datetime, until: datetime) -> pl.DataFrame:
+    """Rows whose `column` (the history is in its order) lies in (after, until]."""
+    moments = history[column].to_physical()
+    low = moments.search_sorted(round(after.timestamp() * 1e6), side="right")
+    high = moments.search_sorted(round(until.timestamp() * 1e6), side="right")
+    return history.slice(int(low), int(high) - int(low))
+
+
+def row_ids(rows: pl.DataFrame, system: System) -> list[str]:
+    """The prediction id of each row: its key, parts joined by a slash."""
+    import polars as pl  # heavy: only where rows are touched
+
+    parts = [pl.col(name).cast(pl.String) for name in system.labelled.key]
+    return rows.select(pl.concat_str(parts, separator="/")).to_series().to_list()

@@ -1,0 +1,99 @@
+"""Datasets as they were collected: versions in the store, and their rows with features joined, kept up as they grow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from trimtab.data.moments import known_until
+from trimtab.data.port import Source
+from trimtab.data.quality import measure
+from trimtab.data.sources import open_source
+from trimtab.data.versions import DatasetStore
+from trimtab.declaration.system import System
+from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, with_digests, with_moments
+from trimtab.records.facts import DatasetCommitted
+from trimtab.records.ledger import Ledger
+from trimtab.records.requirement import Verdict
+
+
+class StoredDatasets:
+    """The declared datasets below one folder. The joined rows are kept in memory and only what is new is read."""
+
+    def __init__(self, system: System, root: Path, ledger: Ledger) -> None:
+        self._system = system
+        self._ledger = ledger
+        self.stores = {spec.name: DatasetStore(root, spec) for spec in system.data}
+        self._sources: dict[str, Source] = {}
+        self._joined: pl.DataFrame | None = None
+        self._version: str | None = None
+
+    def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
+        commits = []
+        for spec in self._system.data:
+            if spec.name not in self._sources:
+                self._sources[spec.name] = open_source(spec, Path(self._system.folder))
+            store = self.stores[spec.name]
+            store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
+            version = store.current()
+            # Also after a pass that was killed between the store's commit and the ledger's.
+            if version is not None and self._ledger.get(f"data:{spec.name}:{version.id}") is None:
+                commits.append(version.fact)
+        return commits
+
+    def known(self, now: datetime) -> tuple[int, datetime | None]:
+        rows = self.labelled(now)
+        return rows.height, rows[self._system.labelled.time][-1] if rows.height else None
+
+    def labelled(self, now: datetime) -> pl.DataFrame:
+        rows = self._all()
+        return rows.filter(rows[KNOWN_AT] <= now) if rows.height else rows
+
+    def _all(self) -> pl.DataFrame:
+        spec = self._system.labelled
+        store = self.stores[spec.name]
+        version = store.current()
+        if version is None:
+            return pl.DataFrame(schema={spec.time: pl.Datetime("us", "UTC"), KNOWN_AT: pl.Datetime("us", "UTC")})
+        if self._joined is not None and version.id == self._version:
+            return self._joined
+        grown = self._joined is not None and version.parent == self._version and not version.completed
+        since = self._joined[spec.time].max() if grown and self._joined is not None else None
+        rows = with_moments(store.read(since=since), self._system)  # type: ignore[arg-type]
+        if grown and rows.height != version.added:  # rows came that are older than those we have
+            grown, rows = False, with_moments(store.read(), self._system)
+        joined = with_digests(join_features(rows, self._views(rows), self._system))
+        if grown and self._joined is not None:
+            joined = pl.concat([self._joined, joined])
+        self._joined, self._version = joined.sort(MOMENT, *spec.key), version.id
+        return self._joined
+
+    def _views(self, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        """Of each view's dataset, what the rows can see: from the first moment less the view's life on."""
+        first: datetime | None = rows[MOMENT].min()  # type: ignore[assignment]
+        frames: dict[str, pl.DataFrame] = {}
+        for view in self._system.features:
+            old = view.ttl is None or first is None
+            since = None if old or first is None else first - timedelta(seconds=(view.ttl or 0.0) + 1.0)
+            if view.source not in frames:
+                frames[view.source] = self.stores[view.source].read(since=since)
+        return frames
+
+    def version(self, now: datetime) -> str:
+        return rows_version(self.labelled(now))
+
+    def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
+        spec = self._system.labelled
+        wanted = [r for r in self._system.requirements if r.metric.startswith("data.")]
+        if not wanted:
+            return ()
+        since = known_until(now, spec) - timedelta(seconds=self._system.policy.window)
+        recent = self.stores[spec.name].read(since=since)
+        refused: dict[str, int] = {}
+        for version in self.stores[spec.name].versions()[-1:]:
+            for reason, count in version.quarantined.items():
+                refused[reason] = refused.get(reason, 0) + count
+        return tuple(measure(recent, spec, wanted, now=now, quarantined=refused))
