@@ -26,12 +26,15 @@ _WHOLE = re.compile(r"\d+(?:_\d+)*", re.ASCII)
 
 
 def parse_trigger(text: str) -> Trigger:
-    """One line of `retrain_on`: a cause, and `:amount` for `schedule` and `new_rows`. DeclarationError if not."""
+    """One line of `retrain_on`: a cause, `:amount` for `schedule` and `new_rows`, and for `requirement_broken` the
+    `:metric` of one requirement if only that one counts. DeclarationError if not."""
     cause, colon, amount = (part.strip() for part in text.partition(":"))
     if cause not in TRIGGERS:
         allowed = ", ".join(_EXAMPLES.get(name, name) for name in TRIGGERS)
         raise DeclarationError(f'"{text}" is not a cause{did_you_mean(cause, TRIGGERS)}', hint=f"allowed: {allowed}")
     name = cause
+    if name == "requirement_broken" and amount:
+        return Trigger(cause=name, metric=amount, text=f"{name}:{amount}")
     if name not in _EXAMPLES:
         if colon:
             raise DeclarationError(f'"{text}": {name} takes no amount', hint=f'write "{name}"')
