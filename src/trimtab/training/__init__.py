@@ -1,0 +1,1 @@
+"""From labelled rows to a model version: identity, splits, the worker process, evaluation and export."""
