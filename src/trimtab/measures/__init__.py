@@ -1,1 +1,1 @@
-"""The mathematics of figures: metrics, intervals, paired tests, distances and verdicts. No files, no clock, no state."""
+"""The mathematics of figures: metrics, intervals, paired tests, distances, verdicts. No files, clock or state."""
