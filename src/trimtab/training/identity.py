@@ -67,7 +67,7 @@ def code_digest(entry: Path, root: Path, functions: Sequence[str] = ENTRY_FUNCTI
     contents = {path: module.content for path, module in sorted(reached.modules.items())} | dict(
         sorted(reached.files.items())
     )
-    files = {path: blake3(content).hexdigest(16) for path, content in contents.items()}
+    files = {path: blake3(content).hexdigest() for path, content in contents.items()}
     digest = digest_of(
         {
             "modules": {path: _meaning(module, reached) for path, module in sorted(reached.modules.items())},

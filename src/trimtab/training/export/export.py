@@ -1,0 +1,137 @@
+"""Which exporter a fitted model needs, and the check that what was exported is the same model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import PermanentError
+from trimtab.records.model import Signature
+from trimtab.training.export.graph import Graph, spread_classes, to_bytes
+
+LARGEST_DIFFERENCE = 1e-4
+
+
+def export(model: Any, signature: Signature) -> bytes:
+    """The ONNX bytes of what the user's `train` returned.
+
+    Raises PermanentError for something that is no fitted model of scikit-learn or LightGBM, that does not fit the task
+    or the features, or that cannot be exported.
+    """
+    features = len(signature.features)
+    _check(model, signature)
+    graph = _graph(model, signature.onnx_input, features)
+    classes = len(signature.classes)
+    present = _present(model, classes)
+    if signature.task == "binary_classification":
+        if len(present) != 2:
+            raise PermanentError("the model has learned one class only")
+        if graph.width == 2:
+            graph.add("Gather", [graph.output, graph.constant("positive_class", np.array([1]))], "positive", axis=1)
+            graph.width = 1
+    elif signature.task == "multiclass_classification":
+        if graph.width == 1 and len(present) == 2:
+            _both(graph)
+        spread_classes(graph, present, classes)
+    return to_bytes(graph, features=features, onnx_input=signature.onnx_input, onnx_output=signature.onnx_output)
+
+
+def native_scores(model: Any, x: NDArray[np.float32], signature: Signature) -> NDArray[np.float64]:
+    """What the model itself answers: [n] P(positive) or the number, [n, classes] for several classes."""
+    classes = len(signature.classes)
+    if hasattr(model, "predict_proba"):
+        out = np.asarray(model.predict_proba(x), dtype=np.float64)
+        if classes > 2 or signature.task == "multiclass_classification":
+            full = np.zeros((len(out), classes))
+            full[:, _present(model, classes)] = out
+            return full
+        return out[:, 1]
+    out = np.asarray(model.predict(x), dtype=np.float64)
+    return out if signature.task == "multiclass_classification" else out.reshape(len(x))
+
+
+def difference(exported: NDArray[np.float32], native: NDArray[np.float64]) -> float:
+    """The largest absolute difference. Probabilities as they are; numbers (regression) relative to their spread where
+    that is above 1, since a float32 holds 7 digits whatever the unit. Not a number on one side only is infinite."""
+    ours = exported.astype(np.float64)
+    if not np.array_equal(np.isfinite(ours), np.isfinite(native)):
+        return float("inf")
+    known = np.isfinite(native)
+    if not known.any():
+        return 0.0
+    return float(np.abs(ours[known] - native[known]).max() / max(1.0, float(native[known].std())))
+
+
+def _graph(model: Any, source: str, features: int) -> Graph:
+    if _comes_from(model, "lightgbm"):
+        from trimtab.training.export.lightgbm import lightgbm_graph  # here: import only the exporter that is needed
+
+        return lightgbm_graph(model, source)
+    from trimtab.training.export.scikit import scikit_graph, transformer_graph
+
+    steps = getattr(model, "steps", None)
+    if type(model).__name__ == "Pipeline" and steps is not None and _comes_from(model, "sklearn"):
+        last = steps[-1][1]
+        before = [step for _, step in steps[:-1] if step not in (None, "passthrough")]
+        if not before:
+            return _graph(last, source, features)
+        if (
+            _comes_from(last, "lightgbm")
+            or "Tree" in type(last).__name__
+            or "Forest" in type(last).__name__
+            or (type(last).__name__.startswith("HistGradientBoosting"))
+        ):
+            first = transformer_graph(model[:-1], source, features)
+            after = _graph(last, first.output, last.n_features_in_)
+            after.input = source
+            after.nodes = [*first.nodes, *after.nodes]
+            after.constants = [*first.constants, *after.constants]
+            return after
+    return scikit_graph(model, source, features)
+
+
+def _check(model: Any, signature: Signature) -> None:
+    if model is None:
+        raise PermanentError("train() returned nothing", hint="end it with `return model`")
+    if not (_comes_from(model, "lightgbm") or _comes_from(model, "sklearn")):
+        raise PermanentError(
+            f"train() returned {type(model).__module__}.{type(model).__name__}; expected a fitted scikit-learn or "
+            "LightGBM model"
+        )
+    booster = type(model).__name__ == "Booster"
+    if not booster:
+        fitted = getattr(model, "n_features_in_", None)
+        if fitted is None:
+            raise PermanentError(f"train() returned a {type(model).__name__} that is not fitted")
+        if signature.task == "regression" and hasattr(model, "predict_proba"):
+            raise PermanentError(f"train() returned the classifier {type(model).__name__} for a regression")
+        if signature.task != "regression" and not hasattr(model, "predict_proba"):
+            raise PermanentError(
+                f"{type(model).__name__} gives no probabilities", hint="use a classifier with predict_proba"
+            )
+    width = model.num_feature() if booster else model.n_features_in_
+    if width != len(signature.features):
+        raise PermanentError(
+            f"the model was fitted on {width} features; the rows have {len(signature.features)}",
+            hint="fit on train.x as it is",
+        )
+
+
+def _present(model: Any, classes: int) -> list[int]:
+    """Positions of the classes that the model has met."""
+    found = getattr(model, "classes_", None)
+    return list(range(classes)) if found is None else [int(value) for value in found]
+
+
+def _both(graph: Graph) -> None:
+    one = graph.constant("one", np.array([1.0], dtype=np.float32))
+    positive = graph.output
+    graph.add("Sub", [one, positive], "negative")
+    graph.add("Concat", ["negative", positive], "both", axis=1)
+    graph.width = 2
+
+
+def _comes_from(model: Any, library: str) -> bool:
+    return any(kind.__module__.partition(".")[0] == library for kind in type(model).__mro__)

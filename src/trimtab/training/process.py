@@ -1,0 +1,136 @@
+"""One worker process: started early or at once, watched while it works, ended with all that it started."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL = 0.05
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a worker ended: `code` is its exit status (below 0: the signal), `killed` why it was ended before its time;
+    `seconds` of wall time and the `peak` resident bytes of it and its children together, as sampled."""
+
+    code: int
+    killed: str
+    seconds: float
+    peak: int
+
+
+class WorkerProcess:
+    """A worker in its own session. It waits for a line on its standard input before it works, and ends with it.
+
+    On Linux it also dies with the *thread* that started it, so start it from one that lives as long as the loop.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], preload: Sequence[str] = ()) -> None:
+        self.folder = folder
+        with (folder / "log.txt").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "trimtab.training.worker", str(folder), *preload],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env=dict(environment),
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self._process.poll() is None
+
+    def work(self, time_limit: float, memory_limit: float) -> Ended:
+        """Let it work on the order in its folder, and wait for its end."""
+        started = time.monotonic()
+        killed, peak = "", 0
+        with suppress(BrokenPipeError):  # it died before: its exit status tells
+            assert self._process.stdin is not None
+            self._process.stdin.write(b"go\n")
+            self._process.stdin.flush()
+        try:
+            with _Exit(self._process.pid) as ended:
+                while not ended.within(POLL) and self._process.poll() is None:
+                    peak = max(peak, resident(self._process.pid))
+                    if peak > memory_limit:
+                        killed = f"it used {peak / 2**20:,.0f} MiB of memory, over its limit of {memory_limit / 2**20:,.0f} MiB"
+                    elif time.monotonic() - started > time_limit:
+                        killed = f"it was still running after its time limit of {time_limit:g} s"
+                    if killed:
+                        break
+        finally:
+            self.end()
+        return Ended(code=self._process.returncode, killed=killed, seconds=time.monotonic() - started, peak=peak)
+
+    def end(self) -> None:
+        """End it and everything in its session's process group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+
+class _Exit:
+    """Waits for a process's end without polling, where the system has descriptors for processes."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._descriptor = -1
+
+    def __enter__(self) -> _Exit:
+        if hasattr(os, "pidfd_open"):
+            with suppress(OSError):
+                self._descriptor = os.pidfd_open(self._pid)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def within(self, seconds: float) -> bool:
+        """True when it ended within that time."""
+        if self._descriptor < 0:
+            time.sleep(seconds)
+            return False
+        return bool(select.select([self._descriptor], [], [], seconds)[0])
+
+
+def resident(pid: int) -> int:
+    """Resident bytes of a process and its descendants; 0 for one that is gone."""
+    if not sys.platform.startswith("linux"):
+        return _resident_elsewhere(pid)
+    total = 0
+    waiting = [pid]
+    while waiting:
+        current = waiting.pop()
+        try:
+            total += int(Path(f"/proc/{current}/statm").read_text().split()[1]) * _PAGE
+            for thread in os.listdir(f"/proc/{current}/task"):  # noqa: PTH208 - names only, many times a second
+                waiting += map(int, Path(f"/proc/{current}/task/{thread}/children").read_text().split())
+        except (OSError, ValueError, IndexError):
+            continue
+    return total
+
+
+def _resident_elsewhere(pid: int) -> int:
+    import psutil  # here: only where there is no /proc
+
+    try:
+        process = psutil.Process(pid)
+        return sum(p.memory_info().rss for p in [process, *process.children(recursive=True)])
+    except psutil.Error:
+        return 0
