@@ -126,13 +126,10 @@ class Blobs:
         return self.root / place
 
     def _read(self, place: str, what: str) -> bytes | None:
-        if not self.root.is_dir():
+        if not self._local(place).is_file():
             return None
         with self._translated(what):
-            try:
-                return bytes(obstore.get(self._store(), place).bytes())
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+            return bytes(obstore.get(self._store(), place).bytes())
 
     def _stands(self, digest: str, size: int) -> bool:
         """Whether the blob is kept whole: after a power cut, or by a failing disk, it may not be."""

@@ -34,11 +34,11 @@ _HASH = re.compile(r"\b[0-9a-f]{16,}\b")
 def describe(entry: Entry[Any], width: int = WIDTH) -> str:
     """One line, at most `width` columns: when, what it is about, and what happened.
 
-    >>> 2013-04-02 05:00  release    r-1a2b -> shadow   passed 8 of 8 gates
+    2013-04-02 05:00  release    r-1a2b -> shadow   passed 8 of 8 gates
     """
     word, told = _told(entry.fact)
-    line = " ".join(f"{entry.at:%Y-%m-%d %H:%M}  {word:<9}  {told}".split("\n")).rstrip()
-    line = _HASH.sub(lambda found: found[0][:8], line)
+    line = "".join(each if each.isprintable() else " " for each in f"{entry.at:%Y-%m-%d %H:%M}  {word:<9}  {told}")
+    line = _HASH.sub(lambda found: found[0][:8], line).rstrip()
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
@@ -94,32 +94,35 @@ def verdicts_in_words(verdicts: Iterable[Verdict]) -> str:
     if worst is None:
         return said
     where = f" for {worst.slice}" if worst.slice else ""
-    return f"{said}: {worst.metric}{where} {figure(worst)}"
+    return f"{said}: {_name(worst.metric)}{where} {figure(worst)}"
 
 
 def _dataset(fact: DatasetCommitted) -> str:
     aside = sum(fact.quarantined.values())
-    said = f"{fact.dataset} {fact.version}: {fact.rows:,} rows (+{fact.added:,}) until {fact.until:%Y-%m-%d %H:%M}"
-    return f"{said}, {aside:,} in quarantine" if aside else said
+    quarantined = f"{aside:,} quarantined, " if aside else ""
+    growth = f"+{fact.added:,} rows to {fact.rows:,}"
+    return f"{fact.dataset} {fact.version}: {growth}, {quarantined}until {fact.until:%Y-%m-%d %H:%M}"
 
 
 def _model(fact: ModelTrained) -> str:
     quality = [name for name in fact.metrics if name.startswith("quality.")] or list(fact.metrics)
     said = f"{fact.identity.id} on {fact.rows:,} rows of {fact.train_from:%Y-%m-%d} to {fact.train_to:%Y-%m-%d}"
     measured = [(name, fact.metrics[name].figure) for name in quality[:2]]
-    told = [f"{name.partition('.')[2]} {_number(found)}" for name, found in measured if found is not None]
+    told = [f"{_name(name)} {_number(found)}" for name, found in measured if found is not None]
     return ", ".join([said, *told])
 
 
 def _comparison(fact: Compared) -> str:
     verdict = {"better": "better than", "worse": "worse than", "no_difference": "no different from"}[fact.verdict]
     interval = f"{_signed(fact.difference)} [{_signed(fact.low)}, {_signed(fact.high)}]"
-    return f"{fact.release} {verdict} {fact.champion} in {fact.place}: {fact.metric} {interval}, {fact.rows:,} rows"
+    return (
+        f"{fact.release} {verdict} {fact.champion} in {fact.place}: {_name(fact.metric)} {interval}, {fact.rows:,} rows"
+    )
 
 
 def _drift(fact: DriftMeasured) -> str:
     moved = sorted((c for c in fact.columns if c.drifted), key=lambda c: (-c.effect, c.column))
-    said = f"{len(moved)} of {_several(len(fact.columns), 'column')} moved from what {fact.model} was trained on"
+    said = f"{len(moved)} of {_several(len(fact.columns), 'column')} moved from {fact.model}"
     return ": ".join(
         [said, *([", ".join(f"{c.column} {c.statistic} {_number(c.effect)}" for c in moved)] if moved else [])]
     )
@@ -133,6 +136,11 @@ def _backtest(fact: BacktestFinished) -> str:
 
 def _because(said: str, causes: tuple[Cause, ...]) -> str:
     return f"{said}, for {', '.join(cause.name for cause in causes)}" if causes else said
+
+
+def _name(metric: str) -> str:
+    """A metric's name without its family."""
+    return metric.partition(".")[2] or metric
 
 
 def _several(count: int, noun: str) -> str:

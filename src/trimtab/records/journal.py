@@ -48,7 +48,7 @@ class Draft(Record, kw_only=True):
     key: str
     fact: AnyFact
     at: datetime
-    measured: dict[str, float] = {}
+    measured: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Line(msgspec.Struct, frozen=True):

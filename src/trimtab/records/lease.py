@@ -31,7 +31,7 @@ _insert = insert(leases)
 _update = update(leases).where(leases.c.name == bindparam("wanted"))
 
 
-class LeaseHeld(TemporaryError):
+class LeaseHeld(TemporaryError):  # noqa: N818 - it says what happened
     """Someone else leads."""
 
 

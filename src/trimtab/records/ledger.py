@@ -50,11 +50,11 @@ _fence = select(leases.c.name).where(leases.c.token == bindparam("token"), lease
 _onward = select(*_line).where(facts.c.seq > bindparam("after")).order_by(facts.c.seq).limit(_PAGE)
 
 
-class LedgerConflict(PermanentError):
+class LedgerConflict(PermanentError):  # noqa: N818 - it says what happened
     """Another fact already stands under the key."""
 
 
-class StaleFence(TemporaryError):
+class StaleFence(TemporaryError):  # noqa: N818 - it says what happened
     """The lease whose token was given is no longer held: someone else leads, and what was to be written is not."""
 
 
