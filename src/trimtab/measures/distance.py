@@ -131,8 +131,12 @@ def _joint(reference: Sample, window: Sample) -> float:
 
 
 def _within_one(raw: float, noise: float, wide: float) -> Distance:
-    effect = sqrt(max(0.0, raw * raw - noise * noise))
-    return Distance(effect, max(0.0, effect - wide), min(1.0, effect + wide), raw)
+    """Take the noise off the distance and off both ends of its interval, in squares."""
+
+    def left(distance: float) -> float:
+        return sqrt(max(0.0, distance * distance - noise * noise))
+
+    return Distance(left(raw), left(max(0.0, raw - wide)), min(1.0, left(raw + wide)), raw)
 
 
 def _variance(scores: Floats, shares: Floats) -> float:

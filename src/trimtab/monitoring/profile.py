@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
+from trimtab.inference.encode import encode_frame
+from trimtab.inference.signature import fit_signature
 from trimtab.measures.arrays import Floats
 from trimtab.measures.distance import design_effect
 from trimtab.monitoring.cells import Rows, category_counts, number_counts
 from trimtab.records.base import Record
 from trimtab.records.model import Feature, Signature
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _FORMAT = 1
 _QUANTILES = 200
@@ -157,3 +162,9 @@ def _grid(ordered: NDArray[Any]) -> NDArray[Any]:
         return ordered
     places = np.ceil(np.arange(1, _QUANTILES + 1) * (ordered.size / _QUANTILES)).astype(np.intp) - 1
     return np.unique(ordered[places])
+
+
+def profile_frame(features: pl.DataFrame) -> bytes:
+    """The profile, as a blob, of a frame of training features."""
+    signature = fit_signature(features, features, "regression")
+    return build(encode_frame(features, signature), signature).to_bytes()
