@@ -17,7 +17,9 @@ _SOURCE_HINT = 'write "python:module:function", or a path or glob of .parquet or
 _RULE_HINT = 'write "0 .. 6000", "0 ..", ".. 6000", ["one", "two"] or "/^pattern$/"'
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})?\s*\.\.\s*(?P<high>{_NUMBER})?", re.ASCII)
-_COMPARED = re.compile(r"(?P<left>[^<>=!]+?)\s*(?P<sign>[<>=!]+)\s*(?P<right>[^<>=!]+)")
+_COMPARED = re.compile(r"(?P<left>`[^`]+`|[^<>=!]+?)\s*(?P<sign>[<>=!]+)\s*(?P<right>.+)")
+_COLUMN = re.compile(r"`[^`]+`|[^\W\d][\w.]*")
+_OPERAND = re.compile(rf"{_COLUMN.pattern}|{_NUMBER}|\"[^\"]*\"|'[^']*'")
 _SIGNS = ("<=", "<", ">=", ">", "==", "!=")
 # The engine that checks patterns runs in linear time and therefore knows neither of these.
 _UNSUPPORTED = re.compile(r"\(\?(?:=|!|<=|<!|>)|\\[1-9]")
@@ -71,9 +73,9 @@ def read_dataset(table: Table, folder: str) -> DatasetSpec | None:
 def parse_rule(column: str, found: object) -> ColumnRule:
     """What a valid cell of a column is: a range, a list of allowed texts, or a pattern between slashes."""
     if isinstance(found, list):
-        if not found or not all(isinstance(item, str) for item in found):
-            raise DeclarationError(f"expected a list of texts, found {describe(found)}", hint=_RULE_HINT)
-        return ColumnRule(column=column, allowed=tuple(found))
+        if not found or not all(isinstance(item, str | int | float) for item in found):
+            raise DeclarationError(f"expected a list of texts or numbers, found {describe(found)}", hint=_RULE_HINT)
+        return ColumnRule(column=column, allowed=tuple(map(_spelt, found)))
     if not isinstance(found, str):
         raise DeclarationError(f"expected a range, a list or a pattern, found {describe(found)}", hint=_RULE_HINT)
     text = found.strip()
@@ -89,19 +91,35 @@ def parse_rule(column: str, found: object) -> ColumnRule:
 
 
 def parse_comparison(text: str) -> str:
-    """`a <= b`, with one space around the sign; DeclarationError when it does not compare two columns."""
+    """One line of `consistent`: a column, a sign, and a column or a literal (number, true, false, quoted text).
+
+    Gives the line with single spaces. DeclarationError when it is none. Only the form is looked at here: the data
+    stage compares, and knows the columns.
+    """
     match = _COMPARED.fullmatch(text.strip())
     if match is None:
-        raise DeclarationError(f'"{text}" does not compare two columns', hint='write "departure <= arrival"')
+        raise DeclarationError(f'"{text}" is no comparison of a column', hint='write "departure <= arrival"')
     if match["sign"] not in _SIGNS:
         meant = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!="}.get(match["sign"])
         raise DeclarationError(
             f'"{match["sign"]}" is not a comparison' + (f'; did you mean "{meant}"?' if meant else ""),
             hint=f"allowed: {' '.join(_SIGNS)}",
         )
-    if match["left"] == match["right"]:
+    left, right = match["left"], match["right"]
+    for side, form in ((left, _COLUMN), (right, _OPERAND)):
+        if not form.fullmatch(side):
+            raise DeclarationError(
+                f'"{text}": cannot read "{side}"',
+                hint="write one column (in backticks if it has other letters than a-z, digits, _ and .) or a literal",
+            )
+    if left.strip("`") == right.strip("`"):
         raise DeclarationError(f'"{text}" compares a column with itself')
-    return f"{match['left']} {match['sign']} {match['right']}"
+    return f"{left} {match['sign']} {right}"
+
+
+def _spelt(item: str | float) -> str:
+    """An allowed value as text: the data stage reads it as the column's type."""
+    return str(item).lower() if isinstance(item, bool) else str(item)
 
 
 def _pattern(pattern: str) -> str:
@@ -142,7 +160,7 @@ def _check_source(problems: Problems, key: KeyPath, folder: str, source: str) ->
             problems.add(key, f'"{head}://" is not a source that can be read', hint=_SOURCE_HINT)
         else:
             problems.add(key, f'"{head}:" is not a source{did_you_mean(head, ("python",))}', hint=_SOURCE_HINT)
-    elif not source.endswith((".parquet", ".csv")):
+    elif not source.lower().endswith((".parquet", ".csv")):
         problems.add(key, f'"{source}" is neither .parquet nor .csv', hint=_SOURCE_HINT)
     else:
         check_inside(problems, key, source)
@@ -154,6 +172,6 @@ def _check_python(problems: Problems, key: KeyPath, folder: str, source: str) ->
         problems.add(key, f'"{source}" does not name a module and its function', hint='write "python:sources:flights"')
         return
     module = Path(folder).joinpath(*parts[1].split("."))
-    if not module.with_suffix(".py").is_file() and not (module / "__init__.py").is_file():
+    if not module.with_suffix(".py").is_file():
         near = did_you_mean(module.name, sorted(file.stem for file in module.parent.glob("*.py")))
         problems.add(key, f'there is no module "{parts[1]}"{near}', hint=f"looked for {module.name}.py in {folder}")

@@ -19,7 +19,7 @@ from trimtab.declaration.problems import KeyPath, Problems
 from trimtab.declaration.reading import Table
 from trimtab.declaration.replay import read_replay
 from trimtab.declaration.requirements import check_measurable, read_requirements
-from trimtab.declaration.sections import Heading, read_model, read_serve, read_system, read_value, read_view
+from trimtab.declaration.sections import Heading, check_span, read_model, read_serve, read_system, read_value, read_view
 from trimtab.declaration.system import Policy, System
 from trimtab.errors import DeclarationError
 from trimtab.serving.spec import ServeSpec
@@ -70,6 +70,8 @@ def parse(text: str, path: Path) -> System:
     _check_unique(problems, "data", data, lambda spec: spec.name)
     _check_unique(problems, "features", features, lambda spec: spec.view)
     _check_one_label(problems, values, data)
+    if model is not None:
+        check_span(problems, model, data)
     if task is not None:
         check_measurable(problems, requirements, data, value, task)
     problems.raise_if_any()
@@ -117,9 +119,9 @@ def _values(text: str, path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         position = _POSITION.search(message)
-        line = int(position[1]) if position and position[1] else text.count("\n") + 1
+        line = int(position[1]) if position and position[1] else max(len(text.splitlines()), 1)
         message = _POSITION.sub("", message)
-        column = f" (column {position[2]})" if position and position[2] else ""
+        column = f" (column {position[2]})" if position and position[2] else " at the end of the file"
         hint = "a key may be given once; a metric with several limits takes a list of tables"
         twice = message.startswith(("Cannot overwrite a value", "Duplicate inline table key", "Cannot declare"))
         raise DeclarationError(
@@ -133,7 +135,7 @@ _Section = TypeVar("_Section")
 
 
 def _section(root: Table, name: str, read: Callable[[Table], _Section], *, required: bool = False) -> _Section | None:
-    if required and name not in root.values:
+    if required and name not in root.values and not root.misspelt(name):
         root.problems.add((), f"[{name}] is missing", hint=f"declare [{name}]")
     values = root.table(name)
     return read(Table(root.problems, (name,), values)) if values is not None else None

@@ -94,7 +94,7 @@ class _At:
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The one of `names` that was most likely meant, or None when none is near (`cutoff`: 1 is equal); the first of equals."""
+    """The one of `names` that was most likely meant, or None when none is near (`cutoff` 1: equal). First of equals."""
     matcher = difflib.SequenceMatcher(b=name.lower())
     best, best_score = None, cutoff
     for known in names:

@@ -162,9 +162,12 @@ def _about_policy(system: System, days: float | None) -> Iterator[str]:
         yield f"[policy] window of {window} is no longer than the label delay of {delay}: live quality stays unknown"
     if days is not None and days > _SLOW_RELEASE_DAYS:
         yield f"a release takes about {days:.0f} days to get through shadow and canary"
-    if system.model.window is not None and system.model.window <= system.model.holdout:
-        window, holdout = format_duration(system.model.window), format_duration(system.model.holdout)
-        yield f"[model] window of {window} is no longer than the holdout of {holdout}: few or no rows are left to learn"
+    span = (
+        None if system.model.window is None else system.model.window - system.model.holdout - 2 * labelled.label_delay
+    )
+    if span is not None and span < system.model.holdout:
+        left = format_duration(max(span, 0.0))
+        yield f"[model] window leaves {left} of rows to train on, less than the holdout that the result is judged by"
 
 
 def _about_data(system: System, facts: DataFacts) -> Iterator[str]:

@@ -10,7 +10,7 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
-from trimtab.declaration.units import is_currency
+from trimtab.declaration.units import format_duration, is_currency
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
@@ -125,6 +125,20 @@ def read_serve(table: Table) -> ServeSpec:
         table.wrong("token_env", "the name of an environment variable", hint='write token_env = "TRIMTAB_TOKEN"')
     table.close()
     return ServeSpec(line=table.line, **{key: value for key, value in found.items() if value is not None})
+
+
+def check_span(problems: Problems, model: ModelSpec, data: Sequence[DatasetSpec]) -> None:
+    """Record a window that the holdout uses up: rows within it become known only `label_delay` after their moment."""
+    delay = next((spec.label_delay for spec in data if spec.label is not None), 0.0)
+    if model.window is not None and model.window <= model.holdout + delay:
+        taken = f"the holdout of {format_duration(model.holdout)}"
+        if delay:
+            taken += f" and the label delay of {format_duration(delay)}"
+        problems.add(
+            ("model", "window"),
+            f"{format_duration(model.window)} is used up by {taken}: no row is left to train on",
+            hint='write a longer window, or "all"',
+        )
 
 
 def _check_view_source(problems: Problems, key: KeyPath, source: str, data: Sequence[DatasetSpec]) -> None:
