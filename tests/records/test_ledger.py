@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -278,6 +279,54 @@ def test_the_database_itself_refuses_to_change_a_fact(tmp_path, statement):
         raw.close()
         assert ledger.verify() is None
         assert ledger.count() == 3
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        raw = ledger.database._raw
+        (pages,) = raw.execute("PRAGMA page_count").fetchone()
+        raw.execute(f"PRAGMA max_page_count = {pages + 4}")
+        written = []
+        with pytest.raises(TemporaryError, match="cannot be written: database or disk is full"):
+            for n in range(100):
+                ledger.append(f"pass:{n}", passed(f"{n}", "a long reason " * 50), at=AT)
+                written.append(f"pass:{n}")
+        assert written
+        assert [entry.key for entry in ledger.entries()] == written
+        raw.execute("PRAGMA max_page_count = 1000000")
+        assert ledger.append("pass:later", passed("later"), at=AT)
+        assert ledger.verify() is None
+
+
+def test_every_write_is_flushed_unless_one_says_otherwise(tmp_path):
+    with Ledger.open(tmp_path / "one.db") as safe, Ledger.open(tmp_path / "two.db", survive_power_cut=False) as quick:
+        assert safe.database._raw.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert quick.database._raw.execute("PRAGMA synchronous").fetchone() == (1,)
+        for ledger in (safe, quick):
+            assert ledger.database._raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_threads_take_turns(ledger):
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda n: ledger.append(f"pass:{n % 50}", passed(f"{n % 50}"), at=AT), range(200)))
+    assert sum(written) == 50
+    assert ledger.verify() is None
+    assert ledger.count() == 50
+
+
+def test_an_entry_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path) as ledger:
+        filled(ledger, 3)
+        raw = sqlite3.connect(path)
+        raw.execute("DROP TRIGGER facts_are_never_changed")
+        raw.execute("""UPDATE facts SET fact = '{"kind":"seance_held"}' WHERE seq = 2""")
+        raw.commit()
+        raw.close()
+        with pytest.raises(PermanentError, match=r"entry 2 of the ledger \(`pass:1`\) cannot be read: .*seance_held"):
+            ledger.get("pass:1")
+        assert ledger.get("release:r-2:live:1").seq == 3
+        assert ledger.verify() == 2
 
 
 def test_facts_in_one_ledger_are_chained_alike(tmp_path):

@@ -65,12 +65,14 @@ def test_a_change_behind_the_ledger_is_found_where_it_was_made(given_drafts, dat
         ledger.append_all(given_drafts)
         head = ledger.head()
     seq = data.draw(st.integers(1, len(given_drafts)))
-    column = data.draw(st.sampled_from(["key", "at", "kind", "fact", "measured", "chain", "seq", "gone"]))
+    column = data.draw(st.sampled_from(["key", "at", "kind", "fact", "measured", "chain", "seq", "gone", "raw"]))
     with closing(sqlite3.connect(path)) as raw, raw:
         for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             raw.execute(f"DROP TRIGGER {name}")
         if column == "gone":
             raw.execute("DELETE FROM facts WHERE seq = ?", (seq,))
+        elif column == "raw":
+            raw.execute("UPDATE facts SET fact = CAST(fact AS BLOB) WHERE seq = ?", (seq,))
         elif column == "seq":
             raw.execute("UPDATE facts SET seq = 1000 WHERE seq = ?", (seq,))
         else:

@@ -98,7 +98,7 @@ def read(line: Line) -> Entry[Any]:
             measured=_read_measured.decode(line.measured) if line.measured else {},
             chain=line.chain,
         )
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
         raise PermanentError(
             f"entry {line.seq} of the ledger (`{line.key}`) cannot be read: {error}",
             hint="it was written by a newer Trimtab, or changed from outside: upgrade, or restore a backup",

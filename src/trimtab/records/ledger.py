@@ -227,6 +227,8 @@ class Ledger:
             for row in rows:
                 line = Line(*row)
                 seq += 1
+                if bytes in map(type, row):  # SQLite lets a text be overwritten by raw bytes
+                    return seq
                 chain = chained(
                     chain, seq=seq, key=line.key, at=line.at, kind=line.kind, fact=line.fact, measured=line.measured
                 )
