@@ -1,0 +1,74 @@
+"""What a running prediction server is told, and what it says about itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from trimtab.records.base import Record
+
+
+class ServerConfig(Record, kw_only=True):
+    """What a server needs to start, kept in `serve/config.json`. `token_digest` is the SHA-256 of the bearer token in
+    hexadecimal (empty: no token, loopback only); the token itself is never stored. Sizes in bytes, times in seconds."""
+
+    system: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token_digest: str = ""
+    max_body: int = 8 * 2**20
+    max_rows: int = 10_000
+    max_header: int = 32 * 2**10
+    max_connections: int = 4096
+    header_timeout: float = 5.0
+    body_timeout: float = 30.0
+    idle_timeout: float = 75.0
+    answer_timeout: float = 30.0
+    max_future: float = 300.0
+
+
+class ServerInfo(Record, kw_only=True):
+    """Where a server listens: `serve/server.json`, written once it does. Port is never 0."""
+
+    pid: int
+    host: str
+    port: int
+    started: datetime
+
+    @property
+    def url(self) -> str:
+        """The address a caller on this machine uses."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+class ReleaseStatus(Record, kw_only=True):
+    """One release as the server runs it; counts are since the server started. `answered` counts rows it answered,
+    `shadowed` rows it scored in shadow, `failed` rows it could not score."""
+
+    release: str
+    model: str
+    stage: Literal["live", "canary", "shadow"]
+    weight: float
+    answered: int = 0
+    shadowed: int = 0
+    failed: int = 0
+
+
+class ServerStatus(Record, kw_only=True):
+    """What `GET /trimtab/status` answers. `applied` is the generation in force (-1: none), `wanted` the newest one
+    seen in `serve/routes.json` (-1: none), `error` why `wanted` is not in force (empty: it is, or is being loaded).
+    `backlog` counts rows that wait for a shadow release; `rss` is in bytes, `uptime` in seconds."""
+
+    system: str
+    ready: bool
+    applied: int
+    wanted: int
+    error: str
+    releases: tuple[ReleaseStatus, ...]
+    pid: int
+    uptime: float
+    rss: int
+    backlog: int
+    known: int
+    telemetry_error: str = ""
