@@ -1,0 +1,236 @@
+"""The embedded target: one prediction server, a process of its own on this machine."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from trimtab.errors import PermanentError, TemporaryError
+from trimtab.records.durable import write_atomically
+from trimtab.records.layout import Layout
+from trimtab.records.model import Routes
+from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
+
+_PAUSE = 0.01
+_LOG_LIMIT = 8 * 2**20
+
+
+class LocalServer:
+    """Runs `python -m trimtab.serving` on a state folder, in a process group of its own.
+
+    `config` is written where the server finds it; with port 0 any free port is taken and `url` tells it. A server that
+    already runs on the folder (this process died and was started again) is taken over rather than doubled. With
+    `linked` the server ends when this process does, however that ends. `token` is the bearer token, where one is set.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        config: ServerConfig,
+        *,
+        token: str | None = None,
+        linked: bool = False,
+        patience: float = 20.0,
+    ) -> None:
+        self._layout = Layout(state)
+        self._config = config
+        self._token = token
+        self._linked = linked
+        self._patience = patience
+        self._process: subprocess.Popen[bytes] | None = None
+        self._adopted = 0
+        self._lock = threading.RLock()
+        self._keeper: threading.Thread | None = None
+        self._leaving = threading.Event()
+
+    @property
+    def log(self) -> Path:
+        """What the server printed."""
+        return self._layout.serve / "server.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process, None when it is not running."""
+        with self._lock:
+            if self._process is not None:
+                return self._process.pid if self._process.poll() is None else None
+            return self._adopted if self._adopted and _serves(self._adopted, self._layout.root) else None
+
+    @property
+    def url(self) -> str:
+        """Where callers reach it. Raises TemporaryError when it is not running."""
+        info = self._info()
+        if info is None or info.pid != self.pid:
+            raise TemporaryError("the prediction server is not running")
+        return info.url
+
+    def start(self) -> None:
+        """Starts the server unless one runs, and waits until it takes requests (well under a second).
+
+        Raises PermanentError with the server's own last words when it ends instead, TemporaryError when it is late.
+        """
+        with self._lock:
+            if self.pid is not None:
+                return
+            info = self._info()
+            if info is not None and _serves(info.pid, self._layout.root) and self._answers(info):
+                self._process, self._adopted = None, info.pid
+                return
+            encoded = msgspec.json.format(msgspec.json.encode(self._config))
+            write_atomically(self._layout.serve_config, encoded, mode=0o600)
+            self._process, self._adopted = self._spawn(), 0
+            self._wait_for(self._process)
+
+    def stop(self) -> None:
+        """Ends the server that this object started or took over: in order within the time-out, by force after it."""
+        self._leaving.set()
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
+        with self._lock:
+            pid = self.pid
+            if pid is not None:
+                _signal(pid, signal.SIGTERM)
+                if not _until(lambda: self.pid is None, self._patience + 20.0):
+                    _signal(pid, signal.SIGKILL)
+                    _until(lambda: self.pid is None, 5.0)
+            self._process, self._adopted = None, 0
+        self._leaving.clear()
+
+    def keep_running(self, told: Callable[[str], None] = lambda _: None) -> None:
+        """Watches the server from a thread and starts it again whenever it has ended, until `stop`; `told` hears."""
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, args=(told,), name="keep-server", daemon=True)
+            self._keeper.start()
+
+    def apply(self, routes: Routes) -> None:
+        """Writes the routes and waits until they are in force. Raises PermanentError with the server's own reason when
+        they cannot be (the former routes stay), TemporaryError when the server does not run or is late."""
+        write_atomically(self._layout.routes, msgspec.json.encode(routes))
+        until = time.monotonic() + self._patience
+        while True:
+            status = self.status()
+            if status is not None:
+                if status.applied == routes.generation:
+                    return
+                if status.wanted == routes.generation and status.error:
+                    raise PermanentError(f"generation {routes.generation} is not in force: {status.error}")
+            if time.monotonic() > until:
+                why = "the prediction server does not answer" if status is None else "it is still loading"
+                raise TemporaryError(f"generation {routes.generation} is not in force: {why}")
+            time.sleep(_PAUSE)
+
+    def status(self) -> ServerStatus | None:
+        """What the server says about itself; None when it is not running. Raises PermanentError when it does not take
+        the token."""
+        info = self._info()
+        if info is None or info.pid != self.pid:
+            return None
+        try:
+            code, body = self._get(info, "/trimtab/status")
+        except (OSError, http.client.HTTPException):
+            return None
+        if code == 401:
+            raise PermanentError("the prediction server does not take the token", hint="restart it with the new one")
+        return msgspec.json.decode(body, type=ServerStatus) if code == 200 else None
+
+    def _keep(self, told: Callable[[str], None]) -> None:
+        pause = 0.05
+        while not self._leaving.wait(pause):
+            if self.pid is not None:
+                pause = 0.05
+                continue
+            try:
+                told("the prediction server has ended: starting it again")
+                self.start()
+            except (PermanentError, TemporaryError) as error:
+                told(str(error))
+                pause = min(2 * pause, 5.0)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "trimtab.serving", "--state", str(self._layout.root.absolute())]
+        if self._linked:
+            command += ["--parent", str(os.getpid())]
+        with suppress(OSError):
+            if self.log.stat().st_size > _LOG_LIMIT:
+                self.log.replace(self.log.with_suffix(".log.old"))
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+            )
+
+    def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
+        def up() -> bool:
+            info = self._info()
+            return process.poll() is not None or (info is not None and info.pid == process.pid and self._answers(info))
+
+        late = not _until(up, self._patience)
+        if process.poll() is not None:
+            self._process = None
+            raise PermanentError(f"the prediction server ended at once: {self._last_words()}", hint=f"see {self.log}")
+        if late:
+            self.stop()
+            raise TemporaryError(f"the prediction server did not answer within {self._patience:g} s")
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        said = next(
+            (line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "no words"
+        )
+        return said.removeprefix("error: ")
+
+    def _answers(self, info: ServerInfo) -> bool:
+        try:
+            return self._get(info, "/v2/health/live")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _get(self, info: ServerInfo, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(urlsplit(info.url).netloc, timeout=5.0)
+        try:
+            headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def _info(self) -> ServerInfo | None:
+        with suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode(self._layout.server.read_bytes(), type=ServerInfo)
+        return None
+
+
+def _serves(pid: int, state: Path) -> bool:
+    """Whether that process is a prediction server on that folder (and not one that has taken its number since)."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        dead = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return False
+    return not dead and b"trimtab.serving" in words and str(state.absolute()).encode() in words
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _until(done: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > until:
+            return False
+        time.sleep(_PAUSE)
+    return True

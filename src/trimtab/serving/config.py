@@ -1,0 +1,64 @@
+"""From what is declared to what a server is told, kept in `serve/config.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from trimtab.errors import DeclarationError, PermanentError
+from trimtab.records.durable import write_atomically
+from trimtab.records.server import ServerConfig
+from trimtab.serving.spec import ServeSpec
+
+
+def server_config(spec: ServeSpec, system: str, environment: Mapping[str, str]) -> ServerConfig:
+    """The configuration of a server for `system`. The token is taken from the environment variable `spec.token_env`;
+    only its digest goes on. Raises DeclarationError where the address is open to others and there is no token."""
+    token = environment.get(spec.token_env, "").strip()
+    config = ServerConfig(
+        system=system,
+        host=spec.host,
+        port=spec.port,
+        token_digest=hashlib.sha256(token.encode()).hexdigest() if token else "",
+        max_body=spec.max_body,
+        max_rows=spec.max_rows,
+        header_timeout=spec.header_timeout,
+        body_timeout=spec.body_timeout,
+    )
+    if not is_safe(config):
+        raise DeclarationError(
+            f"host {spec.host} is open to other machines and there is no token",
+            line=spec.line,
+            hint=f"set the environment variable {spec.token_env}, or use host 127.0.0.1",
+        )
+    return config
+
+
+def is_safe(config: ServerConfig) -> bool:
+    """Whether only this machine can reach the server, or a token is asked for."""
+    if config.token_digest or config.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(config.host).is_loopback
+    except ValueError:
+        return False
+
+
+def write_config(path: Path, config: ServerConfig) -> None:
+    """Keeps the configuration; only its owner may read it."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(config)), mode=0o600)
+
+
+def read_config(path: Path) -> ServerConfig:
+    """The configuration. Raises PermanentError when it is missing, cannot be understood or is not safe."""
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=ServerConfig)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise PermanentError(f"{path} cannot be read: {error}") from error
+    if not is_safe(config):
+        raise PermanentError(f"host {config.host} is open to other machines and there is no token")
+    return config

@@ -1,0 +1,334 @@
+"""One HTTP/1.1 connection on a bare asyncio protocol: parsing, limits and time-outs, the token, answers in order."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections import deque
+from typing import Protocol as Interface
+from typing import cast
+
+import httptools
+
+from trimtab.records.server import ServerConfig
+from trimtab.serving.replies import JSON, RefusalError, refusal, reply
+
+_IDLE, _HEAD, _BODY, _DEAF, _LINGER = range(5)  # deaf: answers what is due, then the refusal; linger: only waits
+_AHEAD = 32  # requests that wait behind the one being answered before we stop reading
+_LINGER_TIME = 2.0
+_TRUSTED_BODY = 65_536  # a longer one is not taken in before the token is seen
+
+
+class Desk(Interface):
+    """What a connection hands whole requests to."""
+
+    config: ServerConfig
+    connections: set[Connection]
+    draining: bool
+
+    def handle(self, connection: Connection, method: bytes, url: bytes, body: bytes) -> None:
+        """Answers, now or later, with `connection.answer`."""
+        ...
+
+    def count(self, status: int) -> None:
+        """An answer of that status was sent."""
+        ...
+
+    def is_open(self, url: bytes) -> bool:
+        """Whether this address needs no token."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Requests are handed over one at a time and answered in the order they came."""
+
+    __slots__ = (
+        "_body",
+        "_busy",
+        "_bytes",
+        "_desk",
+        "_encoding",
+        "_ended",
+        "_expect",
+        "_header",
+        "_keep",
+        "_last",
+        "_length",
+        "_parser",
+        "_phase",
+        "_since",
+        "_stuck",
+        "_token",
+        "_transport",
+        "_trusted",
+        "_url",
+        "_waiting",
+    )
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._phase = _HEAD
+        self._since = 0.0  # when the present wait began; 0: set by the next sweep that sees it
+        self._busy = False
+        self._waiting: deque[tuple[bytes, bytes, bytes, bool, bytes]] = deque()
+        self._trusted: bytes | None = None
+        self._stuck = False
+        self._ended = False
+        self._keep = True
+        self._last: RefusalError | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._url = b""
+        self._body: list[bytes] = []
+        self._bytes = 0
+        self._header = 0
+        self._length = -1
+        self._token = b""
+        self._encoding = b""
+        self._expect = False
+
+    # -- asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
+        self._desk.connections.add(self)
+        if self._desk.draining:
+            self._refuse(RefusalError(503, "the server is shutting down"))
+        elif len(self._desk.connections) > self._desk.config.max_connections:
+            self._refuse(RefusalError(503, f"more than {self._desk.config.max_connections:,} connections"))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._desk.connections.discard(self)
+        self._phase = _LINGER
+        self._waiting.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase >= _DEAF:
+            return
+        if self._phase == _IDLE:
+            self._phase = _HEAD
+            self._since = 0.0
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(RefusalError(400, "this server speaks HTTP/1.1 only: no upgrade"))
+            return
+        except httptools.HttpParserError as error:
+            self._refuse(RefusalError(400, f"not HTTP/1.1: {error}"))
+            return
+        if self._phase == _HEAD:
+            self._header += len(data)
+            if self._header > 2 * self._desk.config.max_header:  # a single line that never ends
+                self._refuse_header()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        return self._busy  # a caller that has sent its last request still gets the answers
+
+    def pause_writing(self) -> None:
+        self._stuck = True
+        self._since = 0.0
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._stuck = False
+        self._since = 0.0
+        if len(self._waiting) < _AHEAD:
+            self._transport.resume_reading()
+
+    # -- httptools
+
+    def on_url(self, url: bytes) -> None:
+        if self._phase < _DEAF:
+            self._phase = _HEAD
+        self._url = self._url + url if self._url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        size = len(name)
+        self._header += size + len(value) + 4
+        if size == 14:
+            if name.lower() == b"content-length":
+                self._length = int(value)
+        elif size == 13:
+            if name.lower() == b"authorization":
+                self._token = value
+        elif size == 17:
+            if name.lower() == b"transfer-encoding":
+                self._length = max(self._length, 0)
+        elif size == 16:
+            if name.lower() == b"content-encoding":
+                self._encoding = value
+        elif size == 6 and name.lower() == b"expect":
+            self._expect = value.lower() == b"100-continue"
+
+    def on_headers_complete(self) -> None:
+        if self._phase >= _DEAF:
+            return
+        self._phase = _BODY
+        self._since = 0.0
+        config = self._desk.config
+        if self._header > config.max_header or len(self._url) > config.max_header:
+            self._refuse_header()
+        elif self._length > config.max_body:
+            self._refuse_body()
+        elif self._length > _TRUSTED_BODY and not self._allowed(self._token, self._url):
+            self._refuse(_NO_TOKEN)
+        elif self._expect and not self._busy:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._phase >= _DEAF:
+            return
+        self._body.append(body)
+        self._bytes += len(body)
+        if self._bytes > self._desk.config.max_body:
+            self._refuse_body()
+
+    def on_message_complete(self) -> None:
+        if self._phase >= _DEAF:
+            return
+        self._phase = _IDLE
+        self._since = 0.0
+        method = self._parser.get_method()
+        keep = self._parser.should_keep_alive()
+        parts, url, token = self._body, self._url, self._token
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self._length < 0 and method == b"POST":
+            self._refuse(RefusalError(411, "a POST needs content-length or transfer-encoding: chunked"))
+            return
+        if self._encoding and self._encoding.lower() != b"identity":
+            told = self._encoding.decode("latin-1")[:40]
+            self._refuse(
+                RefusalError(415, f"content-encoding {told!r} is not supported", hint="send the body as it is")
+            )
+            return
+        self._clear()
+        if self._busy:
+            self._waiting.append((method, url, body, keep, token))
+            if len(self._waiting) >= _AHEAD:
+                self._transport.pause_reading()
+        else:
+            self._begin(method, url, body, keep, token)
+
+    # -- the desk
+
+    def answer(self, status: int, body: bytes, kind: bytes = JSON, extra: bytes = b"") -> None:
+        """Answers the request that was handed over last. Once only; after the caller has gone it does nothing."""
+        if not self._busy:
+            return
+        self._busy = False
+        self._desk.count(status)
+        if self._phase == _LINGER:
+            return
+        due = bool(self._waiting) or self._last is not None
+        close = not self._keep or ((self._desk.draining or self._ended) and not due)
+        self._transport.write(reply(status, body, close=close, kind=kind, extra=extra))
+        self._since = 0.0
+        if close:
+            self._linger()
+        elif self._waiting:
+            if len(self._waiting) == _AHEAD and not self._stuck and self._phase != _DEAF:
+                self._transport.resume_reading()
+            self._begin(*self._waiting.popleft())
+        elif self._last is not None:
+            self._refuse(self._last)
+
+    def refuse(self, error: RefusalError) -> None:
+        """Answers with an error."""
+        status, body, extra = refusal(error)
+        self.answer(status, body, JSON, extra)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is due."""
+        return self._busy
+
+    def sweep(self, now: float) -> None:
+        """Closes what has waited too long; called a few times a second."""
+        if not self._since:
+            self._since = now
+            return
+        waited, config = now - self._since, self._desk.config
+        if self._phase == _LINGER:
+            if waited > _LINGER_TIME:
+                self._transport.abort()
+        elif self._stuck:
+            if waited > config.body_timeout:  # a caller that does not read its answers
+                self._transport.abort()
+        elif self._busy:
+            if waited > config.answer_timeout:
+                self._keep = False
+                self.refuse(RefusalError(503, f"no answer within {config.answer_timeout:g} s"))
+        elif self._phase == _HEAD:
+            if waited > config.header_timeout:
+                self._late(f"the request's head did not arrive within {config.header_timeout:g} s")
+        elif self._phase == _BODY:
+            if waited > config.body_timeout:
+                self._late(f"the request's body did not arrive within {config.body_timeout:g} s")
+        elif waited > config.idle_timeout:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """The server is going: closes the connection once nothing is due."""
+        if not self._busy and self._phase in (_IDLE, _HEAD) and not self._url:
+            self._transport.close()
+
+    def _begin(self, method: bytes, url: bytes, body: bytes, keep: bool, token: bytes) -> None:
+        self._busy = True
+        self._keep = keep
+        if not self._allowed(token, url):
+            self.refuse(_NO_TOKEN)
+        else:
+            self._desk.handle(self, method, url, body)
+
+    def _allowed(self, token: bytes, url: bytes) -> bool:
+        digest = self._desk.config.token_digest
+        if not digest or self._desk.is_open(url):
+            return True
+        if self._trusted is not None and hmac.compare_digest(token, self._trusted):
+            return True
+        if token[:7].lower() != b"bearer ":
+            return False
+        found = hashlib.sha256(token[7:].strip()).hexdigest()
+        if not hmac.compare_digest(found, digest):
+            return False
+        self._trusted = token  # seen to be right on this connection: no need to hash it again
+        return True
+
+    def _refuse_header(self) -> None:
+        self._refuse(RefusalError(431, f"the request's head is larger than {self._desk.config.max_header:,} bytes"))
+
+    def _refuse_body(self) -> None:
+        limit = self._desk.config.max_body
+        self._refuse(RefusalError(413, f"the body is larger than {limit:,} bytes", hint="send fewer rows at a time"))
+
+    def _late(self, why: str) -> None:
+        self._refuse(RefusalError(408, why))
+
+    def _refuse(self, error: RefusalError) -> None:
+        """Answers with an error, after what is due, and closes: what follows here cannot be understood."""
+        if self._busy:
+            self._last = error
+            self._phase = _DEAF
+            return
+        status, body, extra = refusal(error)
+        self._desk.count(status)
+        self._transport.write(reply(status, body, close=True, extra=extra))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Ends our side and waits for the caller to end its own, so that the last answer is not lost to a reset."""
+        self._phase = _LINGER
+        self._since = 0.0
+        self._waiting.clear()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+
+_NO_TOKEN = RefusalError(401, "a bearer token is required", hint="send the header 'authorization: Bearer <token>'")

@@ -1,0 +1,246 @@
+"""Which address means what: hands each request to whoever answers it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import orjson
+
+import trimtab
+from trimtab.errors import TemporaryError
+from trimtab.records.server import ReleaseStatus, ServerConfig, ServerStatus
+from trimtab.serving import open_inference, plain
+from trimtab.serving.batcher import Batcher
+from trimtab.serving.book import Book
+from trimtab.serving.connection import Connection
+from trimtab.serving.desired import Desired
+from trimtab.serving.feedback import read_feedback
+from trimtab.serving.questions import Question, read_json
+from trimtab.serving.releases import Release
+from trimtab.serving.replies import TEXT, RefusalError
+from trimtab.serving.shadow import Shadows
+
+_LOG = logging.getLogger("trimtab.serving")
+_OPEN = frozenset((b"/v2/health/live", b"/v2/health/ready"))
+Endpoint = Callable[[Connection, bytes], None]
+
+
+class PredictionDesk:
+    """Answers every request; what takes time is answered later, by the batcher."""
+
+    def __init__(self, config: ServerConfig, desired: Desired, book: Book, batcher: Batcher, shadows: Shadows) -> None:
+        self.config = config
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self.recalled = False  # whether the ids of former runs are known again
+        self._held: list[tuple[Connection, bytes]] = []
+        self._desired = desired
+        self._book = book
+        self._batcher = batcher
+        self._shadows = shadows
+        self._started = time.monotonic()
+        self._table: dict[bytes, tuple[bytes, Endpoint]] = {}
+        model = f"/v2/models/{config.system}"
+        for method, path, endpoint in (
+            (b"GET", "/v2", self._server),
+            (b"GET", "/v2/health/live", self._live),
+            (b"GET", "/v2/health/ready", self._ready),
+            (b"GET", model, self._metadata),
+            (b"GET", f"{model}/ready", self._ready),
+            (b"POST", f"{model}/infer", self._infer),
+            (b"POST", "/predict", self._predict),
+            (b"POST", "/feedback", self._feedback),
+            (b"GET", "/metrics", self._metrics),
+            (b"GET", "/trimtab/status", self._status),
+        ):
+            self._table[path.encode()] = (method, endpoint)
+        self._versions = f"{model}/versions/".encode()
+
+    def handle(self, connection: Connection, method: bytes, url: bytes, body: bytes) -> None:
+        """Answers, now or later."""
+        try:
+            verb, endpoint = self._table.get(url) or self._find(url)
+            if method == verb:
+                endpoint(connection, body)
+            else:
+                connection.refuse(_wrong_method(method, verb, url))
+        except RefusalError as error:
+            connection.refuse(error)
+        except TemporaryError as error:
+            connection.refuse(RefusalError(503, error.message, hint=error.hint))
+        except Exception as error:  # a fault of ours must not take the connection with it
+            _LOG.exception("%s %s failed", method, url)
+            connection.refuse(RefusalError(500, f"the server failed: {type(error).__name__}"))
+
+    def count(self, status: int) -> None:
+        """An answer of that status was sent."""
+        self._book.metrics.requests[status] += 1
+
+    def is_open(self, url: bytes) -> bool:
+        """Only health needs no token."""
+        return url in _OPEN
+
+    def recall(self) -> None:
+        """The ids of former runs are known: answers the feedback that waited for that."""
+        self.recalled = True
+        held, self._held = self._held, []
+        for connection, body in held:
+            self.handle(connection, b"POST", b"/feedback", body)
+
+    def _find(self, url: bytes) -> tuple[bytes, Endpoint]:
+        path = url.partition(b"?")[0]
+        found = self._table.get(path) or self._table.get(unquote(path.decode("latin-1")).encode())
+        if found is not None:
+            return found
+        if path.startswith(self._versions):
+            version, _, verb = path[len(self._versions) :].decode("latin-1").partition("/")
+            release = self._desired.fleet.pinned(version)
+            if release is None:
+                raise RefusalError(404, f"model {version!r} is neither live nor canary")
+            if verb == "infer":
+                return b"POST", lambda connection, body: self._ask(connection, body, open_inference, release)
+            if verb == "":
+                return b"GET", lambda connection, _: self._metadata(connection, b"", release)
+            if verb == "ready":
+                return b"GET", self._ready
+        if path.startswith(b"/v2/models/"):
+            raise RefusalError(404, f"no such model or call: this server serves {self.config.system!r}")
+        raise RefusalError(404, f"no such address: {path[:200].decode('latin-1')}")
+
+    def _infer(self, connection: Connection, body: bytes) -> None:
+        self._ask(connection, body, open_inference)
+
+    def _predict(self, connection: Connection, body: bytes) -> None:
+        self._ask(connection, body, plain)
+
+    def _ask(self, connection: Connection, body: bytes, form: Any, pinned: Release | None = None) -> None:
+        started = time.perf_counter()
+        fleet = self._desired.fleet
+        target = pinned or fleet.live
+        if target is None:
+            raise RefusalError(503, self._desired.why_not_ready())
+        question = Question(connection, fleet, target, form.render, started)
+        question.pinned = pinned is not None
+        config = self.config
+        form.read_request(question, read_json(body), config.max_rows, time.time(), config.max_future)
+        self._batcher.submit(question)
+
+    def _feedback(self, connection: Connection, body: bytes) -> None:
+        if not self.recalled:
+            self._held.append((connection, body))
+            return
+        live = self._desired.fleet.live
+        config = self.config
+        feedback = read_feedback(
+            read_json(body), None if live is None else live.signature, config.max_rows, time.time(), config.max_future
+        )
+        unknown = self._book.truths(feedback)
+        if feedback.single and unknown:
+            kept = {"accepted": 0, "unknown": unknown}
+            raise RefusalError(404, f"id {unknown[0]!r} was never given out: its truth is kept", more=kept)
+        accepted = len(feedback.ids) - len(unknown)
+        connection.answer(200, orjson.dumps({"accepted": accepted, "unknown": unknown}))
+
+    def _server(self, connection: Connection, _: bytes) -> None:
+        told = {
+            "name": "trimtab",
+            "version": trimtab.__version__,
+            "extensions": [],
+            "system": self.config.system,
+            "error": self._desired.error,
+        }
+        connection.answer(200, orjson.dumps(told))
+
+    def _live(self, connection: Connection, _: bytes) -> None:
+        connection.answer(200, b'{"live":true}')
+
+    def _ready(self, connection: Connection, _: bytes) -> None:
+        if self._desired.fleet.live is None:
+            connection.answer(503, orjson.dumps({"ready": False, "error": self._desired.why_not_ready()}))
+        else:
+            connection.answer(200, b'{"ready":true}')
+
+    def _metadata(self, connection: Connection, _: bytes, release: Release | None = None) -> None:
+        fleet = self._desired.fleet
+        told = release or fleet.live
+        if told is None:
+            raise RefusalError(503, self._desired.why_not_ready())
+        metadata = open_inference.metadata(self.config.system, fleet, told)
+        metadata["error"] = self._desired.error
+        connection.answer(200, orjson.dumps(metadata))
+
+    def _metrics(self, connection: Connection, _: bytes) -> None:
+        telemetry = self._book.telemetry
+        text = self._book.metrics.text(
+            {
+                "trimtab_generation": ("Generation of routes in force (-1: none).", self._desired.applied),
+                "trimtab_generation_wanted": ("Newest generation of routes seen (-1: none).", self._desired.wanted),
+                "trimtab_telemetry_queue_rows": ("Rows that wait for a shadow release.", self._shadows.backlog),
+                "trimtab_telemetry_bytes_total": ("Telemetry written.", telemetry.bytes_written),
+                "trimtab_telemetry_write_failures_total": ("Writes the disk refused.", telemetry.failures),
+                "trimtab_telemetry_dropped_rows_total": ("Answered rows that were not kept (always 0).", 0),
+                "trimtab_connections": ("Open connections.", len(self.connections)),
+                "trimtab_requests_in_flight": ("Requests that are being scored.", self._batcher.waiting),
+                "trimtab_resident_bytes": ("Resident memory.", resident()),
+                "trimtab_uptime_seconds": ("Time since the start.", time.monotonic() - self._started),
+            }
+        )
+        connection.answer(200, text.encode(), TEXT)
+
+    def _status(self, connection: Connection, _: bytes) -> None:
+        connection.answer(200, msgspec.json.encode(self.status()))
+
+    def status(self) -> ServerStatus:
+        """What the server says about itself."""
+        desired, metrics = self._desired, self._book.metrics
+        releases = []
+        for one in desired.fleet.releases:
+            counts = metrics.of(one.release)
+            releases.append(
+                ReleaseStatus(
+                    release=one.release,
+                    model=one.model,
+                    stage=one.stage,
+                    weight=one.weight,
+                    answered=counts.rows["live"] + counts.rows["canary"],
+                    shadowed=counts.rows["shadow"],
+                    failed=counts.failed,
+                )
+            )
+        return ServerStatus(
+            system=self.config.system,
+            ready=desired.fleet.live is not None,
+            applied=desired.applied,
+            wanted=desired.wanted,
+            error=desired.error,
+            releases=tuple(releases),
+            pid=os.getpid(),
+            uptime=time.monotonic() - self._started,
+            rss=resident(),
+            backlog=self._shadows.backlog,
+            known=len(self._book.known),
+            telemetry_error=self._book.telemetry.last_error,
+        )
+
+
+def _wrong_method(method: bytes, verb: bytes, url: bytes) -> RefusalError:
+    told, path, allowed = method.decode("latin-1"), url[:200].decode("latin-1"), verb.decode()
+    return RefusalError(405, f"{told} is not how to ask {path}: use {allowed}", allow=allowed)
+
+
+def resident() -> int:
+    """Resident memory of this process in bytes."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    except OSError:  # no /proc: ask the slow way
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,92 @@
+"""Counters of a running server, and their text for Prometheus."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_MOST_RELEASES = 64
+
+
+class Counts:
+    """What one release did since the server started."""
+
+    __slots__ = ("buckets", "failed", "rows", "seconds")
+
+    def __init__(self) -> None:
+        self.rows: Counter[str] = Counter()
+        self.failed = 0
+        self.seconds = 0.0
+        self.buckets = [0] * (len(BOUNDS) + 1)
+
+    def time(self, latencies: Iterable[float]) -> None:
+        """Adds requests that it answered."""
+        for latency in latencies:
+            self.buckets[bisect_left(BOUNDS, latency)] += 1
+            self.seconds += latency
+
+
+class Metrics:
+    """All counters; the releases that were routed last are kept, to bound how many series there are."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[int] = Counter()
+        self.feedback: Counter[str] = Counter()
+        self.load_errors = 0
+        self.shadow_dropped = 0
+        self._releases: dict[str, Counts] = {}
+
+    def of(self, release: str) -> Counts:
+        """The counts of a release."""
+        counts = self._releases.get(release)
+        if counts is None:
+            if len(self._releases) >= _MOST_RELEASES:
+                del self._releases[next(iter(self._releases))]
+            counts = self._releases[release] = Counts()
+        return counts
+
+    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
+        """The Prometheus text; `gauges` maps a name to what it means and its value."""
+        lines: list[str] = []
+
+        def family(name: str, kind: str, meaning: str) -> None:
+            lines.extend((f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"))
+
+        family("trimtab_requests_total", "counter", "Requests answered, by status code.")
+        lines += [f'trimtab_requests_total{{code="{code}"}} {n}' for code, n in sorted(self.requests.items())]
+        family("trimtab_request_seconds", "histogram", "Time from a whole request to its answer, by release.")
+        for release, counts in self._releases.items():
+            name, total = _escape(release), 0
+            for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts.buckets, strict=True):
+                total += count
+                lines.append(f'trimtab_request_seconds_bucket{{release="{name}",le="{bound}"}} {total}')
+            lines.append(f'trimtab_request_seconds_sum{{release="{name}"}} {counts.seconds:.6f}')
+            lines.append(f'trimtab_request_seconds_count{{release="{name}"}} {total}')
+        family("trimtab_rows_total", "counter", "Rows scored, by release and stage.")
+        for release, counts in self._releases.items():
+            name = _escape(release)
+            lines += [
+                f'trimtab_rows_total{{release="{name}",stage="{stage}"}} {count}'
+                for stage, count in sorted(counts.rows.items())
+            ]
+        family("trimtab_failed_rows_total", "counter", "Rows that a release could not score.")
+        lines += [
+            f'trimtab_failed_rows_total{{release="{_escape(release)}"}} {counts.failed}'
+            for release, counts in self._releases.items()
+        ]
+        family("trimtab_feedback_total", "counter", "Truths that came back, by whether their id was known.")
+        lines += [f'trimtab_feedback_total{{id="{kind}"}} {n}' for kind, n in sorted(self.feedback.items())]
+        family("trimtab_model_load_errors_total", "counter", "Generations of routes that could not be put in force.")
+        lines.append(f"trimtab_model_load_errors_total {self.load_errors}")
+        family("trimtab_shadow_dropped_rows_total", "counter", "Rows that a shadow release never got to score.")
+        lines.append(f"trimtab_shadow_dropped_rows_total {self.shadow_dropped}")
+        for name, (meaning, value) in gauges.items():
+            family(name, "counter" if name.endswith("_total") else "gauge", meaning)
+            lines.append(f"{name} {value:g}" if value < 1e6 else f"{name} {value:.0f}")
+        return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

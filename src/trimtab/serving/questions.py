@@ -1,0 +1,163 @@
+"""A request for predictions, understood; and what every way of asking has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from trimtab.serving.releases import Fleet, Release, RowsError
+from trimtab.serving.replies import RefusalError
+from trimtab.serving.segments import micros
+
+if TYPE_CHECKING:
+    from trimtab.serving.connection import Connection
+
+_LONGEST_ID = 200
+
+
+class Answers:
+    """What a micro-batch came to, row by row, as JSON texts: `scores` (a multiclass row has its numbers joined by
+    commas), `labels` (empty for regression) and the `releases` that answered."""
+
+    __slots__ = ("labels", "releases", "scores")
+
+    def __init__(self, scores: list[bytes], labels: list[bytes], releases: list[Release]) -> None:
+        self.scores = scores
+        self.labels = labels
+        self.releases = releases
+
+
+Render = Callable[["Question", Answers, int], bytes]
+
+
+class Question:
+    """One request. `target` answers unless a canary takes the row (never when `pinned`); `rows` are kept only where a
+    release needs them as they came, `matrix` is their encoding by `target` as bytes. `at` is microseconds, for all rows
+    or each, None for the moment of arrival. `render` makes the body of the answer from position `offset` on."""
+
+    __slots__ = (
+        "at",
+        "connection",
+        "count",
+        "fleet",
+        "given",
+        "ids",
+        "matrix",
+        "outputs",
+        "pinned",
+        "render",
+        "request_id",
+        "rows",
+        "started",
+        "target",
+    )
+
+    def __init__(self, connection: Connection, fleet: Fleet, target: Release, render: Render, started: float) -> None:
+        self.connection = connection
+        self.fleet = fleet
+        self.target = target
+        self.render = render
+        self.started = started
+        self.pinned = False
+        self.given = False
+        self.ids: list[str] = []
+        self.at: int | list[int] | None = None
+        self.rows: Sequence[Mapping[str, Any]] | None = None
+        self.matrix: bytes | None = None
+        self.count = 0
+        self.outputs: tuple[str, ...] | None = None
+        self.request_id: str | None = None
+
+    def ask(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes rows, encoding them at once where that is cheap. Raises RefusalError (422) for rows that do not fit."""
+        self.count = len(rows)
+        target, fleet = self.target, self.fleet
+        if target.encoder is None:
+            self.rows = rows
+            return
+        try:
+            self.matrix = target.matrix(rows).tobytes()
+        except RowsError as error:
+            raise RefusalError(422, error.message, hint=error.hint) from error
+        if any(one.key != target.key for one in fleet.releases):
+            self.rows = rows
+
+    def identify(self, ids: object, where: str) -> None:
+        """The caller's own ids. Raises RefusalError (422) unless they are one for each row, all different."""
+        if ids is None:
+            return
+        if not isinstance(ids, list) or len(ids) != self.count:
+            found = f"{len(ids)}" if isinstance(ids, list) else type(ids).__name__
+            raise RefusalError(422, f"{where}: expected a list of {self.count} ids, one a row, got {found}")
+        for position, one in enumerate(ids):
+            check_id(one, f"{where}[{position}]")
+        if len(set(ids)) != len(ids):
+            twice = next(one for one in ids if ids.count(one) > 1)
+            raise RefusalError(422, f"{where}: id {twice!r} is given twice")
+        self.ids = ids
+        self.given = True
+
+    def date(self, time: object, where: str, now: float, ahead: float) -> None:
+        """When the rows happened: one moment, or one a row. Raises RefusalError (422) for one that cannot be."""
+        if time is None:
+            return
+        if not isinstance(time, list):
+            self.at = read_moment(time, where, now, ahead)
+        elif len(time) != self.count:
+            raise RefusalError(422, f"{where}: expected {self.count} moments, one a row, got {len(time)}")
+        else:
+            self.at = [read_moment(one, f"{where}[{place}]", now, ahead) for place, one in enumerate(time)]
+
+
+def check_id(value: object, where: str) -> str:
+    """A prediction id. Raises RefusalError (422)."""
+    if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID:
+        raise RefusalError(422, f"{where}: expected a string of 1 to {_LONGEST_ID} characters, got {brief(value)}")
+    return value
+
+
+def read_moment(value: object, where: str, now: float, ahead: float) -> int:
+    """Microseconds of an ISO 8601 moment with its offset, at most `ahead` seconds after `now` (seconds since 1970).
+    Raises RefusalError (422)."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RefusalError(422, f"{where}: expected an ISO 8601 moment with its offset, got {brief(value)}")
+    stamp = micros(moment)
+    if stamp < 0:
+        raise RefusalError(422, f"{where}: {brief(value)} is before 1970")
+    if stamp > (now + ahead) * 1e6:
+        raise RefusalError(422, f"{where}: {brief(value)} is in the future", hint=f"at most {ahead:g} s ahead is taken")
+    return stamp
+
+
+def read_json(body: bytes) -> Any:
+    """The body as JSON. Raises RefusalError (400)."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RefusalError(400, f"the body is not JSON: {error}") from error
+
+
+def brief(value: object) -> str:
+    """A value as JSON, short enough for a message."""
+    try:
+        text = orjson.dumps(value).decode()
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def refuse_many(count: int, most: int) -> None:
+    """Raises RefusalError unless there is at least one row (422) and at most `most` (413)."""
+    if count == 0:
+        raise RefusalError(422, "no rows: expected at least one")
+    if count > most:
+        raise RefusalError(
+            413, f"{count:,} rows in one request: at most {most:,} are taken", hint="send fewer at a time"
+        )

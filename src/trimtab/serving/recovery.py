@@ -1,0 +1,97 @@
+"""What a server that died left behind: segments without a seal, and shadow scores still owed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from trimtab.serving.segments import (
+    ANSWERED,
+    MAGIC,
+    SEAL,
+    SHADOWED,
+    SUFFIX,
+    Scored,
+    frames,
+    pack_seal,
+    read_seal,
+    span_of,
+)
+
+
+class Abandoned:
+    """A segment that a dead server left: its torn tail is cut at once, the seal comes when `seal` is called.
+
+    Holds the segment's lock in between, so that two servers that start at once do not both take it.
+    """
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        data = path.read_bytes()
+        sound = len(MAGIC) if data.startswith(MAGIC) else 0
+        sealed = False
+        for frame in frames(memoryview(data)[sound:], sound) if sound else ():
+            sound, sealed = frame.end, frame.kind == SEAL
+        self.cut = len(data) - sound
+        self.sealed = sealed
+        self.empty = sound <= len(MAGIC)
+        if self.cut:
+            os.ftruncate(fd, sound)
+        self.data = memoryview(data)[:sound]
+
+    def seal(self) -> None:
+        """Ends the segment in order (an empty one is removed) and lets it go."""
+        if self.empty:
+            self.path.unlink(missing_ok=True)
+        elif not self.sealed:
+            os.write(self._fd, pack_seal(span_of(self.data)))
+            os.fsync(self._fd)
+        self.data = memoryview(b"")
+        os.close(self._fd)
+
+
+def abandoned(folder: Path) -> list[Abandoned]:
+    """Segments without a seal that nobody writes, oldest first, their torn tails cut."""
+    found = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        if read_seal(path) is not None:
+            continue
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            continue
+        found.append(Abandoned(path, fd))
+    return found
+
+
+class Debt(NamedTuple):
+    """A score that `release` owed in shadow: the answered rows and their matrix."""
+
+    release: str
+    answered: Scored
+    matrix: bytes
+
+
+def debts(left: list[Abandoned]) -> list[Debt]:
+    """Shadow scores that answered rows were promised and never got, oldest first."""
+    owed: dict[tuple[int, int, str], Debt] = {}
+    paid: set[tuple[int, int, str]] = set()
+    for segment in left:
+        for frame in frames(segment.data[len(MAGIC) :], len(MAGIC)):
+            if frame.kind not in (ANSWERED, SHADOWED):
+                continue
+            record = msgspec.msgpack.decode(frame.meta, type=Scored)
+            if frame.kind == SHADOWED:
+                paid.add((record.run, record.batch, record.release))
+            for release in record.owes:
+                owed[record.run, record.batch, release] = Debt(
+                    release, record, bytes(segment.data[frame.matrix : frame.end])
+                )
+    return [debt for key, debt in owed.items() if key not in paid]

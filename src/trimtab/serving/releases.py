@@ -1,0 +1,192 @@
+"""Releases that are loaded and ready to score, and the fleet of them that one generation of routes puts in force."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from trimtab.errors import PermanentError, TrimtabError
+from trimtab.inference.encode import RowEncoder, encode_frame, frame_of_rows
+from trimtab.inference.features_code import derive, load_features
+from trimtab.inference.session import load_model
+from trimtab.records.base import canonical_json
+from trimtab.records.model import Route, Routes, Signature
+from trimtab.serving.router import Shares
+
+if TYPE_CHECKING:
+    from trimtab.records.blobs import Blobs
+
+_LIGHT = 0.0005  # seconds a row: below this, scoring on the event loop costs less than a thread's hand-over
+
+
+class RowsError(TrimtabError):
+    """Rows that do not fit the model's inputs: the caller's to mend."""
+
+
+class Release:
+    """One loaded release. `matrix` and `scores` may be called from any thread.
+
+    `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row; `light`
+    is true when a row is scored in microseconds; `labels` are the decisions as JSON (empty for regression). `head`,
+    `label_head` and `told` are what its answers are put together from.
+    """
+
+    def __init__(self, system: str, route: Route, core: Core) -> None:
+        self.release = route.release
+        self.model = route.model
+        self.bundle = route.bundle
+        self.stage = route.stage
+        self.weight = route.weight
+        self.core = core
+        self.key = core.key
+        self.width = core.width
+        self.light = core.light
+        self.signature = core.signature
+        self.labels = core.labels
+        self.encoder = core.encoder
+        self.outputs = core.outputs
+        self.scores = core.scores
+        self.matrix = core.matrix
+        self.decisions = core.decisions
+        self.head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(system), orjson.dumps(route.model))
+        self.told = b'"release":%b,"model":%b' % (orjson.dumps(route.release), orjson.dumps(route.model))
+        self.label_head = b']},{"name":"label","datatype":"%b","shape":[' % label_type(core.signature).encode()
+
+
+class Core:
+    """What a bundle becomes in memory; releases of the same bundle share it."""
+
+    def __init__(self, route: Route, blobs: Blobs) -> None:
+        bundle = route.bundle
+        self.signature: Signature = bundle.signature
+        self.width = len(self.signature.features)
+        encoding = (bundle.features_code, self.signature.inputs, self.signature.features)
+        self.key = blake2b(canonical_json(encoding), digest_size=8).hexdigest()
+        self._model = load_model(blobs, bundle)
+        self.encoder: RowEncoder | None = None
+        self._function = None
+        if bundle.features_code is None:
+            self.encoder = RowEncoder(self.signature)
+        else:
+            self._function = load_features(blobs.get(bundle.features_code), bundle.entry)
+        self.labels = _labels(self.signature)
+        self.outputs = len(self.signature.classes) if self.signature.task == "multiclass_classification" else 1
+        self.light = self._warm_up() < _LIGHT and self._function is None
+
+    def matrix(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+        """The rows [n, width], C-contiguous. Raises RowsError for what the caller must mend, PermanentError when the
+        model's own code fails."""
+        if self.encoder is not None:
+            try:
+                return self.encoder.matrix(rows)
+            except PermanentError as error:
+                raise RowsError(error.message, hint=error.hint) from error
+        try:
+            frame = frame_of_rows(rows, self.signature)
+        except PermanentError as error:
+            raise RowsError(error.message, hint=error.hint) from error
+        return encode_frame(derive(self._function, frame, self.signature.inputs), self.signature)
+
+    def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores [n] or [n, classes]. Raises PermanentError when the model fails or gives what is not a number."""
+        try:
+            scores = self._model.scores(matrix)
+        except Exception as error:  # the runtime's errors share no root
+            raise PermanentError(f"the model failed: {str(error).splitlines()[0]}") from error
+        expected = (len(matrix),) if self.outputs == 1 else (len(matrix), self.outputs)
+        if scores.shape != expected:
+            raise PermanentError(f"the model gave scores of shape {scores.shape}; expected {expected}")
+        if not np.isfinite(scores).all():
+            row = int(np.flatnonzero(~np.isfinite(scores.reshape(len(matrix), -1)).all(axis=1))[0])
+            raise PermanentError(f"the model gave {scores[row]} for row {row}")
+        return scores
+
+    def decisions(self, scores: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Positions in `labels` of what is decided for each row."""
+        if self.signature.task == "binary_classification":
+            return (scores >= self.signature.threshold).astype(np.intp)
+        best: NDArray[np.intp] = scores.argmax(axis=1)
+        return best
+
+    def _warm_up(self) -> float:
+        """Scores zeros; the seconds one row takes. Raises PermanentError for a model that cannot be run."""
+        row = np.zeros((1, self.width), np.float32)
+        best = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            try:
+                self._model.scores(row)
+            except Exception as error:  # the runtime's errors share no root
+                raise PermanentError(f"the model cannot be run: {str(error).splitlines()[0]}") from error
+            best = min(best, time.perf_counter() - start)
+        return best
+
+
+class Fleet:
+    """The releases of one generation, ready. `live` is None only in an empty fleet."""
+
+    def __init__(self, generation: int, releases: tuple[Release, ...]) -> None:
+        self.generation = generation
+        self.releases = releases
+        self.live = next((one for one in releases if one.stage == "live"), None)
+        self.canaries = tuple(one for one in releases if one.stage == "canary")
+        self.shadows = tuple(one for one in releases if one.stage == "shadow")
+        self.shares = Shares(tuple(one.weight for one in self.canaries))
+        self.light = all(one.light for one in releases if one.stage != "shadow")
+
+    def pinned(self, model: str) -> Release | None:
+        """The live or canary release of that model."""
+        return next((one for one in self.releases if one.stage != "shadow" and model in (one.model, one.release)), None)
+
+
+def load_fleet(routes: Routes, blobs: Blobs, former: Fleet) -> Fleet:
+    """Loads every route, reusing what `former` has of the same bundle. Raises TrimtabError naming the release that
+    cannot be loaded, or what is wrong with the routes."""
+    check_routes(routes)
+    held = {one.bundle: one.core for one in former.releases}
+    loaded = []
+    for route in routes.routes:
+        try:
+            core = held.get(route.bundle) or Core(route, blobs)
+        except TrimtabError as error:
+            raise PermanentError(f"release {route.release}: {error.message}", hint=error.hint) from error
+        except Exception as error:  # a bundle can be wrong in ways nobody foresaw; the server must go on
+            raise PermanentError(f"release {route.release}: {type(error).__name__}: {error}") from error
+        held[route.bundle] = core
+        loaded.append(Release(routes.system, route, core))
+    return Fleet(routes.generation, tuple(loaded))
+
+
+def check_routes(routes: Routes) -> None:
+    """Raises PermanentError unless no route is there, or exactly one is live, weights are shares, names are unique."""
+    if not routes.routes:
+        return
+    live = [route.release for route in routes.routes if route.stage == "live"]
+    if len(live) != 1:
+        raise PermanentError(f"{len(live)} releases are live; expected exactly one")
+    names = [route.release for route in routes.routes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise PermanentError(f"release {twice} is routed twice")
+    weights = [route.weight for route in routes.routes if route.stage == "canary"]
+    if any(not 0.0 <= weight <= 1.0 for weight in weights) or sum(weights) > 1.0 + 1e-9:
+        raise PermanentError(f"canary weights {weights} are not shares of the traffic")
+
+
+def _labels(signature: Signature) -> tuple[bytes, ...]:
+    if signature.task == "regression":
+        return ()
+    if signature.classes:
+        return tuple(orjson.dumps(name) for name in signature.classes)
+    return (b"0", b"1")
+
+
+def label_type(signature: Signature) -> str:
+    """The datatype of a decision in the Open Inference Protocol."""
+    return "BYTES" if signature.classes else "INT64"

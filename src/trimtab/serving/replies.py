@@ -1,0 +1,61 @@
+"""Answers as bytes."""
+
+from __future__ import annotations
+
+import orjson
+
+from trimtab.errors import TrimtabError
+
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    411: "Length Required",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
+_HEADS = {
+    code: f"HTTP/1.1 {code} {reason}\r\n".encode()
+    + (b"www-authenticate: Bearer\r\n" if code == 401 else b"")
+    + b"content-type: %b\r\ncontent-length: %d\r\n"
+    for code, reason in _REASONS.items()
+}
+_OK = _HEADS[200] % (JSON, 0)
+_OK = _OK[: _OK.rindex(b"0")]
+
+
+class RefusalError(TrimtabError):
+    """A request that is answered with `status` and the message; `more` joins the error's JSON object."""
+
+    def __init__(self, status: int, message: str, *, hint: str = "", allow: str = "", more: object = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.allow = allow
+        self.more = more
+
+
+def reply(status: int, body: bytes, *, close: bool = False, kind: bytes = JSON, extra: bytes = b"") -> bytes:
+    """A whole HTTP/1.1 answer. `extra` holds further header lines, each with its line end."""
+    if status == 200 and not close and kind is JSON:
+        return b"%b%d\r\n\r\n%b" % (_OK, len(body), body)
+    head = _HEADS[status] % (kind, len(body)) + extra
+    return head + (b"connection: close\r\n\r\n" if close else b"\r\n") + body
+
+
+def refusal(error: RefusalError) -> tuple[int, bytes, bytes]:
+    """Status, JSON body and further header lines of a refusal."""
+    told: dict[str, object] = {"error": error.message}
+    if error.hint:
+        told["hint"] = error.hint
+    if isinstance(error.more, dict):
+        told |= error.more
+    extra = f"allow: {error.allow}\r\n".encode() if error.allow else b""
+    return error.status, orjson.dumps(told), extra

@@ -1,0 +1,172 @@
+"""How telemetry lies on disk: frames in append-only segment files.
+
+A segment starts with `MAGIC`. A frame is a 13-byte head (`<IIBI`: bytes of the body, CRC-32 of the body, kind, bytes of
+the meta part) and a body: a msgpack record followed by the float32 matrix it speaks of. A segment whose writer ended in
+order, or whose torn tail has been cut, ends with a `SEAL` frame of fixed size that tells the moments it covers, so that
+a reader can pass over it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from array import array
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+MAGIC = b"TRIMTAB\x01"
+SUFFIX = ".seg"
+ANSWERED, SHADOWED, FEEDBACK, FAILED, SEAL = 1, 2, 3, 4, 9
+HEAD = struct.Struct("<IIBI")
+_SEAL = struct.Struct("<qqq")
+SEAL_SIZE = HEAD.size + _SEAL.size
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Scored(msgspec.Struct, array_like=True, frozen=True):
+    """Rows that one release scored together. `at`: int64 microseconds and `latency`: float32 seconds, one a row;
+    `scores`: float32, `outputs` a row; the matrix has `width` columns, in the encoding that `encoding` names. `run` and
+    `batch` name the frame; an answered one `owes` scores by the shadow releases it lists, and then carries the `rows`
+    (JSON) for those of another encoding; the frames that pay have the same `run` and `batch`."""
+
+    run: int
+    batch: int
+    generation: int
+    release: str
+    model: str
+    stage: str
+    ids: list[str]
+    at: bytes
+    latency: bytes
+    scores: bytes
+    outputs: int
+    width: int
+    encoding: str
+    owes: list[str] = []
+    rows: bytes = b""
+
+
+class Truths(msgspec.Struct, array_like=True, frozen=True):
+    """Truth that came back. `at`: int64 microseconds, one an item; a truth is the index of its class or a number
+    where the server could tell, else as it was sent. `orphans` are the positions of ids that were not known then."""
+
+    ids: list[str]
+    truths: list[float | str]
+    at: bytes
+    orphans: list[int] = []
+
+
+class Failure(msgspec.Struct, array_like=True, frozen=True):
+    """Rows that a release was asked to score and could not."""
+
+    release: str
+    model: str
+    stage: str
+    rows: int
+    at: int
+    error: str
+
+
+class Seal(NamedTuple):
+    """First and last moment of a segment's frames (microseconds) and its rows."""
+
+    first: int
+    last: int
+    rows: int
+
+
+class Frame(NamedTuple):
+    """One frame as found: `start` is the offset of its head in the file, `matrix` that of its matrix."""
+
+    kind: int
+    meta: memoryview
+    matrix: int
+    start: int
+    end: int
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 of an aware moment."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(stamp: int) -> datetime:
+    """The aware moment of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=stamp)
+
+
+def pack(kind: int, meta: bytes, matrix: bytes = b"") -> bytes:
+    """A whole frame."""
+    check = zlib.crc32(matrix, zlib.crc32(meta)) if matrix else zlib.crc32(meta)
+    return HEAD.pack(len(meta) + len(matrix), check, kind, len(meta)) + meta + matrix
+
+
+def pack_seal(seal: Seal) -> bytes:
+    """The frame that ends a segment; `SEAL_SIZE` bytes."""
+    return pack(SEAL, _SEAL.pack(*seal))
+
+
+def unpack_seal(meta: memoryview | bytes) -> Seal:
+    """The seal in a `SEAL` frame."""
+    return Seal(*_SEAL.unpack(meta))
+
+
+def frames(data: bytes | memoryview, base: int = 0) -> Iterator[Frame]:
+    """The whole, sound frames at the head of `data`, which begins at offset `base` of its file; stops at the first that
+    is not (a torn tail, or one still being written)."""
+    view = memoryview(data)
+    position, size = 0, len(view)
+    while position + HEAD.size <= size:
+        length, check, kind, meta = HEAD.unpack_from(view, position)
+        body = position + HEAD.size
+        end = body + length
+        if end > size or meta > length or zlib.crc32(view[body:end]) != check:
+            return
+        yield Frame(kind, view[body : body + meta], base + body + meta, base + position, base + end)
+        position = end
+
+
+def read_seal(path: Path) -> Seal | None:
+    """The seal at the end of a segment, or None when it has none."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size < len(MAGIC) + SEAL_SIZE:
+            return None
+        file.seek(size - SEAL_SIZE)
+        tail = file.read(SEAL_SIZE)
+    found = next(frames(tail), None)
+    return unpack_seal(found.meta) if found is not None and found.kind == SEAL else None
+
+
+def times_of(frame: Frame) -> tuple[int, int, int]:
+    """First moment, last moment (microseconds) and rows of a frame that is not a seal."""
+    if frame.kind == FAILED:
+        failure = msgspec.msgpack.decode(frame.meta, type=Failure)
+        return failure.at, failure.at, failure.rows
+    if frame.kind == FEEDBACK:
+        stamps = array("q", msgspec.msgpack.decode(frame.meta, type=Truths).at)
+    else:
+        stamps = array("q", msgspec.msgpack.decode(frame.meta, type=Scored).at)
+    return min(stamps), max(stamps), len(stamps)
+
+
+def span_of(data: memoryview) -> Seal:
+    """The seal that a segment's content (from its first byte) deserves."""
+    spans = [times_of(frame) for frame in frames(data[len(MAGIC) :], len(MAGIC)) if frame.kind != SEAL]
+    if not spans:
+        return Seal(0, 0, 0)
+    return Seal(min(span[0] for span in spans), max(span[1] for span in spans), sum(span[2] for span in spans))
+
+
+def segment_name(first: int, run: int, number: int) -> str:
+    """A name that sorts by the moment of the segment's first event; `run` tells which start of a server wrote it."""
+    return f"{moment(first):%Y%m%dT%H%M%S.%fZ}-{run:016x}-{number:05d}{SUFFIX}"
+
+
+def run_of(path: Path) -> int:
+    """The run in a segment's name."""
+    return int(path.name.split("-")[1], 16)
