@@ -161,6 +161,19 @@ code = "model.py"
         # policy and replay
         ('"concept_drift"', '"conceptdrift"', "retrain_on", ['did you mean "concept_drift"']),
         ('"concept_drift"', '"requirement_broken"', "retrain_on", ["named twice"]),
+        (
+            '"new_rows:50%"',
+            '"requirement_broken:quality.recall", "requirement_broken:quality.recall"',
+            "retrain_on",
+            ["named twice"],
+        ),
+        (
+            '"requirement_broken"',
+            '"requirement_broken:quality.f1"',
+            "retrain_on",
+            ["nothing is required of it", "recall"],
+        ),
+        ('window = "all"', 'baseline = "majorty"', 'window = "all"', ['did you mean "majority"']),
         (', "live"]', "]", "release", ['last step is not "live"']),
         ('"shadow:500", "canary:10%:500"', '"canary:10%:500", "shadow:500"', "release", ["shadow after canary"]),
         ('["shadow:500", "canary:10%:500", "live"]', "[]", "release", ["there is no step"]),

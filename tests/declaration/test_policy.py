@@ -42,6 +42,9 @@ def test_triggers(text, cause, amount, relative):
         ("datadrift", ['did you mean "data_drift"', "schedule:30 d"]),
         ("no_model", ["is not a cause"]),
         ("data_drift:0.2", ["takes no amount"]),
+        ("requirement_broken:", ['nothing measures ""']),
+        ("requirement_broken:quality.auc", ['did you mean "requirement_broken:quality.roc_auc"']),
+        ("requirement_broken:data.freshness", ["is not measured live"]),
         ("schedule", ["has no amount", "schedule:30 d"]),
         ("schedule:30", ["has no unit"]),
         ("schedule:0 d", ["no time between"]),
@@ -60,6 +63,16 @@ def test_wrong_triggers(text, words):
         parse_trigger(text)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_one_requirement_may_be_a_cause():
+    found = parse_trigger("requirement_broken: quality.roc_auc")
+    assert (found.cause, found.metric, found.text) == (
+        "requirement_broken",
+        "quality.roc_auc",
+        "requirement_broken:quality.roc_auc",
+    )
+    assert parse_trigger("requirement_broken").metric is None
 
 
 def test_every_cause_but_a_missing_model_can_be_declared():

@@ -14,7 +14,7 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
 from trimtab.declaration.locate import locate
-from trimtab.declaration.policy import read_policy
+from trimtab.declaration.policy import check_triggers, read_policy
 from trimtab.declaration.problems import KeyPath, Problems
 from trimtab.declaration.reading import Table
 from trimtab.declaration.replay import read_replay
@@ -70,6 +70,7 @@ def parse(text: str, path: Path) -> System:
     _check_unique(problems, "data", data, lambda spec: spec.name)
     _check_unique(problems, "features", features, lambda spec: spec.view)
     _check_one_label(problems, values, data)
+    check_triggers(problems, policy, requirements)
     if model is not None:
         check_span(problems, model, data)
     if task is not None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import msgspec
 
-from trimtab.declaration.problems import did_you_mean
+from trimtab.declaration.catalog import metrics, nearest_metric
+from trimtab.declaration.problems import Problems, did_you_mean
 from trimtab.declaration.reading import Table
 from trimtab.declaration.system import CauseName, Policy, ReleaseStep, Trigger
 from trimtab.declaration.units import parse_duration, parse_quantity
 from trimtab.errors import DeclarationError
+from trimtab.records.requirement import Requirement
 
 TRIGGERS: tuple[CauseName, ...] = tuple(
     cause
@@ -33,8 +36,8 @@ def parse_trigger(text: str) -> Trigger:
         allowed = ", ".join(_EXAMPLES.get(name, name) for name in TRIGGERS)
         raise DeclarationError(f'"{text}" is not a cause{did_you_mean(cause, TRIGGERS)}', hint=f"allowed: {allowed}")
     name = cause
-    if name == "requirement_broken" and amount:
-        return Trigger(cause=name, metric=amount, text=f"{name}:{amount}")
+    if name == "requirement_broken" and colon:
+        return _broken(text, amount)
     if name not in _EXAMPLES:
         if colon:
             raise DeclarationError(f'"{text}": {name} takes no amount', hint=f'write "{name}"')
@@ -43,6 +46,17 @@ def parse_trigger(text: str) -> Trigger:
         raise DeclarationError(f'"{text}" has no amount', hint=f'write "{_EXAMPLES[name]}"')
     value, relative = (_interval(amount), False) if name == "schedule" else _growth(amount)
     return Trigger(cause=name, amount=value, relative=relative, text=f"{name}:{amount}")
+
+
+def _broken(text: str, metric: str) -> Trigger:
+    known = metrics().get(metric)
+    if known is None:
+        meant = nearest_metric(metric)
+        suggestion = f'; did you mean "requirement_broken:{meant}"?' if meant else ""
+        raise DeclarationError(f'"{text}": nothing measures "{metric}"{suggestion}')
+    if "live" not in known.places:
+        raise DeclarationError(f'"{text}": {metric} is not measured live, so it cannot break there')
+    return Trigger(cause="requirement_broken", metric=metric, text=f"requirement_broken:{metric}")
 
 
 def parse_step(text: str) -> ReleaseStep:
@@ -103,6 +117,15 @@ def read_policy(table: Table) -> Policy:
     return msgspec.structs.replace(Policy(), **{key: value for key, value in changes.items() if value is not None})
 
 
+def check_triggers(problems: Problems, policy: Policy, requirements: Sequence[Requirement]) -> None:
+    """Record every `requirement_broken:metric` about which nothing is required."""
+    required = list(dict.fromkeys(requirement.metric for requirement in requirements))
+    for position, trigger in enumerate(policy.retrain_on):
+        if trigger.metric is not None and trigger.metric not in required:
+            message = f'"{trigger.text}": nothing is required of it{did_you_mean(trigger.metric, required)}'
+            problems.add(("policy", "retrain_on", position), message, hint=f"required: {', '.join(required)}")
+
+
 def _each(table: Table, key: str, parse: Any, example: str) -> Any:
     """Parse each text of a list, recording what is wrong at its own line; None when the key is missing or no list."""
     if not table.has(key):
@@ -121,8 +144,8 @@ def _each(table: Table, key: str, parse: Any, example: str) -> Any:
 def _check_triggers(table: Table, triggers: tuple[Trigger, ...]) -> None:
     for position, trigger in enumerate(triggers):
         earlier = [other for other in triggers[:position] if other.cause == trigger.cause]
-        if any(other.relative == trigger.relative for other in earlier):
-            table.problems.add(table.key("retrain_on", position), f"{trigger.cause} is named twice")
+        if any((other.relative, other.metric) == (trigger.relative, trigger.metric) for other in earlier):
+            table.problems.add(table.key("retrain_on", position), f'"{trigger.text}": {trigger.cause} is named twice')
 
 
 def _check_steps(table: Table, steps: tuple[ReleaseStep, ...]) -> None:

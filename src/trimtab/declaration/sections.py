@@ -24,6 +24,7 @@ OUTCOMES: dict[Task, tuple[str, ...]] = {
     "multiclass_classification": ("correct", "wrong"),
     "regression": ("absolute_error",),
 }
+BASELINES = ("majority", "prior", "mean", "median")
 COSTS = ("per_prediction", "per_training_minute")
 
 
@@ -95,7 +96,7 @@ def read_model(table: Table, folder: str) -> ModelSpec | None:
         "params": table.table("params"),
         "inputs": table.texts("inputs"),
         "holdout": table.duration("holdout", '"7 d"'),
-        "baseline": table.text("baseline", '"majority"'),
+        "baseline": table.one_of("baseline", BASELINES),
         "seed": table.integer("seed", 0, 2**32 - 1),
         "time_limit": table.duration("time_limit", '"10 min"'),
         "memory_limit": table.size("memory_limit", '"4 GiB"'),
