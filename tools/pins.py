@@ -16,8 +16,7 @@ HEADER = """\
 def main() -> None:
     found = {item.metadata["Name"].lower().replace("_", "-"): item.version for item in distributions()}
     print(HEADER)
-    for name in sorted(set(found) - OURS):
-        print(f"{name}=={found[name]}")
+    print("\n".join(sorted(f"{name}=={found[name]}" for name in found.keys() - OURS)))
 
 
 if __name__ == "__main__":
