@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from trimtab.console.advantage import policy_lines
@@ -36,7 +37,10 @@ from trimtab.records.facts import (
 )
 from trimtab.records.journal import Entry
 from trimtab.records.metric import Place
-from trimtab.records.requirement import Requirement, Verdict
+from trimtab.records.requirement import Estimate, Requirement, Verdict
+
+_When = tuple[str, datetime]
+"""A release and a moment."""
 
 _WATCHED: tuple[Place, ...] = ("live", "data", "canary", "shadow", "release")
 
@@ -123,31 +127,39 @@ def _line(requirement: Requirement, place: Place, points: dict[Any, Point]) -> R
 
 
 def _releases(entries: list[Entry[Any]]) -> tuple[ReleaseStory, ...]:
-    compared: dict[tuple[str, Any], list[Compared]] = {}
+    compared: dict[_When, list[Compared]] = {}
+    judged: dict[_When, list[Verdict]] = {}
+    moves: dict[str, list[tuple[datetime, ReleaseMoved]]] = {}
     for entry in entries:
-        if isinstance(entry.fact, Compared):
-            compared.setdefault((entry.fact.release, entry.at), []).append(entry.fact)
-    moves: dict[str, list[tuple[Any, ReleaseMoved]]] = {}
-    for entry in entries:
-        if isinstance(entry.fact, ReleaseMoved):
-            moves.setdefault(entry.fact.release, []).append((entry.at, entry.fact))
+        fact = entry.fact
+        if isinstance(fact, Compared):
+            compared.setdefault((fact.release, entry.at), []).append(fact)
+        elif isinstance(fact, VerdictsGiven) and fact.place not in ("live", "data"):
+            judged.setdefault((fact.subject, entry.at), []).extend(fact.verdicts)
+        elif isinstance(fact, ReleaseMoved):
+            moves.setdefault(fact.release, []).append((entry.at, fact))
     return tuple(
-        ReleaseStory(release=name, model=steps[-1][1].model, steps=_steps(steps, compared))
+        ReleaseStory(release=name, model=steps[-1][1].model, steps=_steps(steps, judged, compared))
         for name, steps in moves.items()
     )
 
 
-def _steps(moves: list[tuple[Any, ReleaseMoved]], compared: dict[tuple[str, Any], list[Compared]]) -> tuple[Step, ...]:
-    """A comparison belongs to the last move of its moment: the one that it decided."""
+def _steps(
+    moves: list[tuple[datetime, ReleaseMoved]],
+    judged: dict[_When, list[Verdict]],
+    compared: dict[_When, list[Compared]],
+) -> tuple[Step, ...]:
+    """What was measured at a moment belongs to the last move of that moment: the one that it decided."""
     steps = []
     for at, fact in reversed(moves):
+        measured = judged.pop((fact.release, at), [])
         steps.append(
             Step(
                 at=at,
                 source=fact.source,
                 to=fact.to,
                 why=fact.why,
-                evidence=fact.evidence,
+                evidence=fact.evidence or tuple(measured),
                 compared=tuple(compared.pop((fact.release, at), ())),
             )
         )
@@ -161,6 +173,7 @@ def _models(entries: list[Entry[Any]]) -> tuple[ModelRow, ...]:
             continue
         fact, words = entry.fact, ("code", "params", "data")
         before = rows[-1] if rows else None
+        measured = {name: Estimate(figure=value) for name, value in entry.measured.items() if "." in name}
         changed = [w for w in words if before is not None and getattr(fact.identity, w) != getattr(before, w)]
         rows.append(
             ModelRow(
@@ -173,7 +186,7 @@ def _models(entries: list[Entry[Any]]) -> tuple[ModelRow, ...]:
                 rows=fact.rows,
                 train_from=fact.train_from,
                 train_to=fact.train_to,
-                metrics=fact.metrics,
+                metrics=measured | fact.metrics,
                 baseline=fact.baseline,
                 parity=fact.parity,
             )

@@ -40,11 +40,6 @@ class RequirementLine(Record, kw_only=True):
         """How many points have that status."""
         return sum(point.status == status for point in self.points)
 
-    @property
-    def decided(self) -> int:
-        """Points that are met or broken."""
-        return self.count("met") + self.count("broken")
-
 
 class Step(Record, kw_only=True):
     """One move of a release, with the verdicts and comparisons it rests on."""
