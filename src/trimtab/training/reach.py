@@ -172,7 +172,12 @@ class Follower:
                 target = Target(None, member=alias.name, library=origin.library)
                 links.setdefault(alias.asname or alias.name, []).append(target)
             else:
-                links.setdefault(alias.asname or alias.name, []).append(Target(origin.path, member=alias.name))
+                found = links.setdefault(alias.asname or alias.name, [])
+                below = self._below(origin.path, alias.name)
+                if below is not None:
+                    found.append(Target(below))
+                if below is None or origin.path != module.path:  # a package that imports its own module is no answer
+                    found.append(Target(origin.path, member=alias.name))
 
     def _origin(self, module: Module, node: ast.ImportFrom) -> Target:
         if not node.level:
