@@ -157,9 +157,9 @@ def _promotions(
                 replaced=before.release,
                 at=at,
                 metric=deciding_metric(system),
-                difference=paired.difference,
-                low=paired.low,
-                high=paired.high,
+                difference=float(paired.difference),
+                low=float(paired.low),
+                high=float(paired.high),
                 rows=paired.rows,
                 verdict=paired.verdict,
             )

@@ -103,9 +103,9 @@ def as_fact(
         champion=champion.identity.id,
         place=place,
         metric=metric,
-        difference=paired.difference,
-        low=paired.low,
-        high=paired.high,
+        difference=float(paired.difference),
+        low=float(paired.low),
+        high=float(paired.high),
         rows=paired.rows,
         verdict=paired.verdict,
     )
@@ -119,13 +119,3 @@ def same_rows(predictions: pl.DataFrame, challenger: str) -> pl.DataFrame:
         "id", pl.col("score").alias("answered"), pl.col("release").alias("by")
     )
     return mine.join(answers, on="id", how="inner").sort("at", "id")
-
-
-def losses(y: NDArray[np.float64], score: NDArray[np.float64], task: str) -> NDArray[np.float64]:
-    """The loss of each row: log loss for classes (clipped at 1e-7), squared error for numbers."""
-    if task == "regression":
-        return np.asarray((y - score) ** 2)
-    clipped = np.clip(score, 1e-7, 1 - 1e-7)
-    if clipped.ndim == 2:
-        return np.asarray(-np.log(clipped[np.arange(len(y)), y.astype(np.int64)]))
-    return np.asarray(-(y * np.log(clipped) + (1 - y) * np.log(1 - clipped)))

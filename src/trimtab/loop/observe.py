@@ -12,7 +12,7 @@ import polars as pl
 
 from trimtab.declaration.system import System
 from trimtab.inference.encode import decode_matrix
-from trimtab.loop.evidence import as_fact, compare, days, deciding_metric, losses, same_rows
+from trimtab.loop.evidence import as_fact, compare, days, deciding_metric, same_rows
 from trimtab.loop.observation import LastTraining, Observation, Progress
 from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
@@ -20,6 +20,7 @@ from trimtab.monitoring.concept import ConceptDetector
 from trimtab.monitoring.drift import drift
 from trimtab.monitoring.live import live_verdicts
 from trimtab.monitoring.profile import read_profile
+from trimtab.monitoring.surprise import surprise, surprises
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import (
     ColumnDrift,
@@ -33,6 +34,8 @@ from trimtab.records.facts import (
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Verdict
+
+_SURPRISE_DAYS = 14
 
 
 @dataclass
@@ -179,19 +182,22 @@ class Observer:
         return Draft(key=f"drift:{live.model}:{number}", fact=fact, at=now)
 
     def _concept(self, live: ReleaseState, now: datetime) -> str:
-        """What the detector says of the live release's loss since it went live; empty when it has not risen."""
+        """How the truth surprises the live release since it went live; empty when it does not."""
         if not any(t.cause == "concept_drift" for t in self.system.policy.retrain_on):
             return ""
-        reference = self.model(live.model).metrics.get("quality.log_loss")
-        rows = self.serving.predictions(live.since, now)
-        rows = rows.filter((pl.col("release") == live.release) & pl.col("label").is_not_null()).sort("at", "id")
-        if rows.is_empty():
-            return ""
-        detector = ConceptDetector(reference=reference)
-        loss = losses(rows["label"].to_numpy(), rows["score"].cast(pl.Float64).to_numpy(), self.system.task)
-        detector.feed(loss, rows["at"].to_physical().to_numpy())
-        state = detector.state()
-        return state.reason if state.detected else ""
+        since = max(live.since, now - timedelta(days=2 * _SURPRISE_DAYS))
+        rows = self.serving.predictions(since, now)
+        mine = (pl.col("release") == live.release) & (pl.col("stage") == "live") & pl.col("label").is_not_null()
+        rows = rows.filter(mine).sort("at", "id")
+        moments, y = rows["at"].to_physical().to_numpy(), rows["label"].to_numpy()
+        score = rows["score"].cast(pl.Float64).to_numpy()
+        if self.system.task == "regression":
+            detector = ConceptDetector(reference=self.model(live.model).metrics.get("quality.mae"))
+            detector.feed(np.abs(y - score), moments)
+            drifted = detector.state()
+            return drifted.reason if drifted.detected else ""
+        found = surprise(surprises(y, score), moments, days=_SURPRISE_DAYS)
+        return found.reason if found.detected else ""
 
     def _progress(self, releases: Releases, release: ReleaseState | None, now: datetime) -> Progress | None:
         live = releases.live

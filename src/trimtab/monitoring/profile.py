@@ -161,7 +161,7 @@ def _grid(ordered: NDArray[Any]) -> NDArray[Any]:
     if ordered.size == 0:
         return ordered
     places = np.ceil(np.arange(1, _QUANTILES + 1) * (ordered.size / _QUANTILES)).astype(np.intp) - 1
-    return np.unique(ordered[places])
+    return np.unique(ordered[np.minimum(places, ordered.size - 1)])  # the product may be rounded up
 
 
 def profile_frame(features: pl.DataFrame) -> bytes:
