@@ -150,16 +150,17 @@ class History:
     def move(
         self, at: datetime, release: str, model: str, source: Stage | None, to: Stage, why: str, evidence: bool = False
     ) -> None:
-        given = ()
         if evidence:
             given = (
                 self.verdict(0, self.skill, 0.014, 6100, "release"),
-                self.verdict(1, 0.55, 0.03, 911, "release", "carrier=EV"),
+                self.verdict(1, 0.55, 0.03, 911, "release", "EV"),
                 self.verdict(2, 432.0, 58.0, 6100, "release"),
                 self.verdict(7, 6.0 + self.releases, None, 0, "release"),
             )
-        fact = ReleaseMoved(release=release, model=model, source=source, to=to, why=why, evidence=given)
-        self.add(f"release:{release}:{to}:1", fact, at)
+            verdicts = VerdictsGiven(place="release", subject=release, verdicts=given)
+            self.add(f"verdicts:release:{release}:{len(self.entries)}", verdicts, at)
+        fact = ReleaseMoved(release=release, model=model, source=source, to=to, why=why)
+        self.add(f"release:{release}:{to}:{len(self.entries)}", fact, at)
 
     def compare(self, at: datetime, release: str, model: str, champion: str, middle: float, half: float) -> None:
         verdict = "better" if middle - half > 0 else "worse" if middle + half < 0 else "no_difference"
@@ -190,7 +191,7 @@ class History:
         quiet = day < 2
         live = (
             self.verdict(0, None if quiet else auc, None if quiet else 0.016, 0 if quiet else rows, "live"),
-            self.verdict(1, auc - 0.16 + self.random.normal(0, 0.01), 0.045, 900, "live", "carrier=EV"),
+            self.verdict(1, auc - 0.16 + self.random.normal(0, 0.01), 0.045, 900, "live", "EV"),
             self.verdict(2, worth, 60.0, rows, "live"),
             self.verdict(3, 0.0021 + abs(self.random.normal(0, 0.0006)), None, rows, "live"),
             self.verdict(4, (96 + day / 40 + self.random.normal(0, 1)) * MIB, None, 1, "live"),
@@ -228,7 +229,7 @@ def year(seed: int = 7) -> list[Entry]:
     history = History(seed)
     first = history.train(START, "no_model: no release is live", 0.71)
     history.live = first
-    history.move(START, "r-001", first, None, "candidate", "trained on what is known", evidence=True)
+    history.move(START, "r-001", first, None, "candidate", "no_model: no release is live")
     history.move(START, "r-001", first, "candidate", "live", "passed 4 of 4 gates", evidence=True)
     plan = {
         30: "better",

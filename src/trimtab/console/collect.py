@@ -90,9 +90,8 @@ def _requirements(entries: list[Entry[Any]], system: System) -> tuple[Requiremen
     lines = []
     for requirement in system.requirements:
         places = found.get(_same(requirement), {})
-        place = next((p for p in _WATCHED if p in places), None)
-        if place is not None:
-            lines.append(_line(requirement, place, places[place]))
+        place = next((p for p in _WATCHED if p in places), (*requirement.places, "live")[0])
+        lines.append(_line(requirement, place, places.get(place, {})))
     return tuple(lines)
 
 

@@ -24,7 +24,8 @@ class Point(Record, kw_only=True):
 
 
 class RequirementLine(Record, kw_only=True):
-    """One requirement over time, as measured at `place`. Points are in order of time, at most one a moment."""
+    """One requirement over time, as measured at `place`. Points are in order of time, at most one a moment; there are
+    none where it was never measured."""
 
     metric: str
     comparison: Comparison

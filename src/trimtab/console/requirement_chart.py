@@ -18,7 +18,11 @@ _STRIP = 7.0
 
 def requirement_chart(line: RequirementLine, found: Sequence[Mark], span: tuple[datetime, datetime]) -> str:
     """The chart of `line` over `span`. A requirement that is measured only now and then is drawn as single points."""
+    label = f"{line.metric} over time, required {limit_of(line.comparison, line.limit, line.unit, line.scale)}"
     frame = Frame.over(span, _values(line), _BOX)
+    if not line.points:
+        middle = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2)
+        return drawing(_WIDTH, _HEIGHT, label, [text(*middle, "not measured yet", "", "middle"), *x_axis(frame, span)])
     sparse = line.place not in ("live", "data")
     parts = [*y_axis(frame, 4, line.unit, lambda value, decimals: f"{value:,.{decimals}f}")]
     if not sparse:
@@ -28,7 +32,6 @@ def requirement_chart(line: RequirementLine, found: Sequence[Mark], span: tuple[
     parts += _dots(frame, line) if sparse else _curve(frame, line)
     parts += x_axis(frame, span)
     parts += _strip(frame, line, span)
-    label = f"{line.metric} over time, required {limit_of(line.comparison, line.limit, line.unit, line.scale)}"
     return drawing(_WIDTH, _HEIGHT, label, parts)
 
 
