@@ -35,6 +35,8 @@ class Step:
 def fold_in(screened: Screened, spec: DatasetSpec, table: Table, known: Known) -> Step:
     """Compare accepted rows with what is stored under their keys."""
     good = screened.good
+    if good.is_empty():
+        return Step(good, good, pl.Series(DIGEST, [], dtype=pl.Binary), screened.bad, 0)
     identical = known.identical(good)
     fresh = good.filter(~identical)
     candidates = known.maybe_stored(fresh)

@@ -22,7 +22,7 @@ def compare(table: Table, spec: DatasetSpec, a: DatasetVersion, b: DatasetVersio
     removed = before.join(after, on=key, how="anti")
     both = after.join(before, on=key, how="inner", suffix="_before")
     changed = both.filter(pl.col(DIGEST) != pl.col(f"{DIGEST}_before"))
-    columns_a, columns_b = table.columns(a.number), table.columns(b.number)
+    columns_a, columns_b = a.columns, b.columns
     shared = [name for name in columns_b if name in columns_a and name not in key]
     movement = [
         _movement(name, table.read(a.number, columns=[name])[name], table.read(b.number, columns=[name])[name])

@@ -21,7 +21,7 @@ from trimtab.data.rules import (
     validity_rules,
 )
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.times import in_utc, microseconds
+from trimtab.data.times import UTC_TIME, in_utc, microseconds
 
 REASON = "reason"
 CONTENT = "row"
@@ -67,11 +67,16 @@ def screen(
     early = late_enough & ~refused
     keep = ~(refused | early.fill_null(value=False))
     good, raw = frame.filter(keep), raw.filter(keep)
-    good = good.select(sorted(types)).with_columns(row_digests(good.select(sorted(types))))
+    good = (
+        good.select(sorted(types))
+        if good.height
+        else pl.DataFrame(schema={name: types[name] for name in sorted(types)})
+    )
+    good = good.with_columns(row_digests(good))
     good, repeated = _without_duplicates(good, raw, spec)
     new = tuple(sorted(set(types) - set(stored))) if stored is not None else ()
     return Screened(
-        good=good.sort(spec.time, *spec.key),
+        good=good.sort(spec.time, *spec.key) if good.height else good,
         bad=pl.concat([bad, repeated]),
         early=int(early.sum()),
         new_columns=new,
@@ -83,7 +88,7 @@ def described(reasons: pl.Series, raw: pl.DataFrame, frame: pl.DataFrame, spec: 
     parts = [pl.col(name).cast(pl.String).fill_null("") for name in spec.key]
     head = frame.select(
         pl.concat_str(parts, separator=" ").alias("key"),
-        pl.col(spec.time).alias("time"),
+        (pl.col(spec.time) if frame.schema[spec.time] == UTC_TIME else pl.lit(None, dtype=UTC_TIME)).alias("time"),
     )
     cells = raw.select(_as_json(name, dtype) for name, dtype in sorted(raw.schema.items()) if name != DIGEST)
     content = cells.select(pl.struct(pl.all()).struct.json_encode().alias(CONTENT))
@@ -172,9 +177,8 @@ def _first_reason(bad: pl.DataFrame, checks: Sequence[tuple[str, pl.Expr]]) -> p
 
 def _without_duplicates(good: pl.DataFrame, raw: pl.DataFrame, spec: DatasetSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row a key, and the others described."""
-    nothing = described(pl.Series(REASON, [], dtype=pl.String), raw.head(0), good.head(0), spec)
-    if not good.select(pl.struct(spec.key).is_duplicated().any()).item():
-        return good, nothing
+    if good.is_empty() or not good.select(pl.struct(spec.key).is_duplicated().any()).item():
+        return good, described(pl.Series(REASON, [], dtype=pl.String), raw.head(0), raw.head(0), spec)
     cells = [name for name in good.columns if name != DIGEST]
     ordered = good.with_row_index("_row").sort(
         pl.sum_horizontal(pl.col(cells).is_null()), pl.col(spec.time), pl.col(DIGEST), pl.col("_row")

@@ -57,6 +57,8 @@ class PythonSource:
 
     def _as_frame(self, rows: Any) -> pl.DataFrame:
         try:
+            if type(rows).__module__.startswith("pandas."):
+                return pl.from_pandas(rows)  # NaN is pandas' null
             return pl.DataFrame(rows)
         except Exception as error:
             raise DataError(

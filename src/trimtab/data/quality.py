@@ -58,7 +58,7 @@ def measure(
     were refused beside them, by reason. A refused row counts: it is not valid; one refused as a duplicate is not
     unique; one refused as inconsistent is not consistent. Figures:
 
-    - completeness: the least share, over the columns, of cells that are not null;
+    - completeness: share of the cells of the columns (none named: all) that are not null;
     - validity: 1 - share of rows that break a rule of `valid` or were refused; with `columns`, rules on those only;
     - uniqueness: 1 - share of rows whose key came before;
     - consistency: 1 - share of rows that break a line of `consistent`;
@@ -97,7 +97,8 @@ def _completeness(requirement: Requirement, batch: _Batch) -> _Check:
         worst = max(columns, key=lambda name: row[f"nulls {name}"])
         nulls = row[f"nulls {worst}"]
         reason = f"{worst}: {nulls:,} of {rows:,} cells are null" if nulls else ""
-        return Estimate(figure=1 - nulls / rows, rows=rows, reason=reason)
+        empty = sum(row[f"nulls {name}"] for name in columns)
+        return Estimate(figure=1 - empty / (rows * len(columns)), rows=rows, reason=reason)
 
     return _Check({f"nulls {name}": pl.col(name).null_count() for name in columns}, figure)
 

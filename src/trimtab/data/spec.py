@@ -23,7 +23,8 @@ class DatasetSpec(Record, kw_only=True):
     `.csv` files. `key` identifies a row, `time` is when it happens. The prediction is made `predict_before` seconds
     before `time`; the truth in `label` is known `label_delay` seconds after the prediction. A dataset with no `label`
     feeds feature views: its rows are known at `time`. `timezone` is needed where `time` is naive.
-    `consistent` holds comparisons between columns, such as `arrival > departure`.
+    `consistent` holds comparisons between columns, such as `arrival > departure`. Rows may turn up `late` seconds after
+    their time: each collection asks again that far back.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DatasetSpec(Record, kw_only=True):
     timezone: str | None = None
     valid: tuple[ColumnRule, ...] = ()
     consistent: tuple[str, ...] = ()
+    late: float = 0.0
     line: int = 0
 
     @property

@@ -18,7 +18,8 @@ class DatasetVersion(Record, kw_only=True):
     `id` is the digest of its rows (`digest.set_digest`), `parent` the id of the version before. `rows`, `time_min` and
     `time_max` speak of the whole version, `added` (new rows), `completed` (rows that had null cells filled in),
     `new_columns` and `quarantined` (rows refused since the parent, by reason) of the step from the parent.
-    `until` is the cursor: the source was asked for everything up to it. `number` is the store's own version.
+    `until` is the cursor: the source was asked for everything up to it. `columns` are all it has, by name. `number` is
+    the store's own version.
     """
 
     dataset: str
@@ -31,6 +32,7 @@ class DatasetVersion(Record, kw_only=True):
     time_min: datetime
     time_max: datetime
     quarantined: dict[str, int]
+    columns: tuple[str, ...]
     new_columns: tuple[str, ...] = ()
     number: int = 0
 

@@ -6,7 +6,7 @@ Lance starts threads of its own: a process that has opened a table must start ot
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -34,16 +34,12 @@ class Table:
 
     def exists(self) -> bool:
         """Whether anything was ever committed."""
-        return any((self.path / "_versions").glob("*.manifest"))
+        return self._lance is not None or any((self.path / "_versions").glob("*.manifest"))
 
     @property
     def number(self) -> int:
         """Lance's number of the newest version."""
         return int(self._newest().version)
-
-    def columns(self, number: int | None = None) -> list[str]:
-        """The names of the columns, without the digest."""
-        return [name for name in self._at(number).schema.names if name != DIGEST]
 
     def schema(self, number: int | None = None) -> dict[str, pl.DataType]:
         """The Polars types of the columns, without the digest."""
@@ -77,7 +73,7 @@ class Table:
             if newest is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lance = lance.write_dataset(
-                to_arrow(rows if newest is None else rows.select(newest.schema.names)),
+                to_arrow(rows if newest is None else _fitted(rows, newest.schema)),
                 str(self.path) if newest is None else newest,
                 mode="create" if newest is None else "append",
                 data_storage_version=_STORAGE,
@@ -91,18 +87,23 @@ class Table:
 
         with self._translated():
             newest = self._newest()
-            rows = rows.select(newest.schema.names)
             merge = newest.merge_insert(list(key)).when_matched_update_all().when_not_matched_insert_all()
-            transaction, _ = merge.execute_uncommitted(to_arrow(rows))
+            transaction, _ = merge.execute_uncommitted(to_arrow(_fitted(rows, newest.schema)))
             transaction.transaction_properties = {_NOTE: note}
             self._lance = lance.LanceDataset.commit(newest, transaction)
         return self.number
 
-    def add_columns(self, columns: pl.Schema) -> None:
-        """Add columns, null in every row there is."""
+    def add_columns(self, columns: Mapping[str, pl.DataType]) -> None:
+        """Add columns, null in every row there is. One that is there already is left over from a process that was
+        killed before it committed a row: it is null everywhere, and is taken over, or replaced where its type differs."""
+        have = self.schema()
+        lacking = {name: dtype for name, dtype in columns.items() if have.get(name) != dtype}
         with self._translated():
             newest = self._newest()
-            newest.add_columns(list(to_arrow(pl.DataFrame(schema=columns)).schema))
+            if stale := [name for name in lacking if name in have]:
+                newest.drop_columns(stale)
+            if lacking:
+                newest.add_columns(list(to_arrow(pl.DataFrame(schema=lacking)).schema))
             self._lance = newest
 
     def read(
@@ -154,15 +155,20 @@ class Table:
         """Name a version; moves the tag when it is there."""
         with self._translated():
             tags = self._newest().tags
-            if name in tags.list():
+            if self._tag_file(name).is_file():  # listing reads every tag there is
                 tags.update(name, number)
             else:
                 tags.create(name, number)
 
     def number_of(self, tag: str) -> int | None:
         """The number that a tag names."""
-        path = self.path / "_refs" / "tags" / f"{tag}.json"
-        return self.tags().get(tag) if path.is_file() else None
+        if not self._tag_file(tag).is_file():
+            return None
+        with self._translated():
+            return int(self._newest().tags.get_version(tag))
+
+    def _tag_file(self, tag: str) -> Path:
+        return self.path / "_refs" / "tags" / f"{tag}.json"
 
     def _newest(self) -> lance.LanceDataset:
         import lance  # half a second of start-up: only where rows are touched
@@ -209,6 +215,17 @@ class Table:
             f"the dataset in {self.path} is damaged or unreadable: {brief}",
             hint="`trimtab data verify` names what is damaged; older versions may still be whole",
         )
+
+
+def _fitted(rows: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
+    """The rows with the table's columns in its order; one that they lack is null."""
+    names = schema.names
+    missing = [pl.lit(None).alias(name) for name in names if name not in rows.columns]
+    if not missing:
+        return rows.select(names)
+    empty = pl.from_arrow(schema.empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    return rows.with_columns(expr.cast(empty.schema[expr.meta.output_name()]) for expr in missing).select(names)
 
 
 def to_arrow(frame: pl.DataFrame) -> pa.Table:

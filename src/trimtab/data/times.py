@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -101,7 +101,7 @@ def refuse_naive_text(cells: pl.Series, spec: DatasetSpec) -> None:
 
 def microseconds(moment: datetime) -> pl.Expr:
     """A timezone-aware moment as a literal that compares with UTC columns."""
-    return pl.lit(moment).cast(UTC_TIME)
+    return pl.lit(moment.astimezone(UTC)).cast(UTC_TIME)
 
 
 def _localised(naive: pl.Expr, zone: str) -> pl.Expr:

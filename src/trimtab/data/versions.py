@@ -26,8 +26,10 @@ from trimtab.data.verify import verify
 from trimtab.records.base import canonical_json
 
 _SHORT = 16
-_PART_ROWS = 100_000
-_SMALL_PARTS = 32
+_PARTS = ((25_000, 32), (1_000_000, 128))
+"""More parts than so many with fewer than so many rows are joined. Two sizes, because the parts that older versions are
+made of are kept: what is joined over and over is stored over and over."""
+_ID = re.compile(r"^[0-9a-f]{8,64}$")
 _TAG = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
 
 
@@ -49,7 +51,8 @@ class DatasetStore:
     def collect(self, rows: pl.DataFrame | Source, *, until: datetime, now: datetime) -> Commit | None:
         """Take in what is new, up to `until`; None when nothing is.
 
-        A source is asked for what lies after the cursor, and again for rows whose truth was not known then. By key:
+        A source is asked for what lies after the cursor, and again for rows whose truth was not known then, or that may
+        come late. By key:
         an identical row is stored already and left alone. One that only fills in cells that were null (a label that
         came later) takes the stored row's place. One that says otherwise in a known cell contradicts the stored row and
         is refused. Refused rows go to the quarantine with their reason; a row is refused once, however often it comes.
@@ -57,7 +60,7 @@ class DatasetStore:
         """
         with held(self._folder / "lock"):
             before = self._mend()
-            stored = self._table.schema() if before is not None else None
+            stored = self._stored(before)
             if not isinstance(rows, pl.DataFrame):
                 if before is not None and until <= before.until:
                     return None
@@ -86,7 +89,7 @@ class DatasetStore:
         return list((found | {newest.id: newest}).values())
 
     def version(self, name: str | None = None) -> DatasetVersion:
-        """A version by id, by the beginning of its id (8 characters at least) or by tag; the newest for None.
+        """A version by tag, by id or by the beginning of its id (8 characters at least); the newest for None.
 
         Raises DataError that names the nearest one.
         """
@@ -94,21 +97,17 @@ class DatasetStore:
             raise DataError(f"dataset {self.spec.name!r} has no version yet", hint="collect it first")
         if name is None:
             return self._noted(self._table.number)
-        newest = self._noted(self._table.number)
-        if name == newest.id:
-            return newest
-        number = self._table.number_of(f"v-{name[:_SHORT]}") if len(name) >= _SHORT else self._table.number_of(name)
-        if number is not None:
-            version = self._noted(number)
-            if len(name) <= _SHORT or version.id.startswith(name) or not _is_hex(name):
-                return version
-        tags = self._table.tags()
-        if name in tags:
-            return self._noted(tags[name])
-        matches = [tag for tag in tags if tag.startswith(f"v-{name}")] if len(name) >= 8 and _is_hex(name) else []
-        if len(matches) == 1:
-            return self._noted(tags[matches[0]])
-        raise self._unknown(name, tags)
+        number = self._table.number_of(name) if _TAG.match(name) else None
+        if number is None and _ID.match(name):
+            tags = [f"v-{name[:_SHORT]}"]
+            if len(name) < _SHORT:
+                tags = [tag for tag in self._table.tags() if tag.startswith(tags[0])]
+            found = [self._noted(n) for n in (self._table.number_of(tag) for tag in tags) if n is not None]
+            found = [version for version in [*found, self._noted(self._table.number)] if version.id.startswith(name)]
+            number = found[0].number if len({version.id for version in found}) == 1 else None
+        if number is None:
+            raise self._unknown(name)
+        return self._noted(number)
 
     def read(
         self,
@@ -123,9 +122,9 @@ class DatasetStore:
 
         Raises DataError for an unknown version or column.
         """
-        number = self.version(version).number
-        have = self._table.columns(number)
-        wanted = list(columns) if columns is not None else have
+        found = self.version(version)
+        have = found.columns
+        wanted = list(columns if columns is not None else have)
         for name in wanted:
             if name not in have:
                 near = get_close_matches(name, have, n=1)
@@ -135,7 +134,7 @@ class DatasetStore:
                 )
         order = [self.spec.time, *self.spec.key]
         fetched = [*wanted, *(name for name in order if name not in wanted), *([DIGEST] if digests else [])]
-        rows = self._table.read(number, columns=fetched, where=time_filter(self.spec.time, since, until))
+        rows = self._table.read(found.number, columns=fetched, where=time_filter(self.spec.time, since, until))
         kept = [*wanted, *([DIGEST] if digests else [])]
         return _in_order(rows, order).select(kept)
 
@@ -177,8 +176,15 @@ class DatasetStore:
     ) -> pl.DataFrame:
         if stored is not None:
             source.expect(stored)
-        since = before.until - timedelta(seconds=max(0.0, self.spec.known_after)) if before else None
-        return source.fetch(since, until)
+        again = max(0.0, self.spec.known_after, self.spec.late)
+        return source.fetch(before.until - timedelta(seconds=again) if before else None, until)
+
+    def _stored(self, before: DatasetVersion | None) -> dict[str, pl.DataType] | None:
+        """The types of the columns that the newest version has."""
+        if before is None:
+            return None
+        types = self._table.schema()
+        return {name: types[name] for name in before.columns}
 
     def _commit(
         self,
@@ -203,19 +209,21 @@ class DatasetStore:
             time_min=min(first, before.time_min) if before else first,
             time_max=max(last, before.time_max) if before else last,
             quarantined=self._quarantine.since(before.id if before else None),
+            columns=tuple(name for name in rows.columns if name != DIGEST),
             new_columns=tuple(new_columns),
         )
         note = canonical_json(version).decode()
         if new_columns:
-            self._table.add_columns(pl.Schema({name: rows.schema[name] for name in new_columns}))
+            self._table.add_columns({name: rows.schema[name] for name in new_columns})
         if step.completed.is_empty():
             number = self._table.append(rows, note)
         else:
             number = self._table.replace(rows, self.spec.key, note)
         self._table.tag(_tag(version), number)
-        if self._table.small_parts(_PART_ROWS) > _SMALL_PARTS:
-            number = self._table.compact(_PART_ROWS)
-            self._table.tag(_tag(version), number)
+        for part_rows, most in _PARTS:
+            if self._table.small_parts(part_rows) > most:
+                number = self._table.compact(part_rows)
+                self._table.tag(_tag(version), number)
         known.number = number
         self._known = known
         return msgspec.structs.replace(version, number=number)
@@ -240,8 +248,8 @@ class DatasetStore:
             raise DataError(f"{self._table.path} was not written by Trimtab: version {number} has no note")
         return msgspec.structs.replace(msgspec.json.decode(note, type=DatasetVersion), number=number)
 
-    def _unknown(self, name: str, tags: dict[str, int]) -> DataError:
-        names = [tag.removeprefix("v-") for tag in tags]
+    def _unknown(self, name: str) -> DataError:
+        names = [tag.removeprefix("v-") for tag in self._table.tags()]
         near = get_close_matches(name[:_SHORT], names, n=1, cutoff=0.4) or sorted(names)[-1:]
         return DataError(
             f"dataset {self.spec.name!r} has no version {name!r}",
@@ -258,10 +266,6 @@ def _span(times: pl.Series) -> tuple[datetime, datetime]:
 
 def _tag(version: DatasetVersion) -> str:
     return f"v-{version.id[:_SHORT]}"
-
-
-def _is_hex(text: str) -> bool:
-    return bool(re.fullmatch(r"[0-9a-f]+", text))
 
 
 def _in_order(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence, Set
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 
+import numpy as np
 import polars as pl
 
 from trimtab.errors import PermanentError
@@ -17,7 +18,10 @@ class FeatureError(PermanentError):
 
 
 _ORDER = "_order"
-_TIME = "_view_time"
+_AT = "_view_row"
+_MOMENT = "_view_moment"
+_INSTANT = pl.Datetime("us", "UTC")
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def join_views(
@@ -34,11 +38,25 @@ def join_views(
     """
     if moment not in rows.columns:
         raise FeatureError(f"the rows have no column {moment!r}, the moment of their prediction")
+    chosen: list[tuple[FeatureViewSpec, pl.DataFrame, tuple[str, ...]]] = []
+    taken = set(rows.columns)
     for spec, view in views:
         columns = feature_columns(spec, view.columns)
-        _check(rows, spec, view, columns, moment)
-        rows = _join(rows, spec, view, columns, moment)
-    return rows
+        _check(rows, spec, view, columns, moment, taken)
+        taken.update(columns)
+        chosen.append((spec, view, columns))
+    entities = dict.fromkeys(name for spec, _, _ in chosen for name in spec.entity)
+    left = rows.select(*entities, pl.col(moment).cast(_INSTANT).fill_null(_NEVER).alias(_MOMENT))
+    if not (in_order := left.get_column(_MOMENT).is_sorted()):
+        left = left.with_row_index(_ORDER).sort(_MOMENT)
+    left = left.with_columns(pl.col(_MOMENT).set_sorted())
+    features = []
+    for spec, view, columns in chosen:
+        found = _newest(left, spec, view, columns, rows.schema)
+        if not in_order:
+            found = _put_back(found, left.get_column(_ORDER))
+        features.append(view.select(pl.col(columns).gather(found)))
+    return pl.concat([rows, *features], how="horizontal")
 
 
 def feature_columns(spec: FeatureViewSpec, have: Sequence[str]) -> tuple[str, ...]:
@@ -58,7 +76,14 @@ def feature_columns(spec: FeatureViewSpec, have: Sequence[str]) -> tuple[str, ..
     return tuple(name for name in have if name not in (*spec.entity, spec.time) and not name.startswith("_"))
 
 
-def _check(rows: pl.DataFrame, spec: FeatureViewSpec, view: pl.DataFrame, columns: Sequence[str], moment: str) -> None:
+def _check(
+    rows: pl.DataFrame,
+    spec: FeatureViewSpec,
+    view: pl.DataFrame,
+    columns: Sequence[str],
+    moment: str,
+    taken: Set[str],
+) -> None:
     here = f"feature view {spec.view!r}"
     for name in spec.entity:
         if name not in rows.columns:
@@ -72,44 +97,51 @@ def _check(rows: pl.DataFrame, spec: FeatureViewSpec, view: pl.DataFrame, column
     for name, dtype in ((moment, rows.schema[moment]), (spec.time, view.schema[spec.time])):
         if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
             raise FeatureError(f"{here}: column {name!r} is {dtype}, which is no instant with a time zone")
-    clash = sorted(set(columns) & set(rows.columns))
+    clash = sorted(taken.intersection(columns))
     if clash:
         raise FeatureError(
-            f"{here}: the rows already have a column {clash[0]!r}",
+            f"{here}: there already is a column {clash[0]!r}, in the rows or in a view before it",
             hint="name the columns that the view gives in `columns`, or rename this one in its source",
         )
 
 
-def _join(
-    rows: pl.DataFrame, spec: FeatureViewSpec, view: pl.DataFrame, columns: Sequence[str], moment: str
-) -> pl.DataFrame:
-    """One view. The order is put back with the row's number: an as-of join wants both sides sorted by time."""
-    entity = list(spec.entity)
-    instants = pl.Datetime("us", "UTC")
-    right = (
-        view.lazy()
-        .select(
-            *(pl.col(name).cast(rows.schema[name]) for name in entity),
-            pl.col(spec.time).cast(instants).alias(_TIME),
-            *columns,
-        )
-        .drop_nulls([*entity, _TIME])
-    )
-    left = rows.lazy().select(*dict.fromkeys(entity), pl.col(moment).cast(instants).alias(_TIME)).with_row_index(_ORDER)
-    found = left.drop_nulls([*entity, _TIME]).sort(_TIME)
-    joined = found.join_asof(
-        _one_a_moment(right, entity, columns).sort(_TIME),
-        on=_TIME,
-        by=entity,
+def _newest(
+    left: pl.DataFrame,
+    spec: FeatureViewSpec,
+    view: pl.DataFrame,
+    columns: Sequence[str],
+    types: Mapping[str, pl.DataType],
+) -> pl.Series:
+    """For each row of `left`, which is in order of moment, the number of the view row it sees; null for none. The join
+    carries this number only: the features are fetched once, in the end."""
+    keys = [*spec.entity, _MOMENT]
+    right = view.select(
+        *(pl.col(name).cast(types[name], strict=False) for name in spec.entity),
+        pl.col(spec.time).cast(_INSTANT).alias(_MOMENT),
+    ).with_row_index(_AT)
+    right = right.drop_nulls(keys)
+    if not right.get_column(_MOMENT).is_sorted():
+        right = right.sort(_MOMENT)
+    times = pl.col(_MOMENT)
+    tied = right.select(keys).filter((times == times.shift(1)) | (times == times.shift(-1)))
+    if tied.height and tied.select(pl.struct(keys).is_duplicated().any()).item():
+        ranked = right.hstack(view.select(pl.col(columns).gather(right.get_column(_AT))))
+        ranked = ranked.sort(_MOMENT, *spec.entity, *sorted(columns), nulls_last=False)
+        right = ranked.unique(keys, keep="last", maintain_order=True).select(_AT, *keys)
+    joined = left.lazy().join_asof(
+        right.lazy().with_columns(pl.col(_MOMENT).set_sorted()),
+        on=_MOMENT,
+        by=list(spec.entity),
         strategy="backward",
         tolerance=timedelta(seconds=spec.ttl) if spec.ttl is not None else None,
         check_sortedness=False,
-    ).select(_ORDER, *columns)
-    features = left.select(_ORDER).join(joined, on=_ORDER, how="left", maintain_order="left").select(columns)
-    return rows.hstack(features.collect())
+    )
+    return joined.select(_AT).collect().to_series()
 
 
-def _one_a_moment(view: pl.LazyFrame, entity: Sequence[str], columns: Sequence[str]) -> pl.LazyFrame:
-    """The view with one row for each entity and time."""
-    keys = [*entity, _TIME]
-    return view.sort(*keys, *sorted(columns), nulls_last=False).unique(keys, keep="last", maintain_order=True)
+def _put_back(found: pl.Series, order: pl.Series) -> pl.Series:
+    """Values of rows in order of moment, in the order the rows came in."""
+    numbers = found.cast(pl.Int64).fill_null(-1).to_numpy()
+    out = np.empty_like(numbers)
+    out[order.to_numpy()] = numbers
+    return pl.Series(_AT, out).replace(-1, None).cast(pl.UInt32)
