@@ -25,19 +25,17 @@ FEATURES = (
 
 
 def sigmoid(weights: Sequence[float], bias: float = 0.0) -> bytes:
-    """ONNX: P(class 1) = sigmoid(x @ weights + bias), two columns; a missing value counts as 0."""
+    """ONNX: P(classes[1]) = sigmoid(x @ weights + bias); a missing value counts as 0."""
     kernel = np.array(weights, np.float32).reshape(-1, 1)
     nodes = [
         helper.make_node("IsNaN", ["input"], ["missing"]),
         helper.make_node("Where", ["missing", "zero", "input"], ["filled"]),
         helper.make_node("MatMul", ["filled", "kernel"], ["product"]),
         helper.make_node("Add", ["product", "bias"], ["sum"]),
-        helper.make_node("Sigmoid", ["sum"], ["positive"]),
-        helper.make_node("Sub", ["one", "positive"], ["negative"]),
-        helper.make_node("Concat", ["negative", "positive"], ["scores"], axis=1),
+        helper.make_node("Sigmoid", ["sum"], ["scores"]),
     ]
-    constants = {"kernel": kernel, "bias": np.float32([bias]), "zero": np.float32(0), "one": np.float32(1)}
-    return _graph(nodes, constants, len(weights), 2)
+    constants = {"kernel": kernel, "bias": np.float32([bias]), "zero": np.float32(0)}
+    return _graph(nodes, constants, len(weights), 1)
 
 
 def linear(weights: Sequence[float], bias: float = 0.0) -> bytes:

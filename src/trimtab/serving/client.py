@@ -50,8 +50,8 @@ class Client:
     """Talks to one server; not for several threads at once.
 
     A request that meets a refused, reset or silent connection, or a server that is not ready (503), is sent again for
-    up to `patience` seconds. That is safe: every prediction has an id, made here when the caller gives none, and telemetry
-    keeps an id once. Raises AnswerError when the server refuses, TemporaryError when patience runs out.
+    up to `patience` seconds. That is safe: every prediction has an id, made here when the caller gives none, and
+    telemetry keeps an id once. Raises AnswerError when the server refuses, TemporaryError when patience runs out.
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 30.0, patience: float = 10.0) -> None:

@@ -10,10 +10,9 @@ import orjson
 
 from trimtab.records.model import ColumnKind, Signature
 from trimtab.serving.questions import Answers, Question, brief, refuse_many
-from trimtab.serving.releases import Fleet, Release, label_type
+from trimtab.serving.releases import ENCODED, Fleet, Release, label_type
 from trimtab.serving.replies import RefusalError
 
-ENCODED = "input"
 OUTPUTS = ("score", "label", "prediction_id")
 _NAN = float("nan")
 _USUAL = (
@@ -61,7 +60,7 @@ def read_request(question: Question, request: Any, most: int, now: float, ahead:
     if not isinstance(inputs, list) or not inputs:
         raise RefusalError(422, f"`inputs`: expected a list of tensors, got {brief(inputs)}")
     first = inputs[0]
-    if len(inputs) == 1 and isinstance(first, dict) and first.get("name") == ENCODED and not _has_column(question):
+    if len(inputs) == 1 and isinstance(first, dict) and first.get("name") == ENCODED and not question.target.hides_encoded:
         _read_encoded(question, first, most)
     else:
         question.ask(_read_columns(question.target.signature, inputs, most))
@@ -114,10 +113,6 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
 
 def _tensor(name: bytes, datatype: bytes, shape: bytes, data: bytes) -> bytes:
     return b'{"name":"%b","datatype":"%b","shape":[%b],"data":[%b]}' % (name, datatype, shape, data)
-
-
-def _has_column(question: Question) -> bool:
-    return any(column.name == ENCODED for column in question.target.signature.inputs)
 
 
 def _read_encoded(question: Question, tensor: dict[str, Any], most: int) -> None:

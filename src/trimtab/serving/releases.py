@@ -22,6 +22,7 @@ from trimtab.serving.router import Shares
 if TYPE_CHECKING:
     from trimtab.records.blobs import Blobs
 
+ENCODED = "input"  # the name of a tensor of encoded rows, unless a column has it
 _LIGHT = 0.0005  # seconds a row: below this, scoring on the event loop costs less than a thread's hand-over
 
 
@@ -33,7 +34,7 @@ class Release:
     """One loaded release. `matrix` and `scores` may be called from any thread.
 
     `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row; `light`
-    is true when a row is scored in microseconds; `labels` are the decisions as JSON (empty for regression). `head`,
+    is true when a row is scored in microseconds, `hides_encoded` when a column has the name of the encoded tensor; `labels` are the decisions as JSON (empty for regression). `head`,
     `label_head` and `told` are what its answers are put together from.
     """
 
@@ -51,6 +52,7 @@ class Release:
         self.labels = core.labels
         self.encoder = core.encoder
         self.outputs = core.outputs
+        self.hides_encoded = core.hides_encoded
         self.scores = core.scores
         self.matrix = core.matrix
         self.decisions = core.decisions
@@ -76,6 +78,7 @@ class Core:
         else:
             self._function = load_features(blobs.get(bundle.features_code), bundle.entry)
         self.labels = _labels(self.signature)
+        self.hides_encoded = any(column.name == ENCODED for column in self.signature.inputs)
         self.outputs = len(self.signature.classes) if self.signature.task == "multiclass_classification" else 1
         self.light = self._warm_up() < _LIGHT and self._function is None
 

@@ -1,0 +1,127 @@
+"""Whatever is wrong with a request is named, and the server goes on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.serving.running import Running
+
+INFER, PREDICT, FEEDBACK = "/v2/models/flights/infer", "/predict", "/feedback"
+ROW = {"distance": 1.0, "carrier": "AA"}
+SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
+def encoded(**changes: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]} | changes]}
+
+
+def column(name: str, data: list[Any], datatype: str = "FP64", shape: list[Any] | None = None) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
+
+
+def columns(*those: dict[str, Any]) -> dict[str, Any]:
+    return {"inputs": list(those)}
+
+
+DISTANCE, CARRIER = column("distance", [1.0, 2.0]), column("carrier", ["AA", "DL"], "BYTES")
+
+CASES: list[tuple[str, Any, int, str]] = [
+    (INFER, b"{", 400, "not JSON"),
+    (INFER, b"", 400, "not JSON"),
+    (INFER, b"[" * 5000 + b"]" * 5000, 400, "not JSON"),
+    (INFER, b"\xff\xfe", 400, "not JSON"),
+    (INFER, [], 422, "expected an object with `inputs`"),
+    (INFER, {}, 422, "`inputs`: expected a list of tensors"),
+    (INFER, {"inputs": []}, 422, "`inputs`"),
+    (INFER, {"inputs": [1]}, 422, "inputs[0]: expected a tensor"),
+    (INFER, encoded(shape=[1, 3]), 422, "shape [1,3]; expected [rows, 2]"),
+    (INFER, encoded(shape=[2]), 422, "expected [rows, 2]"),
+    (INFER, encoded(shape=[-1, 2]), 422, "2 numbers"),
+    (INFER, encoded(shape=[0, 2], data=[]), 422, "no rows"),
+    (INFER, encoded(shape=[2, 2]), 422, "2 numbers"),
+    (INFER, encoded(datatype="FP64"), 422, "expected FP32"),
+    (INFER, encoded(data=[1, "2"]), 422, "row 0, feature 1: expected a number or null"),
+    (INFER, encoded(data="1,2"), 422, "`data` must be a list"),
+    (INFER, encoded(data=[[1], 2]), 422, "mixes lists and values"),
+    (INFER, encoded(shape=[1001, 2], data=[0] * 2002), 413, "1,001 rows"),
+    (INFER, encoded() | {"outputs": [{"name": "scores"}]}, 422, "scores"),
+    (INFER, encoded() | {"parameters": {"prediction_ids": []}}, 422, "expected a list of 1 ids"),
+    (INFER, encoded() | {"parameters": 3}, 422, "`parameters`"),
+    (INFER, encoded() | {"id": 3}, 422, "`id`"),
+    (INFER, columns(DISTANCE), 422, "column 'carrier' is missing"),
+    (INFER, columns(DISTANCE, CARRIER, column("origin", ["EWR", "JFK"], "BYTES")), 422, "unknown column 'origin'"),
+    (INFER, columns(DISTANCE, DISTANCE), 422, "column 'distance' is given twice"),
+    (
+        INFER,
+        columns(column("distance", ["1"], "BYTES"), CARRIER),
+        422,
+        "column 'distance': datatype \"BYTES\"; expected FP64",
+    ),
+    (
+        INFER,
+        columns(DISTANCE, column("carrier", ["AA"], "BYTES")),
+        422,
+        "column 'carrier': 1 rows; the first column has 2",
+    ),
+    (INFER, columns(column("distance", [1.0], shape=[2]), CARRIER), 422, "1 values; its shape says 2"),
+    (INFER, columns(column("distance", [1.0], shape=[1, 2]), CARRIER), 422, "expected [rows] or [rows, 1]"),
+    (INFER, columns(column("distance", [1.0, "x"]), CARRIER), 422, "row 1, column 'distance': expected a number"),
+    (PREDICT, b"nonsense", 400, "not JSON"),
+    (PREDICT, 5, 422, "expected an object with `rows`"),
+    (PREDICT, {"row": [ROW]}, 422, "unknown key 'row'"),
+    (PREDICT, {"rows": ROW}, 422, "`rows`: expected a list"),
+    (PREDICT, [], 422, "no rows"),
+    (PREDICT, [ROW] * 1001, 413, "1,001 rows"),
+    (PREDICT, [ROW, 7], 422, "row 1: expected an object"),
+    (PREDICT, [{"distance": 1.0}], 422, "row 0: column 'carrier' is missing"),
+    (PREDICT, [ROW | {"origin": "EWR"}], 422, "row 0: unknown column 'origin'"),
+    (PREDICT, [ROW, ROW | {"distance": "far"}], 422, "row 1, column 'distance': expected a number or null, got 'far'"),
+    (PREDICT, [ROW | {"carrier": 3}], 422, "row 0, column 'carrier': expected a string or null, got 3"),
+    (PREDICT, {"rows": [ROW], "ids": ["a", "b"]}, 422, "ids: expected a list of 1 ids, one a row, got 2"),
+    (PREDICT, {"rows": [ROW, ROW], "ids": ["a", "a"]}, 422, "id 'a' is given twice"),
+    (PREDICT, {"rows": [ROW], "ids": ["x" * 201]}, 422, "ids[0]: expected a string of 1 to 200 characters"),
+    (PREDICT, {"rows": [ROW], "ids": [None]}, 422, "ids[0]"),
+    (PREDICT, {"rows": [ROW], "time": "2013-01-01T00:00:00"}, 422, "time: expected an ISO 8601 moment with its offset"),
+    (PREDICT, {"rows": [ROW], "time": "now"}, 422, "time: expected an ISO 8601 moment"),
+    (PREDICT, {"rows": [ROW], "time": SOON}, 422, "in the future"),
+    (PREDICT, {"rows": [ROW], "time": "1950-01-01T00:00:00Z"}, 422, "before 1970"),
+    (PREDICT, {"rows": [ROW], "time": []}, 422, "expected 1 moments"),
+    (FEEDBACK, b"]", 400, "not JSON"),
+    (FEEDBACK, "yes", 422, "expected an object with `id` and `truth`"),
+    (FEEDBACK, {"id": "a"}, 422, "truth: expected a class or a number"),
+    (FEEDBACK, {"truth": 1}, 422, "id: expected a string"),
+    (FEEDBACK, {"id": "a", "truth": "green"}, 422, '"green" is none of the classes'),
+    (FEEDBACK, {"id": "a", "truth": 2}, 422, "none of the classes"),
+    (FEEDBACK, {"id": "a", "truth": 1, "when": 3}, 422, "unknown key 'when'"),
+    (FEEDBACK, {"items": []}, 422, "no rows"),
+    (FEEDBACK, [{"id": "a", "truth": 1}, {"id": "b", "truth": None}], 422, "items[1].truth"),
+    (FEEDBACK, [{"id": "a", "truth": 1, "time": SOON}], 422, "items[0].time"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "status", "words"), CASES, ids=[f"{c[0]}-{c[3]}"[:70] for c in CASES])
+def test_a_bad_request_is_named(shared: Running, path: str, body: Any, status: int, words: str) -> None:
+    found, told = shared.ask("POST", path, body)
+    assert (found, words in told["error"]) == (status, True), told
+    assert shared.ask("POST", PREDICT, [ROW])[0] == 200
+
+
+def test_wrong_addresses_and_methods(shared: Running) -> None:
+    assert shared.ask("GET", "/nothing")[0] == 404
+    assert shared.ask("GET", "/v2/models/other")[0] == 404
+    assert shared.ask("POST", "/v2/models/other/infer", {})[0] == 404
+    status, told = shared.ask("GET", "/predict")
+    assert status == 405
+    assert "use POST" in told["error"]
+    assert shared.ask("DELETE", "/v2/models/flights")[0] == 405
+    assert shared.ask("GET", "/v2/health/live?verbose=1")[0] == 200
+
+
+def test_nothing_bad_left_a_trace(shared: Running) -> None:
+    """Refused requests are in no telemetry; only the good ones of this module are."""
+    frame = shared.reader().predictions()
+    assert "a" not in frame["id"].to_list()
+    assert shared.reader().orphans == 0
