@@ -67,11 +67,7 @@ def screen(
     early = late_enough & ~refused
     keep = ~(refused | early.fill_null(value=False))
     good, raw = frame.filter(keep), raw.filter(keep)
-    good = (
-        good.select(sorted(types))
-        if good.height
-        else pl.DataFrame(schema={name: types[name] for name in sorted(types)})
-    )
+    good = good.select(list(types)) if good.height else pl.DataFrame(schema=types)
     good = good.with_columns(row_digests(good))
     good, repeated = _without_duplicates(good, raw, spec)
     new = tuple(sorted(set(types) - set(stored))) if stored is not None else ()

@@ -95,7 +95,7 @@ class Table:
 
     def add_columns(self, columns: Mapping[str, pl.DataType]) -> None:
         """Add columns, null in every row there is. One that is there already is left over from a process that was
-        killed before it committed a row: it is null everywhere, and is taken over, or replaced where its type differs."""
+        killed before it committed a row: it is null everywhere; it is taken over, or replaced if its type differs."""
         have = self.schema()
         lacking = {name: dtype for name, dtype in columns.items() if have.get(name) != dtype}
         with self._translated():

@@ -42,7 +42,8 @@ def join_views(
     taken = set(rows.columns)
     for spec, view in views:
         columns = feature_columns(spec, view.columns)
-        _check(rows, spec, view, columns, moment, taken)
+        _check(rows, spec, view, moment)
+        _check_names(spec, columns, taken)
         taken.update(columns)
         chosen.append((spec, view, columns))
     entities = dict.fromkeys(name for spec, _, _ in chosen for name in spec.entity)
@@ -76,14 +77,7 @@ def feature_columns(spec: FeatureViewSpec, have: Sequence[str]) -> tuple[str, ..
     return tuple(name for name in have if name not in (*spec.entity, spec.time) and not name.startswith("_"))
 
 
-def _check(
-    rows: pl.DataFrame,
-    spec: FeatureViewSpec,
-    view: pl.DataFrame,
-    columns: Sequence[str],
-    moment: str,
-    taken: Set[str],
-) -> None:
+def _check(rows: pl.DataFrame, spec: FeatureViewSpec, view: pl.DataFrame, moment: str) -> None:
     here = f"feature view {spec.view!r}"
     for name in spec.entity:
         if name not in rows.columns:
@@ -97,10 +91,13 @@ def _check(
     for name, dtype in ((moment, rows.schema[moment]), (spec.time, view.schema[spec.time])):
         if not isinstance(dtype, pl.Datetime) or dtype.time_zone is None:
             raise FeatureError(f"{here}: column {name!r} is {dtype}, which is no instant with a time zone")
-    clash = sorted(taken.intersection(columns))
+
+
+def _check_names(spec: FeatureViewSpec, columns: Sequence[str], taken: Set[str]) -> None:
+    clash = sorted(taken & set(columns))
     if clash:
         raise FeatureError(
-            f"{here}: there already is a column {clash[0]!r}, in the rows or in a view before it",
+            f"feature view {spec.view!r}: there already is a column {clash[0]!r}, in the rows or in a view before it",
             hint="name the columns that the view gives in `columns`, or rename this one in its source",
         )
 
