@@ -76,8 +76,10 @@ def test_a_model_that_is_worse_from_its_first_day_is_found() -> None:
 
 def test_the_reference_may_be_an_estimate_or_what_came_before() -> None:
     stream, moments = losses(7, 60, rise=0.2, since=30)
-    known = detect(stream, moments, reference=Estimate(figure=0.4, low=0.37, high=0.43, rows=1400), scale=5.0)
+    known = detect(stream, moments, reference=Estimate(figure=0.4, low=0.37, high=0.43, rows=1400))
     assert known.detected
+    minutes = detect(stream * 50, moments, reference=Estimate(figure=20.0, low=18.5, high=21.5, rows=1400))
+    assert minutes.detected
     alone = detect(stream, moments, scale=5.0)
     assert alone.detected
     assert alone.difference == pytest.approx(0.2, abs=0.08)

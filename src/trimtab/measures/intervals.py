@@ -58,7 +58,7 @@ def wilson(share: float, trials: float, quantile: float) -> tuple[float, float]:
     square = quantile * quantile
     middle = (share + square / (2 * trials)) / (1 + square / trials)
     half = quantile / (1 + square / trials) * sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def row_error(influence: Floats) -> float:

@@ -53,7 +53,7 @@ class ConceptDetector:
     `reference` is the loss of each holdout row [r], whose moments (microseconds since 1970, UTC) give the days; it also
     begins ADWIN's stream, so that a model that is worse from its first day on is seen. An `Estimate` of the mean loss
     will do instead; without either the rows before the cut are the reference. ADWIN wants values within 0..1: losses
-    are divided by `scale` (None: the largest of the reference, 1 without) and held to 1 for it.
+    are divided by `scale` (None: ten times the mean of the reference, 1 without) and held to 1 for it.
     The same rows give the same state however they are portioned out; nothing else needs to be kept.
     """
 
@@ -73,10 +73,11 @@ class ConceptDetector:
         self._scale = scale or 1.0
         if isinstance(reference, Estimate):
             self._before = _of_estimate(reference)
+            self._scale = scale or (_usual_scale(self._before) if self._before else 1.0)
         elif reference is not None and len(reference) > 0:
             losses = _checked(reference)
-            self._scale = scale or max(float(losses.max()), 1e-12)
             self._before = _mean(losses, None if reference_moments is None else np.asarray(reference_moments) // _DAY)
+            self._scale = scale or _usual_scale(self._before)
             self._adwin.feed(np.minimum(losses / self._scale, 1.0))
             self._seeded = losses.size
 
@@ -170,6 +171,11 @@ def _mean(losses: Floats, days: NDArray[Any] | None) -> _Mean:
         if count > 1:
             return _Mean(figure, max(block_error(influence, index, count), row_error(influence)), count - 1)
     return _Mean(figure, row_error(influence), np.inf)
+
+
+def _usual_scale(reference: _Mean) -> float:
+    """Ten times the mean loss at release: few losses are beyond it, and none of those alone should move the window."""
+    return 10 * reference.figure if reference.figure > 0 else 1.0
 
 
 def _of_estimate(estimate: Estimate) -> _Mean | None:
