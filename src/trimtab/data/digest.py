@@ -48,7 +48,6 @@ _FAMILIES: Mapping[str, tuple[type[pl.DataType], ...]] = {
     "x": (pl.Binary,),
 }
 _ROWS_AT_ONCE = 65_536
-_NAN = 0x7FF8000000000000
 
 
 def row_digests(frame: pl.DataFrame) -> pl.Series:
@@ -89,12 +88,10 @@ def family(dtype: pl.DataType) -> str:
 
 
 def _value(name: str, kind: str) -> pl.Expr:
-    """A cell's 8 bytes as an unsigned integer."""
+    """A cell's 8 bytes as an unsigned integer; floats as they are."""
     cell = pl.col(name)
     if kind == "f":
-        wide = cell.cast(pl.Float64) + 0.0  # minus zero becomes zero
-        bits = wide.reinterpret(signed=False)
-        return pl.when(wide.is_nan()).then(pl.lit(_NAN, dtype=pl.UInt64)).otherwise(bits)
+        return cell.cast(pl.Float64)
     if kind == "u":
         return cell
     if kind in "snx":
@@ -103,6 +100,11 @@ def _value(name: str, kind: str) -> pl.Expr:
         whole = cell.cast(pl.Datetime("us", "UTC") if kind == "t" else pl.Duration("us"))
         return whole.cast(pl.Int64).reinterpret(signed=False)
     return cell.cast(pl.Int64).reinterpret(signed=False)
+
+
+def _bits(floats: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """The bits of floats, with one zero and one NaN."""
+    return np.where(np.isnan(floats), np.nan, floats + 0.0).view(np.uint64)
 
 
 def _text(name: str, kind: str) -> pl.Expr:
@@ -124,8 +126,8 @@ def _digests_of(frame: pl.DataFrame) -> Iterator[bytes]:
         column = columns.get_column(name)
         if column.null_count():
             present[:, index] = column.is_not_null().to_numpy()
-            column = column.fill_null(0)
-        values[:, index] = column.to_numpy()
+            column = column.fill_null(pl.lit(0, dtype=column.dtype))  # a plain 0 would make UInt64 a float
+        values[:, index] = _bits(column.to_numpy()) if column.dtype == pl.Float64 else column.to_numpy()
     shapes = _shapes(present, [f"{kinds[name]}{len(name.encode())}:{name}" for name in names])
     flat = (values if present.all() else values.ravel()[present.ravel()]).astype("<u8", copy=False).tobytes()
     ends = (np.cumsum(present.sum(axis=1)) * 8).tolist()
