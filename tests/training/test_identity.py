@@ -179,7 +179,9 @@ def test_however_a_module_is_reached_it_counts(tmp_path: Path, name: str) -> Non
             "model.py": UNCERTAIN_MODULE[name],
             "other.py": f"def hidden():\n    return {k}\n",
             "pack/__init__.py": "from . import deeper\n",
-            "pack/deeper.py": f"from ..other import hidden as h\ndef hidden():\n    return {k}\n".replace("..other", ".same"),
+            "pack/deeper.py": f"from ..other import hidden as h\ndef hidden():\n    return {k}\n".replace(
+                "..other", ".same"
+            ),
             "pack/same.py": f"def hidden():\n    return {k}\n",
         }
 
@@ -211,7 +213,9 @@ def test_editing_a_function_counts_exactly_when_train_reaches_it(
         for name, called in calls.items():
             lines = [f"import {other}" for other in sorted(set(called))]
             body = " + ".join([str(value if name == target else 0), *(f"{other}.f(n - 1)" for other in called)])
-            made[f"{name}.py"] = "\n".join([*lines, "def f(n):", f"    return {body}", "def g():", f"    return {value}"])
+            made[f"{name}.py"] = "\n".join(
+                [*lines, "def f(n):", f"    return {body}", "def g():", f"    return {value}"]
+            )
         return made
 
     root = tmp_path_factory.mktemp("code")

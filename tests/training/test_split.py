@@ -59,7 +59,9 @@ def test_no_leak_and_no_row_lost(seed, spread, delay, before, now, window, holdo
         assert "too few" in error.message or "one class only" in error.message
         return
     event("split")
-    asked = {name: part["at"] - timedelta(hours=before) for name, part in (("train", made.train), ("valid", made.valid))}
+    asked = {
+        name: part["at"] - timedelta(hours=before) for name, part in (("train", made.train), ("valid", made.valid))
+    }
     first = asked["valid"].min()
     assert (asked["train"] + timedelta(hours=delay)).max() <= first
     for moments in asked.values():

@@ -22,6 +22,18 @@ def threshold_of(task: Task, value: Value | None) -> float:
     return decision_threshold(value) if value is not None and task == "binary_classification" else 0.5
 
 
+def check_measurable(task: Task, requirements: Sequence[Requirement], baseline: str, columns: Sequence[str]) -> None:
+    """Before anything is trained: raises PermanentError for a slice's column or a baseline that is not there."""
+    if baseline not in _BASELINES:
+        raise PermanentError(f"no baseline {baseline!r}", hint=f"use one of {', '.join(sorted(_BASELINES))}")
+    for requirement in requirements:
+        if requirement.by is not None and requirement.metric in measurable(task) and requirement.by not in columns:
+            raise PermanentError(
+                f"column {requirement.by!r} of requirement {requirement.metric} is missing",
+                hint=f"found {', '.join(columns)}",
+            )
+
+
 class Evaluation:
     """Measures scores on one set of labelled rows. `day` [n] groups rows that may move together."""
 
@@ -67,11 +79,6 @@ class Evaluation:
         for requirement in self._required:
             if requirement.by is None:
                 continue
-            if requirement.by not in rows.columns:
-                raise PermanentError(
-                    f"column {requirement.by!r} of requirement {requirement.metric} is missing",
-                    hint=f"found {', '.join(rows.columns)}",
-                )
             values = rows.get_column(requirement.by).cast(pl.String).fill_null("null").to_numpy()
             for value in sorted(set(values.tolist())):
                 mask = values == value
@@ -104,9 +111,7 @@ class Evaluation:
 
 
 def baseline_scores(kind: str, task: Task, y_train: NDArray[Any], classes: int, count: int) -> NDArray[np.float64]:
-    """Scores [count] or [count, classes] of the baseline; raises PermanentError for one that is not known."""
-    if kind not in _BASELINES:
-        raise PermanentError(f"no baseline {kind!r}", hint=f"use one of {', '.join(sorted(_BASELINES))}")
+    """Scores [count] or [count, classes] of the baseline."""
     if task == "regression":
         middle = np.median(y_train) if kind == "median" else y_train.mean()
         return np.full(count, float(middle))

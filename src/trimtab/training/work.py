@@ -26,7 +26,7 @@ from trimtab.inference.session import Model
 from trimtab.inference.signature import column_kind, fit_signature
 from trimtab.records.durable import write_atomically
 from trimtab.records.model import Column, Signature
-from trimtab.training.evaluate import Evaluation, days_of, labelled_metrics, threshold_of
+from trimtab.training.evaluate import Evaluation, check_measurable, days_of, labelled_metrics, threshold_of
 from trimtab.training.export.export import LARGEST_DIFFERENCE, difference, export, native_scores
 from trimtab.training.job import Fitted, WorkDone, WorkOrder, WorkRefused
 from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
@@ -76,9 +76,10 @@ class _Work:
             raw_train = pl.read_ipc(self.folder / "train.arrow")
             raw_valid = pl.read_ipc(self.folder / "valid.arrow")
             columns = self._columns(raw_train)
+            check_measurable(job.task, job.requirements, job.baseline, raw_valid.columns)
         with self._timed("import"):
             random.seed(job.seed)
-            np.random.seed(job.seed % 2**32)  # noqa: NPY002 - what the user's libraries draw from
+            np.random.seed(job.seed % 2**32)  # what the user's libraries draw from
             user = self._import()
         with self._timed("features"):
             function = user.features if self.order.has_features else None
