@@ -14,7 +14,7 @@ from trimtab.measures.intervals import block_error, normal_quantile, row_error, 
 
 @given(p=st.floats(0.0005, 0.9995), df=st.one_of(st.integers(1, 400), st.floats(1, 60)))
 def test_t_quantile_is_scipys(p: float, df: float) -> None:
-    assert t_quantile(p, df) == pytest.approx(stats.t.ppf(p, df), rel=2e-2, abs=1e-3)
+    assert t_quantile(p, df) == pytest.approx(stats.t.ppf(p, df), rel=0.05 if df < 2 else 2e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 4, 6, 13, 29, 100])

