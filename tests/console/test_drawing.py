@@ -31,8 +31,8 @@ def test_ticks_are_round_even_and_within(low: float, width: float, count: int) -
     tolerance = 1e-6 * width
     assert all(low - tolerance <= value <= high + tolerance for value in values)
     assert len(values) <= count + 1
-    steps = {round((b - a) / width, 6) for a, b in pairwise(values)}
-    assert len(steps) <= 1
+    steps = [(b - a) / width for a, b in pairwise(values)]
+    assert max(steps, default=0.0) - min(steps, default=0.0) < 1e-5
     assert len({f"{value:.{decimals}f}" for value in values}) == len(values)
 
 
@@ -91,9 +91,12 @@ def test_shares_never_round_to_all_or_nothing(part: int, whole: int, written: st
     assert words.share(part, whole) == written
 
 
+ANY_RESULT = backtests()[0]
+
+
 def of(values: list[float]) -> BacktestFinished:
     days = [(f"{datetime(2013, 3, 1, tzinfo=UTC) + timedelta(days=i):%Y-%m-%d}", 900, v) for i, v in enumerate(values)]
-    return replace(backtests()[0], daily=tuple(days), value=sum(values))
+    return replace(ANY_RESULT, daily=tuple(days), value=sum(values))
 
 
 @given(st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), min_size=28, max_size=60))

@@ -95,8 +95,10 @@ def ticks(low: float, high: float, count: int) -> tuple[list[float], int]:
 
 
 def time_ticks(start: datetime, end: datetime, most: int) -> list[tuple[datetime, str]]:
-    """About `most` round moments within start..end with their names: hours, days, months or years. A month that began up
-    to half a day before `start` is among them."""
+    """About `most` round moments within start..end with their names: hours, days, months or years.
+
+    A month that began up to half a day before `start` is among them.
+    """
     seconds = (end - start).total_seconds()
     for step in _STEPS:
         if seconds / step <= most:
