@@ -1,1 +1,1 @@
-"""What a release becomes on a target. The only target so far is the local server, which the loop drives itself."""
+"""Where releases run: what any target guarantees, and the one that is embedded: a server process on this machine."""
