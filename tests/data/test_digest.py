@@ -52,7 +52,9 @@ def same(a: object, b: object) -> bool:
 
 @given(st.lists(ROW, min_size=1, max_size=6), st.permutations(list(CELLS)), st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
-def test_order_of_rows_and_columns_does_not_matter(rows: list[dict[str, Any]], columns: list[str], shuffler: Any) -> None:
+def test_order_of_rows_and_columns_does_not_matter(
+    rows: list[dict[str, Any]], columns: list[str], shuffler: Any
+) -> None:
     plain = frame(rows)
     order = list(range(len(rows)))
     shuffler.shuffle(order)
@@ -83,12 +85,24 @@ def test_a_column_of_nulls_changes_nothing(rows: list[dict[str, Any]], data: st.
 
 
 def test_moving_text_between_columns_changes_the_row() -> None:
-    rows = [{"text": "ab", "more": "c"}, {"text": "a", "more": "bc"}, {"text": "abc"}, {"more": "abc"}, {"text": "abc", "more": ""}]
+    rows = [
+        {"text": "ab", "more": "c"},
+        {"text": "a", "more": "bc"},
+        {"text": "abc"},
+        {"more": "abc"},
+        {"text": "abc", "more": ""},
+    ]
     assert len(set(digests(frame(rows)))) == len(rows)
 
 
 def test_type_is_part_of_the_content() -> None:
-    cells = [pl.Series("x", [1]), pl.Series("x", [1.0]), pl.Series("x", ["1"]), pl.Series("x", [True]), pl.Series("x", [b"1"])]
+    cells = [
+        pl.Series("x", [1]),
+        pl.Series("x", [1.0]),
+        pl.Series("x", ["1"]),
+        pl.Series("x", [True]),
+        pl.Series("x", [b"1"]),
+    ]
     assert len({digests(cell.to_frame())[0] for cell in cells}) == len(cells)
 
 

@@ -12,6 +12,7 @@ from trimtab.data.spec import DatasetSpec
 UTC_TIME = pl.Datetime("us", "UTC")
 
 _SECONDS = "%Y-%m-%dT%H:%M:%S%.f"
+_MINUTES = "%Y-%m-%dT%H:%M"
 _OFFSET = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 
 
@@ -40,12 +41,15 @@ def from_text(text: pl.Expr, zone: str | None) -> pl.Expr:
     repeats is the earlier of the two.
     """
     clean = text.str.strip_chars().str.replace(" ", "T", literal=True).str.replace(r"[Zz]$", "+00:00")
-    aware = clean.str.to_datetime(_SECONDS + "%z", time_unit="us", time_zone="UTC", strict=False)
+    aware = pl.coalesce(
+        clean.str.to_datetime(_SECONDS + "%z", time_unit="us", time_zone="UTC", strict=False),
+        clean.str.to_datetime(_MINUTES + "%z", time_unit="us", time_zone="UTC", strict=False),
+    )
     if zone is None:
         return aware
     naive = pl.coalesce(
         clean.str.to_datetime(_SECONDS, time_unit="us", strict=False),
-        clean.str.to_datetime("%Y-%m-%dT%H:%M", time_unit="us", strict=False),
+        clean.str.to_datetime(_MINUTES, time_unit="us", strict=False),
         clean.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
     )
     return pl.coalesce(aware, _localised(naive, zone))
