@@ -20,7 +20,7 @@ from trimtab.monitoring.concept import ConceptDetector
 from trimtab.monitoring.drift import drift
 from trimtab.monitoring.live import live_verdicts
 from trimtab.monitoring.profile import read_profile
-from trimtab.monitoring.surprise import surprise, surprises
+from trimtab.monitoring.surprise import promises, surprise
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import (
     ColumnDrift,
@@ -196,7 +196,7 @@ class Observer:
             detector.feed(np.abs(y - score), moments)
             drifted = detector.state()
             return drifted.reason if drifted.detected else ""
-        found = surprise(surprises(y, score), moments, days=_SURPRISE_DAYS)
+        found = surprise(*promises(y, score), moments, days=_SURPRISE_DAYS)
         return found.reason if found.detected else ""
 
     def _progress(self, releases: Releases, release: ReleaseState | None, now: datetime) -> Progress | None:
