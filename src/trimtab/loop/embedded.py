@@ -55,8 +55,11 @@ class EmbeddedServing:
     def generation(self) -> int:
         return self._routes.generation if self._routes else 0
 
-    def figures(self) -> ServingFigures | None:
+    def figures(self, since: datetime, until: datetime) -> ServingFigures | None:  # noqa: ARG002 - the port's
         return None
+
+    def drain(self) -> None:
+        """Nothing waits here."""
 
     def predict(self, rows: pl.DataFrame, ids: Sequence[str]) -> None:
         if self._routes is None:

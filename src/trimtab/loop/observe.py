@@ -142,7 +142,7 @@ class Observer:
                 value=self.system.value,
                 threshold=signature.threshold,
                 task=self.system.task,
-                serving=self.serving.figures(),
+                serving=self.serving.figures(now - timedelta(seconds=self.system.policy.window), now),
             )
         )
 
@@ -224,7 +224,7 @@ class Observer:
                 value=self.system.value,
                 threshold=0.5,
                 task=self.system.task,
-                serving=self.serving.figures(),
+                serving=self.serving.figures(now - timedelta(seconds=self.system.policy.window), now),
                 place="canary",
                 release=release.release,
             )

@@ -53,6 +53,10 @@ class Traffic(Protocol):
         """Tell what became of earlier predictions."""
         ...
 
+    def drain(self) -> None:
+        """Return when everything that was asked and told stands in the telemetry, of shadow releases too."""
+        ...
+
 
 class Serving(Protocol):
     """Where releases answer, and the record of what they answered."""
@@ -78,6 +82,6 @@ class Serving(Protocol):
         """The feature rows that `release` scored in [since, until), their ids, and their moments in microseconds."""
         ...
 
-    def figures(self) -> ServingFigures | None:
-        """What the server measured of itself; None where nothing real is served."""
+    def figures(self, since: datetime, until: datetime) -> ServingFigures | None:
+        """What the server measured of itself in [since, until); None where nothing real is served."""
         ...

@@ -51,6 +51,7 @@ class Replayer:
                 continue
             if before is not None:
                 self._callers(before, moment)
+                self.traffic.drain()
             self.clock.set(moment)
             self._incidents(before, moment)
             self.loop.settle(moment)
