@@ -42,7 +42,7 @@ def test_neighbours_are_imported_in_every_way_a_script_may() -> None:
 
 def test_two_versions_live_side_by_side() -> None:
     versions = [
-        load_features(stored(model=f"from h import K\ndef features(r): return r * K", h=f"K = {k}"), "model")
+        load_features(stored(model="from h import K\ndef features(r): return r * K", h=f"K = {k}"), "model")
         for k in (2, 3)
     ]
     assert [derive(v, ROWS, COLUMNS)["x"].to_list() for v in versions] == [[2, 4, 6], [3, 6, 9]]

@@ -153,13 +153,15 @@ UNCERTAIN_MODULE = {
     "constant import_module": (
         "import importlib\ndef train(a, b, c):\n    return importlib.import_module('other').hidden()\n"
     ),
-    "computed import_module": "from importlib import import_module\ndef train(a, b, c):\n    return import_module(a).f()\n",
+    "computed import_module": "from importlib import import_module\n"
+    "def train(a, b, c):\n    return import_module(a).f()\n",
     "computed __import__": "def train(a, b, c):\n    return __import__(a).f()\n",
     "a module passed around": "import other\ndef train(a, b, c):\n    return a(other)\n",
     "computed getattr of a module": "import other\ndef train(a, b, c):\n    return getattr(other, a)()\n",
     "import in a function": "def train(a, b, c):\n    import other as o\n    return o.hidden()\n",
     "import in try": (
-        "try:\n    from other import hidden\nexcept ImportError:\n    hidden = None\ndef train(a, b, c):\n    return hidden()\n"
+        "try:\n    from other import hidden\nexcept ImportError:\n    hidden = None\n"
+        "def train(a, b, c):\n    return hidden()\n"
     ),
     "module by attribute of a package": "import pack\ndef train(a, b, c):\n    return pack.deeper.hidden()\n",
     "relative import": "from pack.deeper import hidden\ndef train(a, b, c):\n    return hidden()\n",
@@ -179,7 +181,7 @@ def test_however_a_module_is_reached_it_counts(tmp_path: Path, name: str) -> Non
             "model.py": UNCERTAIN_MODULE[name],
             "other.py": f"def hidden():\n    return {k}\n",
             "pack/__init__.py": "from . import deeper\n",
-            "pack/deeper.py": f"from ..other import hidden as h\ndef hidden():\n    return {k}\n".replace(
+            "pack/deeper.py": f"from .same import hidden as h\ndef hidden():\n    return {k}\n".replace(
                 "..other", ".same"
             ),
             "pack/same.py": f"def hidden():\n    return {k}\n",

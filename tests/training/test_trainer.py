@@ -201,7 +201,7 @@ BAD = {
     "eats memory": (
         body("keep = [np.ones(2**22) for _ in range(400)]; time.sleep(9)"),
         {"memory_limit": 600 * 2.0**20},
-        "MiB of memory, over its limit of 600 MiB",
+        "it used more memory than its limit of 600 MiB",
     ),
     "asks for far too much": (body("np.ones(2**40)"), {}, "it ran out of memory"),
     "returns junk": (body("return 'a model'"), {}, "train() returned builtins.str; expected a fitted"),
@@ -221,7 +221,8 @@ BAD = {
         "the exported model differs from the fitted one by",
     ),
     "looks at other rows": (
-        "import polars as pl\ndef features(rows):\n    return rows.with_columns(pl.col('f3') - pl.col('f3').mean())\n" + QUICK,
+        "import polars as pl\ndef features(rows):\n"
+        "    return rows.with_columns(pl.col('f3') - pl.col('f3').mean())\n" + QUICK,
         {},
         "gives column 'f3' another value for a row alone than among other rows",
     ),

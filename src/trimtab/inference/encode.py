@@ -119,14 +119,15 @@ class RowEncoder:
             itemgetter(*self._names) if len(self._names) > 1 else _single(self._names[0])
         )
         self._numbers = [i for i, f in enumerate(signature.features) if f.kind == "number"]
-        self._codes: list[tuple[int, dict[Any, float]]] = []
+        self._codes: list[tuple[int, dict[str | None, float]]] = []
+        self._flags: list[tuple[int, float, float]] = []
         for position, (column, feature) in enumerate(zip(signature.inputs, signature.features, strict=True)):
             if feature.kind == "category":
-                codes: dict[Any, float] = {word: float(code) for code, word in enumerate(feature.vocabulary)}
+                codes: dict[str | None, float] = {word: float(code) for code, word in enumerate(feature.vocabulary)}
                 if column.kind == "boolean":
-                    codes = {False: codes.get("false", -1.0), True: codes.get("true", -1.0)}
-                codes[None] = -1.0
-                self._codes.append((position, codes))
+                    self._flags.append((position, codes.get("true", -1.0), codes.get("false", -1.0)))
+                else:
+                    self._codes.append((position, {**codes, None: -1.0}))
 
     def matrix(self, rows: Sequence[Mapping[str, Any]]) -> Matrix:
         """The matrix [rows, features]. Raises PermanentError naming the row (from 0), the column and what was
@@ -137,43 +138,43 @@ class RowEncoder:
             try:
                 cells = list(self._pick(row))
             except (KeyError, TypeError) as error:
-                raise self._mismatch(index, row) from error
+                raise _mismatch(index, row, self._names) from error
             if len(row) != width:
-                raise self._mismatch(index, row)
+                raise _mismatch(index, row, self._names)
             for position, codes in self._codes:
+                try:
+                    cells[position] = codes[cells[position]]
+                except (KeyError, TypeError):
+                    cells[position] = self._unknown(index, position, cells[position])
+            for position, yes, no in self._flags:
                 cell = cells[position]
-                kind = type(cell)
-                if kind is str or kind is bool or cell is None:
-                    code = codes.get(cell)
-                    if code is None:
-                        if kind is not (bool if True in codes else str):
-                            raise self._wrong(index, position, cell)
-                        code = -1.0
-                    cells[position] = code
-                else:
-                    raise self._wrong(index, position, cell)
+                cells[position] = yes if cell is True else no if cell is False else self._null(index, position, cell)
             for position in self._numbers:
-                cell = cells[position]
-                kind = type(cell)
-                if kind is not float:
-                    if cell is None:
-                        cells[position] = _NAN
-                    elif kind is int:
-                        try:
-                            cells[position] = float(cell)
-                        except OverflowError as error:
-                            raise self._wrong(index, position, "a number too large") from error
-                    else:
-                        raise self._wrong(index, position, cell)
+                if type(cells[position]) is not float:
+                    cells[position] = self._number(index, position, cells[position])
             table.append(cells)
         with np.errstate(over="ignore"):  # beyond float32 is infinite, as in a frame
             return np.array(table, dtype=np.float64).reshape(len(table), width).astype(np.float32)
 
-    def _wrong(self, row: int, position: int, cell: object) -> PermanentError:
-        return _wrong(row, self._columns[position], cell)
+    def _unknown(self, row: int, position: int, cell: object) -> float:
+        if type(cell) is not str:
+            raise _wrong(row, self._columns[position], cell)
+        return -1.0
 
-    def _mismatch(self, index: int, row: object) -> PermanentError:
-        return _mismatch(index, row, self._names)
+    def _null(self, row: int, position: int, cell: object) -> float:
+        if cell is not None:
+            raise _wrong(row, self._columns[position], cell)
+        return -1.0
+
+    def _number(self, row: int, position: int, cell: object) -> float:
+        if cell is None:
+            return _NAN
+        if type(cell) is int:
+            try:
+                return float(cell)
+            except OverflowError as error:
+                raise _wrong(row, self._columns[position], "a number too large") from error
+        raise _wrong(row, self._columns[position], cell)
 
 
 def encode_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Matrix:

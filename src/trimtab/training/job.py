@@ -31,7 +31,7 @@ class TrainingJob(Record, kw_only=True):
     label: str
     predict_before: float = 0.0
     inputs: tuple[str, ...] = ()
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies an empty default
     seed: int = 0
     baseline: str = "majority"
     value: Value | None = None

@@ -36,6 +36,7 @@ class WorkerProcess:
 
     def __init__(self, folder: Path, environment: Mapping[str, str], preload: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._over = False
         with (folder / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "trimtab.training.worker", str(folder), *preload],
@@ -65,7 +66,7 @@ class WorkerProcess:
                 while not ended.within(POLL) and self._process.poll() is None:
                     peak = max(peak, resident(self._process.pid))
                     if peak > memory_limit:
-                        killed = f"it used {peak / 2**20:,.0f} MiB of memory, over its limit of {memory_limit / 2**20:,.0f} MiB"
+                        killed = f"it used more memory than its limit of {memory_limit / 2**20:,.0f} MiB"
                     elif time.monotonic() - started > time_limit:
                         killed = f"it was still running after its time limit of {time_limit:g} s"
                     if killed:
@@ -75,7 +76,10 @@ class WorkerProcess:
         return Ended(code=self._process.returncode, killed=killed, seconds=time.monotonic() - started, peak=peak)
 
     def end(self) -> None:
-        """End it and everything in its session's process group."""
+        """End it and everything in its session's process group; once, as its number may be given to another later."""
+        if self._over:
+            return
+        self._over = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

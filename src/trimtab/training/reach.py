@@ -100,7 +100,7 @@ class Follower:
         module = self._module(self._relative(self._entry))
         return function in module.binds or function in module.links
 
-    # -- files
+    # Files and modules
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix()
@@ -149,7 +149,7 @@ class Follower:
             return self._find(name, [place.parent])
         return self._find(name, [place]) if place.is_dir() else None
 
-    # -- imports
+    # Imports
 
     def _link(
         self,
@@ -225,7 +225,7 @@ class Follower:
         if top and top not in sys.stdlib_module_names:
             self._libraries.add(top)
 
-    # -- following
+    # Following
 
     def _include_subclasses(self) -> None:
         """Where a class that counts is told of its subclasses, every class that has a base counts."""

@@ -17,12 +17,12 @@ class ModelSpec(Record, kw_only=True):
 
     `code` is a Python file, relative to the declaration, with `train(train, valid, params)` and optionally
     `features(rows)`. `inputs` are the columns the model may see (empty: all but key, time and label).
-    `window` is how far back training rows go, in seconds (None: all). `holdout` is the span of newest labelled rows kept
-    for validation and for the paired comparison, in seconds. Limits: `time_limit` seconds, `memory_limit` bytes.
+    `window` is how far back training rows go, in seconds (None: all). `holdout` is the span of newest labelled rows
+    kept for validation and for the paired comparison, in seconds. Limits: `time_limit` seconds, `memory_limit` bytes.
     """
 
     code: str
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies an empty default
     inputs: tuple[str, ...] = ()
     window: float | None = None
     holdout: float = 7 * 86400.0

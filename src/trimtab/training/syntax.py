@@ -125,20 +125,24 @@ def acts(node: ast.stmt, own_names: set[str]) -> bool:
     """
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)
-    if isinstance(node, _ACTING):
-        return True
     if isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        if any(isinstance(inner, ast.Attribute | ast.Subscript) for target in targets for inner in ast.walk(target)):
-            return True
-        return node.value is not None and any(
-            isinstance(inner, ast.Call) and _root(inner.func) in own_names for inner in ast.walk(node.value)
-        )
+        return _assigns_elsewhere(node) or _calls(node.value, own_names)
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return not all(_pure(decorator) for decorator in node.decorator_list)
     if isinstance(node, _COMPOUND):
         return any(acts(child, own_names) for child in _nested(node))
-    return False
+    return isinstance(node, _ACTING)
+
+
+def _assigns_elsewhere(node: ast.Assign | ast.AnnAssign) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return any(isinstance(inner, ast.Attribute | ast.Subscript) for target in targets for inner in ast.walk(target))
+
+
+def _calls(value: ast.expr | None, names: set[str]) -> bool:
+    return value is not None and any(
+        isinstance(inner, ast.Call) and _root(inner.func) in names for inner in ast.walk(value)
+    )
 
 
 def watches_subclasses(node: ast.stmt) -> bool:

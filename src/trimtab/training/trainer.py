@@ -111,7 +111,8 @@ class Trainer:
 
         `train` and `valid` are a Split's frames, in order of time. `profile` makes the profile that is kept with the
         model, from the frame of the training features (after coding: numbers Float32, categories String). A model that
-        cannot be had is Refused, with the reason; nothing of it is kept. Raises DeclarationError for code that is missing or does not parse.
+        cannot be had is Refused, with the reason; nothing of it is kept. Raises DeclarationError for code that is
+        missing or does not parse.
         """
         identity, code = self.identify(job, train, valid)
         known = self.known(identity.id)
@@ -194,7 +195,14 @@ class Trainer:
         environment = {
             **os.environ,
             **dict.fromkeys(
-                ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), threads
+                (
+                    "OMP_NUM_THREADS",
+                    "OPENBLAS_NUM_THREADS",
+                    "MKL_NUM_THREADS",
+                    "POLARS_MAX_THREADS",
+                    "LOKY_MAX_CPU_COUNT",  # what scikit-learn and LightGBM take for the number of cores
+                ),
+                threads,
             ),
             "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning starve the rest of the machine
             "PYTHONHASHSEED": "0",
@@ -217,15 +225,16 @@ class Trainer:
             return Failure(reason=reason, log=log, measured=measured)
         measured = {**result.measured, **measured}
         measured["resources.train_memory"] = max(ended.peak, result.measured["resources.train_memory"])
-        matrix = np.load(folder / "matrix.npy", allow_pickle=False) if profile is not None else None
+        kept = None
+        if profile is not None:
+            matrix = np.load(folder / "matrix.npy", allow_pickle=False)
+            kept = profile(decode_matrix(matrix, result.evaluated.signature))
         return Built(
             done=result,
             onnx=(folder / result.shipped.onnx).read_bytes(),
             evaluated=(folder / result.evaluated.onnx).read_bytes(),
             features=(folder / result.shipped.code).read_bytes() if result.shipped.code else None,
-            profile=profile(decode_matrix(matrix, result.evaluated.signature))
-            if profile and matrix is not None
-            else None,
+            profile=kept,
             measured=measured,
         )
 

@@ -95,7 +95,7 @@ class _Work:
             code = self._stored_features(valid, signature, columns) if function is not None else ""
             if self.order.keep_matrix:
                 np.save(self.folder / "matrix.npy", rows_train.x)
-        evaluated, scores = self._fit(user.train, rows_train, rows_valid, signature, "model.onnx", code)
+        evaluated, scores = self._fit(user.train, rows_train, rows_valid, signature, name="model.onnx", code=code)
         with self._timed("evaluate"):
             evaluation = Evaluation(
                 task=job.task,
@@ -111,7 +111,15 @@ class _Work:
             baseline = evaluation.baseline(job.baseline, y_train, len(classes))
         shipped = evaluated
         if job.refit:
-            shipped = self._refit(user.train, train, valid, np.concatenate([y_train, y_valid]), columns, classes, code)
+            shipped = self._refit(
+                user.train,
+                train,
+                valid,
+                y=np.concatenate([y_train, y_valid]),
+                columns=columns,
+                classes=classes,
+                code=code,
+            )
         measured = {f"seconds.{name}": value for name, value in self.seconds.items()}
         measured["serving.throughput"] = self._throughput(shipped)
         measured["resources.model_size"] = float((self.folder / shipped.onnx).stat().st_size)
@@ -181,7 +189,7 @@ class _Work:
                 problem = error.message
                 continue
             if np.array_equal(found, wanted, equal_nan=True):
-                self._alone(function, valid, wanted, signature, columns)
+                self._alone(function, valid, wanted, signature=signature, columns=columns)
                 return name
             problem = "it gives other values when it is called again"
         raise PermanentError(
@@ -194,9 +202,11 @@ class _Work:
         function: FeaturesFunction,
         valid: _Part,
         wanted: NDArray[np.float32],
+        *,
         signature: Signature,
         columns: list[Column],
     ) -> None:
+        """Refuse features that a row gets from its neighbours: a server sees it alone."""
         for row in np.linspace(0, valid.raw.height - 1, min(_ALONE, valid.raw.height)).astype(int).tolist():
             found = encode_frame(derive(function, valid.raw.slice(row, 1), columns), signature)
             same = np.isclose(found[0], wanted[row], rtol=1e-5, atol=1e-6, equal_nan=True)
@@ -208,13 +218,7 @@ class _Work:
                 )
 
     def _fit(
-        self,
-        train: Callable[..., Any],
-        rows: Rows,
-        valid: Rows,
-        signature: Signature,
-        name: str,
-        code: str,
+        self, train: Callable[..., Any], rows: Rows, valid: Rows, signature: Signature, *, name: str, code: str
     ) -> tuple[Fitted, NDArray[np.float32]]:
         """Fit, export and check; the scores are those of the exported model on the validation rows."""
         x_valid = valid.x.copy()  # the user's code may write into what it is given
@@ -251,6 +255,7 @@ class _Work:
         function: Callable[..., Any],
         train: _Part,
         valid: _Part,
+        *,
         y: NDArray[Any],
         columns: list[Column],
         classes: tuple[str, ...],
@@ -264,7 +269,7 @@ class _Work:
         signature = self._signature(whole, columns, classes)
         rows = rows_of(whole.features, y, whole.time, signature, seen=False)
         again = rows_of(valid.features, y[len(train.time) :], valid.time, signature, seen=True)
-        return self._fit(function, rows, again, signature, "refitted.onnx", code)[0]
+        return self._fit(function, rows, again, signature, name="refitted.onnx", code=code)[0]
 
     def _throughput(self, fitted: Fitted) -> float:
         """Rows a second, one row a call, of one thread."""

@@ -16,6 +16,11 @@ import threading
 import traceback
 from pathlib import Path
 
+import msgspec
+
+from trimtab.records.durable import write_atomically
+from trimtab.training.job import WorkRefused
+
 _HEADROOM = 2 * 2**30  # address space that threads and allocators set aside without using it
 
 
@@ -24,9 +29,12 @@ def main(arguments: list[str]) -> int:
     parent = os.getppid()
     _die_with(parent)
     folder = Path(arguments[0])
-    # Ready before it is needed: these imports are most of a small training's time.
-    from trimtab.training import work
-
+    try:
+        # Ready before it is needed: these imports are most of a small training's time.
+        from trimtab.training import work
+    except ModuleNotFoundError as error:
+        _refuse(folder, error)
+        return 1
     for library in arguments[1:]:
         try:
             importlib.import_module(library)
@@ -46,6 +54,12 @@ def main(arguments: list[str]) -> int:
         if done:
             os._exit(0)  # threads and exit handlers of the user's libraries must not hold the result back
     return 1
+
+
+def _refuse(folder: Path, error: ModuleNotFoundError) -> None:
+    reason = f"a library that training needs is not installed: {error.name}"
+    refusal = WorkRefused(reason=reason, hint="pip install 'trimtab[train]'")
+    write_atomically(folder / "result.json", msgspec.json.encode(refusal))
 
 
 def _die_with(parent: int) -> None:
