@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.serving import models
 from tests.serving.running import Running
+
 from trimtab.records.server import ServerConfig
 
 Make = Callable[..., Running]

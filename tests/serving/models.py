@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -111,3 +112,7 @@ def _graph(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], width:
     model.ir_version = 9
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def encoded(those: Routes) -> bytes:
+    return msgspec.json.encode(those)

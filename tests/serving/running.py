@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-
 from tests.serving import models
+
 from trimtab.deployment.local import LocalServer
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.model import Route
-from trimtab.records.server import ServerConfig
+from trimtab.records.server import ServerConfig, ServerStatus
 from trimtab.serving.client import Client
 from trimtab.serving.telemetry_reader import TelemetryReader
 
@@ -62,6 +62,10 @@ class Running:
         finally:
             connection.close()
 
+    def status(self) -> ServerStatus:
+        with self.client() as client:
+            return client.status()
+
     def connect(self) -> socket.socket:
         parts = urlsplit(self.url)
         return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10)
@@ -75,7 +79,7 @@ class Running:
         pid = self.local.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        until(lambda: self.local.pid is None)
+        until(lambda: self.local.pid != pid)
 
 
 def until(done: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
 from tests.serving.running import Running
 
 INFER, PREDICT, FEEDBACK = "/v2/models/flights/infer", "/predict", "/feedback"

@@ -6,10 +6,10 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
 from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.running import Running
+
 from trimtab.records.model import Column, Feature
 from trimtab.serving.client import Truth
 
@@ -136,7 +136,9 @@ def test_telemetry_holds_what_was_answered(running: Running) -> None:
     frame = reader.predictions()
     assert frame["id"].to_list() == ["e", "a", "b", "c", "d"]
     assert frame["at"].to_list() == [at - timedelta(hours=1), at, at, at, at + timedelta(hours=1)]
-    assert frame.filter(frame["id"].is_in(["a", "b", "c"]))["score"].to_list() == pytest.approx([one.score for one in answers])
+    assert frame.filter(frame["id"].is_in(["a", "b", "c"]))["score"].to_list() == pytest.approx(
+        [one.score for one in answers]
+    )
     assert later[0].score == answers[0].score
     assert frame["stage"].unique().to_list() == ["live"]
     assert frame["model"].unique().to_list() == ["model-r1"]

@@ -24,7 +24,7 @@ from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
 
 _PAUSE = 0.01
 _LOG_LIMIT = 8 * 2**20
-_LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # 15 MB less, and no idle threads
+_LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # 15 MB less, no idle threads
 
 
 class LocalServer:
@@ -103,9 +103,9 @@ class LocalServer:
             pid = self.pid
             if pid is not None:
                 _signal(pid, signal.SIGTERM)
-                if not _until(lambda: self.pid is None, self._patience + 20.0):
+                if not _until(lambda: self.pid is None and _gone(pid), self._patience + 20.0):
                     _signal(pid, signal.SIGKILL)
-                    _until(lambda: self.pid is None, 5.0)
+                    _until(lambda: self.pid is None and _gone(pid), 5.0)
             self._process, self._adopted = None, 0
         self._leaving.clear()
 
@@ -218,10 +218,17 @@ def _serves(pid: int, state: Path) -> bool:
     """Whether that process is a prediction server on that folder (and not one that has taken its number since)."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        dead = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
     except OSError:
         return False
-    return not dead and b"trimtab.serving" in words and str(state.absolute()).encode() in words
+    return b"trimtab.serving" in words and str(state.absolute()).encode() in words and not _gone(pid)
+
+
+def _gone(pid: int) -> bool:
+    """Whether that process has ended and let go of all it held (an ending one has no command line long before)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

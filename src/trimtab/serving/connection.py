@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_busy",
         "_bytes",
+        "_chunked",
         "_desk",
         "_encoding",
         "_ended",
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         "_token",
         "_transport",
         "_trusted",
+        "_upgrade",
         "_url",
         "_waiting",
     )
@@ -89,7 +91,9 @@ class Connection(asyncio.Protocol):
         self._length = -1
         self._token = b""
         self._encoding = b""
+        self._chunked = False
         self._expect = False
+        self._upgrade = False
 
     # -- asyncio
 
@@ -114,8 +118,8 @@ class Connection(asyncio.Protocol):
             self._since = 0.0
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(RefusalError(400, "this server speaks HTTP/1.1 only: no upgrade"))
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
             self._refuse(RefusalError(400, f"not HTTP/1.1: {error}"))
@@ -158,12 +162,15 @@ class Connection(asyncio.Protocol):
                 self._token = value
         elif size == 17:
             if name.lower() == b"transfer-encoding":
-                self._length = max(self._length, 0)
+                self._chunked = True
         elif size == 16:
             if name.lower() == b"content-encoding":
                 self._encoding = value
-        elif size == 6 and name.lower() == b"expect":
-            self._expect = value.lower() == b"100-continue"
+        elif size == 6:
+            if name.lower() == b"expect":
+                self._expect = value.lower() == b"100-continue"
+        elif size == 7 and name.lower() == b"upgrade":
+            self._upgrade = True
 
     def on_headers_complete(self) -> None:
         if self._phase >= _DEAF:
@@ -189,7 +196,7 @@ class Connection(asyncio.Protocol):
             self._refuse_body()
 
     def on_message_complete(self) -> None:
-        if self._phase >= _DEAF:
+        if self._phase >= _DEAF or (self._upgrade and self._parser.should_upgrade()):
             return
         self._phase = _IDLE
         self._since = 0.0
@@ -197,7 +204,7 @@ class Connection(asyncio.Protocol):
         keep = self._parser.should_keep_alive()
         parts, url, token = self._body, self._url, self._token
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        if self._length < 0 and method == b"POST":
+        if self._length < 0 and not self._chunked and method == b"POST":
             self._refuse(RefusalError(411, "a POST needs content-length or transfer-encoding: chunked"))
             return
         if self._encoding and self._encoding.lower() != b"identity":
@@ -276,6 +283,22 @@ class Connection(asyncio.Protocol):
         """The server is going: closes the connection once nothing is due."""
         if not self._busy and self._phase in (_IDLE, _HEAD) and not self._url:
             self._transport.close()
+
+    def _stay(self, rest: bytes) -> None:
+        """We stay with HTTP/1.1, as a server may. The parser does not: a new one gets the request without the wish."""
+        method, fields = self._parser.get_method(), [b"host: x"]
+        if self._token:
+            fields.append(b"authorization: " + self._token)
+        if self._encoding:
+            fields.append(b"content-encoding: " + self._encoding)
+        if self._length >= 0:
+            fields.append(b"content-length: %d" % self._length)
+        if self._chunked:
+            fields.append(b"transfer-encoding: chunked")
+        head = b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (method, self._url, b"\r\n".join(fields))
+        self._parser = httptools.HttpRequestParser(self)
+        self._clear()
+        self.data_received(head + rest)
 
     def _begin(self, method: bytes, url: bytes, body: bytes, keep: bool, token: bytes) -> None:
         self._busy = True

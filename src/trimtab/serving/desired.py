@@ -28,8 +28,8 @@ class Desired:
     """`fleet` is in force for every request from now on; those that came before keep the one they met.
 
     `applied` is the generation in force as a whole (-1: none), `wanted` the newest seen, `error` why that is not in
-    force. At the start, where nothing is in force yet, a live release that loads is served even when another route
-    does not.
+    force, `begun` true once what was wanted at the start is in force or cannot be. At the start, where nothing is in
+    force yet, a live release that loads is served even when another route does not.
     """
 
     def __init__(self, system: str, path: Path, blobs: Blobs, failed: Callable[[], None]) -> None:
@@ -38,6 +38,7 @@ class Desired:
         self.wanted = -1
         self.error = ""
         self.loading = False
+        self.begun = False
         self._system = system
         self._path = path
         self._blobs = blobs
@@ -46,13 +47,17 @@ class Desired:
         self._again = float("inf")
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="loading")
 
-    async def watch(self, applied: Callable[[Fleet], None]) -> None:
-        """Runs for as long as the server does; `applied` is called after each swap."""
+    async def watch(self, applied: Callable[[Fleet], None], begun: Callable[[], None]) -> None:
+        """Runs for as long as the server does; `applied` is called after each swap, `begun` once, when
+        what was wanted at the start is in force or cannot be."""
         while True:
             stamp = self._stamp()
             if stamp is not None and (stamp != self._seen or time.monotonic() > self._again):
                 self._seen = stamp
                 await self._load(applied)
+            if not self.begun:
+                self.begun = True
+                begun()
             await asyncio.sleep(_EVERY)
 
     def why_not_ready(self) -> str:
@@ -102,7 +107,9 @@ class Desired:
             routes = msgspec.json.decode(self._path.read_bytes(), type=Routes)
         except (OSError, msgspec.MsgspecError) as error:
             raise PermanentError(f"{self._path.name} cannot be read: {error}") from error
-        self.wanted = routes.generation
+        if routes.generation != self.wanted:
+            self.error = ""  # it was about the former one, and whoever waits for this one must not take it for its own
+            self.wanted = routes.generation
         if routes.system != self._system:
             raise PermanentError(f"the routes are for system {routes.system!r}; this server is for {self._system!r}")
         try:

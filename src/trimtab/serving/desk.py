@@ -39,7 +39,7 @@ class PredictionDesk:
         self.config = config
         self.connections: set[Connection] = set()
         self.draining = False
-        self.recalled = False  # whether the ids of former runs are known again
+        self._recalled = False  # whether the ids of former runs are known again
         self._held: list[tuple[Connection, bytes]] = []
         self._desired = desired
         self._book = book
@@ -88,8 +88,12 @@ class PredictionDesk:
         return url in _OPEN
 
     def recall(self) -> None:
-        """The ids of former runs are known: answers the feedback that waited for that."""
-        self.recalled = True
+        """The ids of former runs are known again."""
+        self._recalled = True
+        self.resume()
+
+    def resume(self) -> None:
+        """Answers the feedback that waited for the ids of former runs, and for the classes of the live release."""
         held, self._held = self._held, []
         for connection, body in held:
             self.handle(connection, b"POST", b"/feedback", body)
@@ -133,7 +137,7 @@ class PredictionDesk:
         self._batcher.submit(question)
 
     def _feedback(self, connection: Connection, body: bytes) -> None:
-        if not self.recalled:
+        if not (self._recalled and self._desired.begun):
             self._held.append((connection, body))
             return
         live = self._desired.fleet.live

@@ -60,7 +60,12 @@ def read_request(question: Question, request: Any, most: int, now: float, ahead:
     if not isinstance(inputs, list) or not inputs:
         raise RefusalError(422, f"`inputs`: expected a list of tensors, got {brief(inputs)}")
     first = inputs[0]
-    if len(inputs) == 1 and isinstance(first, dict) and first.get("name") == ENCODED and not question.target.hides_encoded:
+    if (
+        len(inputs) == 1
+        and isinstance(first, dict)
+        and first.get("name") == ENCODED
+        and not question.target.hides_encoded
+    ):
         _read_encoded(question, first, most)
     else:
         question.ask(_read_columns(question.target.signature, inputs, most))

@@ -24,7 +24,8 @@ from trimtab.serving.segments import (
 
 
 class Abandoned:
-    """A segment that a dead server left: its torn tail is cut at once, the seal comes when `seal` is called.
+    """A segment that a dead server left: its torn tail is moved to a file beside it at once, the seal comes when `seal`
+    is called. A file that is no segment is only renamed.
 
     Holds the segment's lock in between, so that two servers that start at once do not both take it.
     """
@@ -33,22 +34,28 @@ class Abandoned:
         self.path = path
         self._fd = fd
         data = path.read_bytes()
-        sound = len(MAGIC) if data.startswith(MAGIC) else 0
+        self.foreign = not data.startswith(MAGIC[: len(data)])
+        sound = min(len(MAGIC), len(data))
         sealed = False
-        for frame in frames(memoryview(data)[sound:], sound) if sound else ():
-            sound, sealed = frame.end, frame.kind == SEAL
+        if not self.foreign:
+            for frame in frames(memoryview(data)[sound:], sound):
+                sound, sealed = frame.end, frame.kind == SEAL
         self.cut = len(data) - sound
         self.sealed = sealed
         self.empty = sound <= len(MAGIC)
-        if self.cut:
-            os.ftruncate(fd, sound)
         self.data = memoryview(data)[:sound]
+        if self.foreign:
+            self.path = path.rename(path.with_suffix(f"{SUFFIX}.damaged"))
+            self.data = memoryview(b"")
+        elif self.cut:
+            path.with_suffix(f"{SUFFIX}.torn").write_bytes(data[sound:])
+            os.ftruncate(fd, sound)
 
     def seal(self) -> None:
         """Ends the segment in order (an empty one is removed) and lets it go."""
-        if self.empty:
+        if self.empty and not self.foreign:
             self.path.unlink(missing_ok=True)
-        elif not self.sealed:
+        elif not self.sealed and not self.foreign:
             os.write(self._fd, pack_seal(span_of(self.data)))
             os.fsync(self._fd)
         self.data = memoryview(b"")

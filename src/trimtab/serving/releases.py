@@ -34,8 +34,9 @@ class Release:
     """One loaded release. `matrix` and `scores` may be called from any thread.
 
     `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row; `light`
-    is true when a row is scored in microseconds, `hides_encoded` when a column has the name of the encoded tensor; `labels` are the decisions as JSON (empty for regression). `head`,
-    `label_head` and `told` are what its answers are put together from.
+    is true when a row is scored in microseconds, `hides_encoded` when a column has the name of the encoded tensor;
+    `labels` are the decisions as JSON (empty for regression). `head`, `label_head` and `told` are what its answers are
+    put together from.
     """
 
     def __init__(self, system: str, route: Route, core: Core) -> None:

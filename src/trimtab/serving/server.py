@@ -71,7 +71,13 @@ class Server:
         listening = await self._listen(loop)
         tasks = [
             asyncio.create_task(work)
-            for work in (self._desired.watch(self._applied), self._recall(), self._sweep(), self._sync(), self._guard())
+            for work in (
+                self._desired.watch(self._applied, self._desk.resume),
+                self._recall(),
+                self._sweep(),
+                self._sync(),
+                self._guard(),
+            )
         ]
         await self._over.wait()
         _LOG.info("draining")
@@ -81,7 +87,6 @@ class Server:
         self._shadows.close()
         self._batcher.close()
         self._telemetry.close(seal=not self._shadows.backlog)
-        self._layout.server.unlink(missing_ok=True)
         _LOG.info("ended")
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:

@@ -37,15 +37,16 @@ class TelemetryReader:
 
     `since`: segments sealed before that moment are never opened. `refresh` reads only what was written since the last
     one; between refreshes the figures stand still. A tail that is torn or half written is left for the next refresh.
-    Spans are [since, until), either end may be None (open).
+    `classes` names the classes in order, for truths that came while no release was live to tell. Spans are
+    [since, until), either end may be None (open).
     """
 
-    def __init__(self, folder: Path, since: datetime | None = None) -> None:
+    def __init__(self, folder: Path, since: datetime | None = None, classes: tuple[str, ...] = ()) -> None:
         self._folder = folder
         self._since = None if since is None else micros(since)
         self._offsets: dict[Path, int] = {}
         self._sealed: set[Path] = set()
-        self._table = PredictionTable()
+        self._table = PredictionTable(classes)
         self._failures: list[Failure] = []
         self._places: list[
             tuple[Path, int, int, int, int]

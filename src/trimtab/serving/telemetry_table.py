@@ -37,7 +37,8 @@ class Origin(NamedTuple):
 class PredictionTable:
     """Rows in the order they were read; each (id, release) once, the first kept; the truth of the last moment wins."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: tuple[str, ...] = ()) -> None:
+        self._classes = {name: float(place) for place, name in enumerate(classes)}
         self.ids: list[str] = []
         self.repeated = 0
         self.unreadable = 0
@@ -92,7 +93,7 @@ class PredictionTable:
         stamps = np.frombuffer(record.at, np.int64)
         for name, truth, stamp in zip(record.ids, record.truths, stamps.tolist(), strict=True):
             try:
-                label = float(truth)
+                label = self._classes[truth] if truth in self._classes else float(truth)
             except ValueError:
                 self.unreadable += 1
                 continue

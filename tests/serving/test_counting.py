@@ -1,0 +1,91 @@
+"""What the server counts: metrics, known ids, ids it makes, and the memory it may take."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.serving import models
+from tests.serving.conftest import Make
+from tests.serving.running import Running
+
+from trimtab.serving.client import Truth
+from trimtab.serving.identifiers import Identifiers
+from trimtab.serving.known import KnownIds
+from trimtab.serving.metrics import BOUNDS, Metrics
+
+ROW = {"distance": 1.0, "carrier": "AA"}
+
+
+@given(st.lists(st.lists(st.text(max_size=3), max_size=30), max_size=20), st.lists(st.text(max_size=3), max_size=30))
+def test_known_ids_are_a_set(batches: list[list[str]], asked: list[str]) -> None:
+    known = KnownIds()
+    held: set[str] = set()
+    for batch in batches:
+        known.add(batch)
+        held.update(batch)
+        assert known.missing(batch) == []
+    assert known.missing(asked) == [place for place, name in enumerate(asked) if name not in held]
+    older = KnownIds()
+    older.add(["older"])
+    known.adopt(older)
+    assert known.missing(["older", "never given"]) == [1]
+
+
+def test_only_the_newest_ids_are_known_beyond_the_limit() -> None:
+    known = KnownIds(limit=200_000)
+    for number in range(10):
+        known.add(f"{number}-{row}" for row in range(70_000))
+    assert known.missing(["9-0", "9-69999"]) == []
+    assert known.missing(["0-0"]) == [0]
+    assert len(known) <= 400_000
+
+
+def test_made_ids_are_uuids_in_order() -> None:
+    made = Identifiers()
+    ids = [made.next(1_700_000_000_000 + number // 10_000) for number in range(50_000)]
+    assert len(set(ids)) == 50_000
+    pattern = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+    assert all(pattern.fullmatch(name) for name in ids[:100])
+    assert ids[0] < ids[10_000] < ids[20_000]
+    assert {made.next(5) for _ in range(100)}.isdisjoint(Identifiers().next(5) for _ in range(100))
+
+
+def test_the_histogram_counts_every_latency_once() -> None:
+    metrics = Metrics()
+    metrics.of('a"b').time([0.0001, 0.00011, 0.3, 99.0])
+    text = metrics.text({"trimtab_gauge": ("A gauge.", 12_345_678.0)})
+    buckets = [int(count) for count in re.findall(r'request_seconds_bucket\{release="a\\"b",le="[^"]+"\} (\d+)', text)]
+    assert len(buckets) == len(BOUNDS) + 1
+    assert (buckets[0], buckets[1], buckets[-2], buckets[-1]) == (1, 2, 3, 4)
+    assert "trimtab_gauge 12345678\n" in text
+
+
+def test_metrics_tell_what_happened(make: Make) -> None:
+    server: Running = make()
+    live = models.bundle(server.blobs, models.sigmoid([1.0, 0.0]))
+    server.route(models.route("r1", live), models.route("r2", live, "shadow"))
+    with server.client() as client:
+        client.predict([ROW] * 7, [f"a{row}" for row in range(7)])
+        client.feedback([Truth("a1", "late"), Truth("nobody", "late")])
+        client.settle()
+        server.ask("GET", "/nowhere")
+        text = client.metrics()
+    for line in (
+        'trimtab_requests_total{code="404"} 1',
+        'trimtab_request_seconds_count{release="r1"} 1',
+        'trimtab_rows_total{release="r1",stage="live"} 7',
+        'trimtab_rows_total{release="r2",stage="shadow"} 7',
+        'trimtab_feedback_total{id="known"} 1',
+        'trimtab_feedback_total{id="unknown"} 1',
+        "trimtab_telemetry_dropped_rows_total 0",
+        "trimtab_telemetry_queue_rows 0",
+        "trimtab_generation 1",
+        "trimtab_model_load_errors_total 0",
+    ):
+        assert line in text.splitlines()
+    names = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+    assert len(dict(names)) == len(names)
+    resident = next(line for line in text.splitlines() if line.startswith("trimtab_resident_bytes "))
+    assert float(resident.split()[1]) < 160e6

@@ -1,0 +1,153 @@
+"""New routes while requests are coming: none is dropped, and what cannot be loaded changes nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from tests.serving import models
+from tests.serving.conftest import Make
+from tests.serving.running import Running, until
+
+from trimtab.errors import PermanentError
+from trimtab.serving.client import Client
+
+ROW = {"distance": 1.0, "carrier": "AA"}
+REGRESSION = models.signature("regression", classes=())
+
+
+class Load:
+    """Callers that ask without pause and keep all they get; none of them ever tries again."""
+
+    def __init__(self, server: Running, callers: int = 3) -> None:
+        self.answers: list[tuple[float, float, float]] = []  # asked, answered, score
+        self.failures: list[str] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(server.url,)) for _ in range(callers)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, url: str) -> None:
+        with Client(url, patience=0.0) as client:
+            while not self._over.is_set():
+                asked = time.monotonic()
+                try:
+                    score = client.predict([ROW, ROW])[1].score
+                except Exception as error:  # any failure at all is what the test is about
+                    self.failures.append(str(error))
+                else:
+                    self.answers.append((asked, time.monotonic(), float(score)))  # type: ignore[arg-type]
+
+
+def test_swaps_under_load_drop_nothing(make: Make) -> None:
+    server = make()
+    made = [models.bundle(server.blobs, models.linear([0.0, 0.0], float(number)), REGRESSION) for number in range(15)]
+    server.route(models.route("r0", made[0]))
+    applied = []
+    with Load(server) as load:
+        for number in range(1, 15):
+            server.route(models.route(f"r{number}", made[number]))
+            applied.append((time.monotonic(), float(number)))
+            time.sleep(0.03)
+    assert load.failures == []
+    assert len(load.answers) > 200
+    assert len({score for _, _, score in load.answers}) > 10
+    for moment, number in applied:  # apply came back: what is asked from then on is answered by it, or by a later one
+        assert all(score >= number for asked, _, score in load.answers if asked > moment)
+    frame = server.reader().predictions()
+    assert len(frame) == 2 * len(load.answers)
+    assert all(frame["release"].str.strip_prefix("r").cast(float) == frame["score"])
+
+
+def test_routes_that_cannot_be_served_change_nothing(make: Make) -> None:
+    server = make()
+    good = models.bundle(server.blobs, models.linear([0.0, 0.0], 7.0), REGRESSION)
+    server.route(models.route("r1", good))
+    missing = models.ModelBundle(onnx="ab" * 32, signature=REGRESSION)
+    garbage = models.ModelBundle(onnx=server.blobs.put(b"not a model"), signature=REGRESSION)
+    narrow = models.bundle(server.blobs, models.linear([1.0]), REGRESSION)
+    bad_code = models.bundle(server.blobs, models.linear([0.0, 0.0]), REGRESSION, "import no_such_module\n")
+    with Load(server) as load:
+        for bundle, words in (
+            (missing, "release r2"),
+            (garbage, "release r2: the model cannot be loaded"),
+            (narrow, "release r2: the model cannot be run"),
+            (bad_code, "release r2: model cannot be imported"),
+        ):
+            with pytest.raises(PermanentError, match=words):
+                server.route(models.route("r1", good), models.route("r2", bundle, "canary", 0.5))
+        with pytest.raises(PermanentError, match="2 releases are live"):
+            server.route(models.route("r1", good), models.route("r2", good))
+    assert load.failures == []
+    assert {score for _, _, score in load.answers} == {7.0}
+    status = server.status()
+    assert (status.applied, status.wanted) == (1, server.generation)
+    assert "2 releases are live" in status.error
+    assert "2 releases are live" in server.ask("GET", "/v2")[1]["error"]
+    with server.client() as client:
+        assert "trimtab_model_load_errors_total 5" in client.metrics()
+    server.route(models.route("r3", good))
+    status = server.status()
+    assert (status.applied, status.error) == (server.generation, "")
+
+
+def test_a_routes_file_that_is_damaged_changes_nothing(running: Running) -> None:
+    running.layout.routes.write_text("{half")
+    until(lambda: running.status().error != "")
+    assert "routes.json cannot be read" in running.status().error
+    with running.client() as client:
+        assert client.predict([ROW])[0].release == "r1"
+
+
+def test_routes_of_another_system_are_refused(running: Running) -> None:
+    theirs = models.routes(9, models.route("r9", models.bundle(running.blobs, models.sigmoid([1.0, 1.0]))))
+    with pytest.raises(PermanentError, match="for system 'theirs'"):
+        running.local.apply(type(theirs)(generation=9, system="theirs", routes=theirs.routes, written=theirs.written))
+
+
+def test_without_a_release_the_server_is_not_ready(make: Make) -> None:
+    server = make()
+    assert server.ask("GET", "/v2/health/live")[0] == 200
+    status, told = server.ask("GET", "/v2/health/ready")
+    assert status == 503
+    assert "no release has been routed" in told["error"]
+    status, told = server.ask("POST", "/predict", [ROW])
+    assert status == 503
+    assert "no release has been routed" in told["error"]
+    server.route()
+    assert server.ask("GET", "/v2/health/ready")[0] == 503
+
+
+def test_what_was_applied_is_served_again_after_a_restart(running: Running) -> None:
+    with running.client() as client:
+        before = client.predict([ROW])[0].score
+    running.local.stop()
+    running.start()
+    with running.client() as client:
+        client.wait_ready()
+        assert client.predict([ROW])[0].score == before
+        assert client.status().applied == 1
+
+
+def test_after_a_restart_the_live_release_is_served_though_another_is_broken(running: Running) -> None:
+    gone = models.ModelBundle(onnx="cd" * 32, signature=models.signature())
+    good = models.bundle(running.blobs, models.sigmoid([1.0, 0.0]))
+    running.local.stop()
+    routes = models.routes(5, models.route("r1", good), models.route("r2", gone, "shadow"))
+    running.layout.routes.write_bytes(models.encoded(routes))
+    running.start()
+    with running.client() as client:
+        client.wait_ready()
+        status = client.status()
+        assert client.predict([ROW])[0].release == "r1"
+    assert (status.applied, status.wanted, status.ready) == (-1, 5, True)
+    assert "release r2" in status.error
