@@ -1,0 +1,143 @@
+"""Stores that were damaged: what is wrong is found and named."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.data.conftest import hours, trips
+from trimtab.data.port import DIGEST, DataError
+from trimtab.data.state import Verification
+from trimtab.data.versions import DatasetStore
+from trimtab.errors import TemporaryError, TrimtabError
+
+NOW = hours(10_000)
+
+
+def check(store: DatasetStore) -> Verification | TrimtabError:
+    """What a fresh process finds."""
+    try:
+        return DatasetStore(store._folder.parent, store.spec).verify()
+    except TrimtabError as error:
+        return error
+
+
+def test_a_flipped_byte_is_found_and_the_rows_are_named(store: DatasetStore) -> None:
+    store.collect(trips(0, 500), until=NOW, now=NOW)
+    intact = store.read(digests=True)
+    path = max(store._table.path.glob("data/*"), key=lambda file: file.stat().st_size)
+    clean = path.read_bytes()
+    dice = random.Random(3)
+    found = named = 0
+    for _ in range(60):
+        place = dice.randrange(len(clean))
+        path.write_bytes(clean[:place] + bytes([clean[place] ^ (1 << dice.randrange(8))]) + clean[place + 1 :])
+        result = check(store)
+        if isinstance(result, TrimtabError):
+            found += 1
+            assert str(store._table.path) in result.message
+        elif not result.sound:
+            found += 1
+            named += bool(result.damages[0].keys)
+            assert path.name in {damage.file for damage in result.damages} | {""} or result.damages[0].file == path.name
+        else:  # the byte held no content: padding, statistics
+            again = DatasetStore(store._folder.parent, store.spec).read(digests=True)
+            assert again.equals(intact)
+    path.write_bytes(clean)
+    assert check(store) == store.verify()
+    assert store.verify().sound
+    assert found > 20
+    assert named > 10
+
+
+def test_a_changed_cell_is_named_by_its_key(store: DatasetStore) -> None:
+    """Rows written behind the store's back: well formed, and not what was stored."""
+    commit = store.collect(trips(0, 50), until=NOW, now=NOW)
+    assert commit is not None
+    note = store._table.note(1)
+    assert note is not None
+    rows = store.read(digests=True)
+    forged = rows.with_columns(fare=pl.when(pl.col("id") == "trip-7").then(1e6).otherwise("fare"))
+    store._table.replace(forged.filter(pl.col("id") == "trip-7"), ["id"], note)
+    result = store.verify()
+    assert not result.sound
+    assert result.damages[0].keys == ("trip-7",)
+    assert result.damages[0].rows == 1
+
+
+def test_a_lost_row_is_found(store: DatasetStore) -> None:
+    store.collect(trips(0, 50), until=NOW, now=NOW)
+    import lance
+
+    lance.dataset(str(store._table.path)).delete("id = 'trip-9'")
+    result = store.verify()
+    assert [damage.reason for damage in result.damages] == [
+        "the rows are not those of the version: 49 rows where there were 50"
+    ]
+
+
+def test_a_row_stored_twice_is_found(store: DatasetStore) -> None:
+    store.collect(trips(0, 5), until=NOW, now=NOW)
+    note = store._table.note(1)
+    assert note is not None
+    store._table.append(store.read(digests=True).head(1).select([*store.version().columns, DIGEST]), note)
+    assert not store.verify().sound
+
+
+@pytest.mark.parametrize("size", [0, 40])
+def test_a_torn_manifest_is_an_error_that_names_the_store(store: DatasetStore, size: int) -> None:
+    store.collect(trips(0, 5), until=NOW, now=NOW)
+    manifest = next(store._table.path.glob("_versions/*.manifest"))
+    manifest.write_bytes(manifest.read_bytes()[:size])
+    fresh = DatasetStore(store._folder.parent, store.spec)
+    for call in (fresh.current, fresh.read, fresh.verify):
+        with pytest.raises(DataError, match="is damaged or unreadable") as error:
+            call()
+        assert str(store._table.path) in error.value.message
+
+
+def test_a_lost_file_is_named(store: DatasetStore) -> None:
+    store.collect(trips(0, 5), until=NOW, now=NOW)
+    store.collect(trips(5, 9), until=NOW, now=NOW)
+    victim = min(store._table.path.glob("data/*"), key=lambda file: file.stat().st_mtime)
+    victim.unlink()
+    result = DatasetStore(store._folder.parent, store.spec).verify()
+    assert [damage.file for damage in result.damages] == [victim.name]
+    assert result.damages[0].rows == 5
+
+
+def test_a_foreign_table_is_told(store: DatasetStore) -> None:
+    import lance
+
+    store._folder.mkdir(parents=True)
+    lance.write_dataset(trips(0, 3).to_arrow(), str(store._table.path))
+    with pytest.raises(DataError, match="was not written by Trimtab"):
+        store.current()
+
+
+def test_a_full_disk_is_temporary_and_nothing_is_committed(
+    store: DatasetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.collect(trips(0, 5), until=NOW, now=NOW)
+    import lance
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("LanceError(IO): Generic LocalFileSystem error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lance, "write_dataset", full)
+        with pytest.raises(TemporaryError, match="is full; nothing was committed") as error:
+            store.collect(trips(5, 9), until=NOW, now=NOW)
+    assert error.value.delay > 0
+    commit = store.collect(trips(5, 9), until=NOW, now=NOW)
+    assert commit is not None
+    assert commit.version.rows == 9
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path, store: DatasetStore) -> None:
+    (tmp_path / "trips").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match="cannot be written"):
+        store.collect(trips(0, 5), until=NOW, now=NOW)

@@ -1,0 +1,135 @@
+"""A process that collects is killed at random instants; whoever comes after ends with the very same versions."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.data.conftest import hours, trips
+from trimtab.data.spec import ColumnRule, DatasetSpec
+from trimtab.data.table import Table
+from trimtab.data.versions import DatasetStore
+
+DAYS = 80
+KILLS = 10
+STEPS = 36
+SPEC = DatasetSpec(
+    name="trips",
+    source="x.parquet",
+    key=("id",),
+    time="at",
+    label="late",
+    label_delay=7200.0,
+    valid=(ColumnRule(column="fare", high=3500),),
+)
+
+_CHILD = """
+import lance, polars, pathlib
+from tests.data import test_kill
+print("ready", flush=True)
+test_kill.collect_all(pathlib.Path({root!r}))
+"""
+
+
+class History:
+    """Rows as they could be had on each day: labels two hours late, some rows bad, a column more from day 30 on."""
+
+    def __init__(self) -> None:
+        rows = trips(0, 24 * DAYS).with_columns(
+            fare=pl.when(pl.int_range(pl.len()) % 97 == 0).then(9999.0).otherwise("fare"),
+            id=pl.when(pl.int_range(pl.len()) % 89 == 5).then(None).otherwise("id"),
+        )
+        self.rows = rows.with_columns(wind=pl.when(pl.int_range(pl.len()) >= 24 * 30).then(pl.lit(1.5)))
+
+    def expect(self, schema: object) -> None:
+        """Typed already."""
+
+    def fetch(self, since: object, until: object) -> pl.DataFrame:
+        low = pl.lit(hours(-1)) if since is None else pl.lit(since)
+        found = self.rows.filter((pl.col("at") > low) & (pl.col("at") <= pl.lit(until)))
+        return found.with_columns(late=pl.when(pl.col("at") <= pl.lit(until) - pl.duration(hours=2)).then("late"))
+
+
+def collect_all(root: Path, days: int = DAYS) -> None:
+    """Go through all days from wherever the store is."""
+    store, source = DatasetStore(root, SPEC), History()
+    for day in range(1, days + 1):
+        store.collect(source, until=hours(24 * day), now=hours(24 * day))
+
+
+@pytest.mark.timeout(180)
+def test_killed_at_any_instant_and_run_again(tmp_path: Path) -> None:
+    collect_all(tmp_path / "whole")
+    whole = DatasetStore(tmp_path / "whole", SPEC)
+    dice = random.Random(7)
+    script = _CHILD.format(root=str(tmp_path / "killed"))
+    reached = []
+    for _ in range(KILLS):
+        child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(0.02 + 0.2 * dice.random())
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        current = DatasetStore(tmp_path / "killed", SPEC).current()
+        reached.append(current.rows if current else 0)
+    assert reached == sorted(reached), "what was committed stays"
+    assert 0 < reached[-1] < whole.version().rows, "the kills fell into the work"
+    collect_all(tmp_path / "killed")
+    killed = DatasetStore(tmp_path / "killed", SPEC)
+    assert [version.fact for version in killed.versions()] == [version.fact for version in whole.versions()]
+    assert killed.read(digests=True).equals(whole.read(digests=True))
+    assert killed.quarantined().reasons == whole.quarantined().reasons
+    assert killed.verify().sound
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> DatasetStore:
+    """A store that went through its days in one go."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    collect_all(root, STEPS)
+    return DatasetStore(root, SPEC)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", ["append", "replace", "add_columns", "tag", "compact"])
+def test_stopped_at_each_step_and_run_again(
+    tmp_path: Path, undisturbed: DatasetStore, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    """The instants a kill seldom hits: right before and right after each write of the store, quarantine included."""
+    plain = getattr(Table, step)
+    calls = 0
+
+    def stops(self: Table, *args: object, **named: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1 + stopped * stopped and not after:
+            raise KeyboardInterrupt
+        result = plain(self, *args, **named)
+        if calls == 1 + stopped * stopped:
+            raise KeyboardInterrupt
+        return result
+
+    for stopped in range(3):
+        calls = 0
+        with monkeypatch.context() as patched:
+            patched.setattr(Table, step, stops)
+            try:
+                collect_all(tmp_path / "stopped", STEPS)
+            except KeyboardInterrupt:
+                continue
+    collect_all(tmp_path / "stopped", STEPS)
+    whole, found = undisturbed, DatasetStore(tmp_path / "stopped", SPEC)
+    assert [version.fact for version in found.versions()] == [version.fact for version in whole.versions()]
+    assert [version.new_columns for version in found.versions()] == [v.new_columns for v in whole.versions()]
+    assert found.read(digests=True).equals(whole.read(digests=True))
+    assert found.quarantined().reasons == whole.quarantined().reasons
+    assert found.verify().sound
