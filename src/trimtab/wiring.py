@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +15,24 @@ import msgspec
 
 from trimtab.declaration.load import load
 from trimtab.declaration.system import Replay, System
-from trimtab.errors import DeclarationError
-from trimtab.records.base import SimulatedClock
+from trimtab.errors import DeclarationError, TemporaryError
+from trimtab.records.base import SimulatedClock, SystemClock
 from trimtab.records.blobs import Blobs
+from trimtab.records.journal import Draft
 from trimtab.records.layout import Layout
 from trimtab.records.lease import Lease
 from trimtab.records.ledger import Ledger
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import polars as pl
 
+    from trimtab.deployment.local import LocalServer
     from trimtab.loop.ports import Datasets, Serving
     from trimtab.loop.reconcile import Loop, Watcher
     from trimtab.loop.replay import Tick
+    from trimtab.records.base import Clock
     from trimtab.records.facts import BacktestFinished
 
 
@@ -43,14 +51,44 @@ class Place:
 
 
 @contextmanager
-def open_place(path: str | Path, state: Path | None, *, create: bool = True) -> Iterator[Place]:
-    """Load a declaration and open its state; without `create` a missing ledger is an error that says what to run."""
-    system = load(Path(path))
+def open_place(
+    path: str | Path,
+    state: Path | None,
+    *,
+    create: bool = True,
+    memory: bool = False,
+    lasting: bool = True,
+    until: datetime | None = None,
+    window: str | None = None,
+) -> Iterator[Place]:
+    """Load a declaration and open its state; without `create` a missing ledger is an error that says what to run.
+
+    `memory` keeps the ledger in memory only, and `lasting` false lets a power cut (not a killed process) take its
+    newest facts: for replays. `until` ends the declared span early, and `window` overrides how far training looks back.
+    """
+    system = _adjusted(load(Path(path)), until, window)
     layout = Layout(state if state is not None else Path(system.folder) / ".trimtab")
     if create:
         layout.root.mkdir(parents=True, exist_ok=True)
-    with Ledger.open(layout.ledger, create) as ledger:
+    with Ledger.open(None if memory else layout.ledger, create or memory, survive_power_cut=lasting) as ledger:
         yield Place(system=system, layout=layout, ledger=ledger, blobs=Blobs(layout.blobs))
+
+
+def place_of(path: str | Path, state: Path | None) -> Path:
+    """The state folder of a system."""
+    return state if state is not None else Path(load(Path(path)).folder) / ".trimtab"
+
+
+def _adjusted(system: System, until: datetime | None, window: str | None) -> System:
+    from trimtab.declaration.units import parse_duration
+
+    if until is not None:
+        span = msgspec.structs.replace(span_of(system), end=until)
+        system = msgspec.structs.replace(system, replay=span)
+    if window is not None:
+        model = msgspec.structs.replace(system.model, window=parse_duration(window))
+        system = msgspec.structs.replace(system, model=model)
+    return system
 
 
 def quiet(_: str, __: str) -> None:
@@ -143,3 +181,113 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
         )
 
 
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def server_of(place: Place, *, port: int | None = None, linked: bool = False) -> LocalServer:
+    """The declared prediction server on this machine; `port` instead of the declared one."""
+    from trimtab.deployment.local import LocalServer
+    from trimtab.serving.config import server_config
+
+    spec = place.system.serve
+    spec = spec if port is None else msgspec.structs.replace(spec, port=port)
+    token = os.environ.get(spec.token_env, "").strip() or None
+    config = server_config(spec, place.system.name, os.environ)
+    return LocalServer(place.layout.root, config, token=token, linked=linked)
+
+
+def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None]) -> BacktestFinished:
+    """Replay the declared span through the real server, telemetry, store and loop; `started` is called once the first
+    model is live. A replay that was killed goes on where it was."""
+    from trimtab.loop.backtest import summarise
+    from trimtab.loop.replay import Replayer
+    from trimtab.loop.served import HttpTraffic, ServedReleases
+    from trimtab.loop.stored import StoredDatasets
+    from trimtab.serving.telemetry_reader import TelemetryReader
+
+    system, span = place.system, span_of(place.system)
+    history = history_of(system)
+    server = server_of(place, port=free_port(), linked=True)
+    traffic = HttpTraffic(system, server, os.environ.get(system.serve.token_env, "").strip() or None)
+    server.start()
+    server.keep_running()
+    try:
+        serving = ServedReleases(server, TelemetryReader(place.layout.telemetry))
+        datasets = StoredDatasets(system, place.layout.data, place.ledger)
+        loop = build_loop(
+            place, system=system, ledger=place.ledger, datasets=datasets, serving=serving, say=say, threads=1
+        )
+
+        def first(moment: datetime, done: int, steps: int) -> None:
+            if done == 0:
+                started()
+            tick(moment, done, steps)
+
+        Replayer(
+            system=system,
+            span=span,
+            history=history,
+            loop=loop,
+            traffic=traffic,
+            clock=SimulatedClock(span.start),
+            ledger=place.ledger,
+        ).run(first)
+        return summarise(
+            "declared",
+            system=system,
+            span=span,
+            ledger=place.ledger,
+            blobs=place.blobs,
+            predictions=serving.predictions(span.start, span.end),
+            history=history,
+        )
+    finally:
+        traffic.close()
+        server.stop()
+
+
+def keep_backtests(place: Place, results: Sequence[BacktestFinished]) -> None:
+    """Put results into the ledger, once each."""
+    span = span_of(place.system)
+    drafts = [
+        Draft(key=f"backtest:{r.policy}:{place.system.digest}:{r.end:%Y-%m-%d}", fact=r, at=span.end) for r in results
+    ]
+    place.ledger.append_all(drafts)
+
+
+def running(place: Place, *, say: Watcher | None, at: datetime | None = None) -> tuple[Loop, Clock]:
+    """The loop over what is stored and served now; `at` makes it act as if it were that moment."""
+    from trimtab.deployment.routes_file import RoutesFile
+    from trimtab.loop.served import ServedReleases
+    from trimtab.loop.stored import StoredDatasets
+    from trimtab.serving.telemetry_reader import TelemetryReader
+
+    server = server_of(place)
+    target = server if server.status() is not None else RoutesFile(place.layout.root)
+    loop = build_loop(
+        place,
+        system=place.system,
+        ledger=place.ledger,
+        datasets=StoredDatasets(place.system, place.layout.data, place.ledger),
+        serving=ServedReleases(target, TelemetryReader(place.layout.telemetry)),
+        say=say or quiet,
+        threads=max(1, (os.cpu_count() or 2) - 1),
+    )
+    return loop, SystemClock() if at is None else SimulatedClock(at)
+
+
+def watch(place: Place, *, every: float, say: Watcher | None) -> None:
+    """Settle every `every` seconds, for good. What may go away by itself is told and tried again."""
+    loop, clock = running(place, say=say)
+    while True:
+        try:
+            loop.settle(clock.now())
+        except TemporaryError as error:
+            (say or quiet)("waiting", str(error))
+        time.sleep(every)

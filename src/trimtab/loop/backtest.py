@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from trimtab.loop.evidence import compare, deciding_metric
 from trimtab.loop.history import MOMENT
 from trimtab.loop.replay import between
 from trimtab.measures.metrics import value_of
+from trimtab.monitoring.business import value_difference
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import (
@@ -174,3 +176,21 @@ def _scored(ledger: Ledger, blobs: Blobs, model: str, rows: pl.DataFrame) -> tup
     bundle = entry.fact.bundle
     matrix = encode_frame(apply_features(blobs, bundle, rows), bundle.signature)
     return load_model(blobs, bundle).scores(matrix), bundle.signature.threshold
+
+
+def side_by_side(system: System, policies: Sequence[BacktestFinished]) -> Backtest:
+    """The policies together; the first is the one the others are compared with."""
+    first = policies[0]
+    differences = {}
+    for other in policies[1:]:
+        found = value_difference(first.daily, other.daily)
+        if found.figure is not None and found.low is not None and found.high is not None:
+            differences[other.policy] = (found.figure, found.low, found.high)
+    return Backtest(
+        system=system.name,
+        start=first.start,
+        end=first.end,
+        currency=system.value.currency if system.value else "",
+        policies=tuple(policies),
+        differences=differences,
+    )

@@ -61,6 +61,9 @@ class EmbeddedServing:
     def drain(self) -> None:
         """Nothing waits here."""
 
+    def incarnation(self) -> int:
+        return 0
+
     def predict(self, rows: pl.DataFrame, ids: Sequence[str]) -> None:
         if self._routes is None:
             return

@@ -53,6 +53,10 @@ class Traffic(Protocol):
         """Tell what became of earlier predictions."""
         ...
 
+    def incarnation(self) -> int:
+        """Which life of the server answers; it changes when the server was started again."""
+        ...
+
     def drain(self) -> None:
         """Return when everything that was asked and told stands in the telemetry, of shadow releases too."""
         ...

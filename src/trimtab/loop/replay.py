@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from trimtab.declaration.system import Incident, Replay, System
+from trimtab.errors import TemporaryError
 from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
 from trimtab.loop.ports import Traffic
 from trimtab.loop.reconcile import Loop, stamp
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _HOUR = 3_600_000_000
+_LIVES = 20
 
 Tick = Callable[[datetime, int, int], None]
 """Told of each step taken: the simulated moment, steps done, steps in all."""
@@ -50,12 +52,22 @@ class Replayer:
                 tick(moment, done, len(moments) - 1)
                 continue
             if before is not None:
-                self._callers(before, moment)
-                self.traffic.drain()
+                self._callers_answered(before, moment)
             self.clock.set(moment)
             self._incidents(before, moment)
             self.loop.settle(moment)
             tick(moment, done, len(moments) - 1)
+
+    def _callers_answered(self, after: datetime, until: datetime) -> None:
+        """Hand over a step's callers until one life of the server has seen them all. A server that was killed has
+        forgotten which answered rows its shadow releases still had to score; asked again it scores those."""
+        for _ in range(_LIVES):
+            life = self.traffic.incarnation()
+            self._callers(after, until)
+            self.traffic.drain()
+            if self.traffic.incarnation() == life:
+                return
+        raise TemporaryError(f"the prediction server was restarted {_LIVES} times in one step", delay=5.0)
 
     def _callers(self, after: datetime, until: datetime) -> None:
         """Hand over what was asked, and the truth that came out, in (after, until]; sending it again changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from trimtab.declaration.system import System
 from trimtab.deployment.port import Target
+from trimtab.errors import TemporaryError
 from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
 from trimtab.monitoring.live import ServingFigures
 from trimtab.monitoring.serving_figures import serving_figures
@@ -20,6 +22,8 @@ from trimtab.serving.telemetry_reader import TelemetryReader
 
 if TYPE_CHECKING:
     import polars as pl
+
+_TRIES = 20
 
 
 class ServedReleases:
@@ -32,7 +36,15 @@ class ServedReleases:
         self._generation = 0
 
     def apply(self, routes: Routes) -> None:
-        self._target.apply(routes)
+        for attempt in range(_TRIES):
+            try:
+                self._target.start()
+                self._target.apply(routes)
+                break
+            except TemporaryError as error:  # a server that died is on its way up again
+                if attempt + 1 == _TRIES:
+                    raise
+                time.sleep(min(error.delay, 1.0))
         self._generation = routes.generation
 
     def generation(self) -> int:
@@ -54,6 +66,7 @@ class ServedReleases:
     def figures(self, since: datetime, until: datetime) -> ServingFigures | None:
         import polars as pl
 
+        self._target.start()
         status = self._target.status()
         answered = self._reader.predictions(since, until).filter(pl.col("stage") != "shadow")
         failed = self._reader.failures(since, until).filter(pl.col("stage") != "shadow")
@@ -100,3 +113,8 @@ class HttpTraffic:
     def drain(self) -> None:
         """Wait until what was answered has been scored in shadow too."""
         self._connected().settle()
+
+    def incarnation(self) -> int:
+        """The server's process: another one has forgotten the rows that shadow releases had not scored yet."""
+        self._target.start()
+        return self._connected().status().pid

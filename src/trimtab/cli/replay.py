@@ -1,0 +1,117 @@
+"""`trimtab replay`: history through the real server, store and loop, with progress and the story at the end."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.cli.arguments import add_system
+from trimtab.cli.output import console, emit_json, show_table, show_verdicts, worst
+from trimtab.errors import PermanentError
+
+if TYPE_CHECKING:
+    from trimtab.records.facts import BacktestFinished
+    from trimtab.wiring import Place
+
+_AGAINST = ("never", "every:30d")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `replay`."""
+    add_system(parser)
+    parser.add_argument("--fresh", action="store_true", help="forget an earlier replay instead of going on with it")
+    parser.add_argument("--report", action="store_true", help="also backtest never and every:30d, and write the report")
+    parser.add_argument("--until", metavar="TIME", help="stop the replay at this moment instead of the declared end")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay, then show the status; 1 when a requirement is broken at the end."""
+    from trimtab.cli.arguments import moment
+    from trimtab.loop.status import read_status
+    from trimtab.wiring import open_place, place_of
+
+    if args.fresh:
+        _forget(place_of(args.system, args.state))
+    until = moment(args.until) if args.until else None
+    with open_place(args.system, args.state, lasting=False, until=until) as place, place.lead():
+        finished = _replay(place, args)
+        status = read_status(place.system, place.ledger)
+        page = _report(place) if args.report else None
+    if args.json:
+        emit_json({"replay": finished, "status": status, "report": str(page) if page else None})
+        return worst(status.verdicts)
+    out = console()
+    out.print()
+    live = f"[bold]{status.live.release}[/] is live" if status.live else "[red]nothing is live[/]"
+    out.print(f"[bold]{status.system}[/] at {status.at:%Y-%m-%d}: {live}, {status.reason}")
+    show_verdicts("", status.verdicts)
+    _summary(place, finished)
+    if page is not None:
+        out.print(f"the whole story, with plots: [bold]{page}[/]", soft_wrap=True)
+    return 0
+
+
+def _forget(root: Path) -> None:
+    """Remove the state of an earlier replay; a folder that is not one is left alone."""
+    if not root.exists() or not any(root.iterdir()):
+        return
+    if not (root / "ledger.db").is_file():
+        raise PermanentError(f"{root} holds no Trimtab ledger", hint="--fresh removes only state that Trimtab wrote")
+    shutil.rmtree(root)
+
+
+def _replay(place: Place, args: argparse.Namespace) -> BacktestFinished:
+    from trimtab.cli.progress import Board
+    from trimtab.cli.side_by_side import Running
+    from trimtab.wiring import keep_backtests, replay
+
+    background: list[Running] = []
+    with tempfile.TemporaryDirectory(prefix="trimtab-replay-") as scratch, Board(quiet=args.json) as board:
+        story = board.stage("replay, real server")
+
+        def started() -> None:
+            for policy in _AGAINST if args.report else ():
+                background.append(Running(args, policy, Path(scratch), board.stage(f"backtest {policy}")))
+
+        def tick(moment: datetime, done: int, steps: int) -> None:
+            story.show(moment, done, steps)
+            for other in background:
+                other.follow()
+
+        try:
+            finished = replay(place, tick=tick, say=board.say, started=started)
+            for other in background:
+                while other.follow():
+                    board.wait(0.2)
+            keep_backtests(place, [finished, *(other.result() for other in background)])
+        finally:
+            for other in background:
+                other.end()
+    return finished
+
+
+def _summary(place: Place, finished: BacktestFinished) -> None:
+    currency = place.system.value.currency if place.system.value else ""
+    rows = [
+        ("predictions answered over HTTP", f"{finished.predictions:,}"),
+        (f"value, {currency}", f"{finished.value:,.0f} ({finished.per_1000:,.1f} per 1,000)"),
+        ("retrainings", str(finished.retrainings)),
+        ("releases made live", str(finished.releases)),
+        ("challengers refused", str(finished.refused)),
+        ("releases rolled back", str(finished.rolled_back)),
+    ]
+    show_table("", ("over the whole replay", ""), rows, right=(1,))
+
+
+def _report(place: Place) -> Path:
+    from trimtab.console.report import collect, render
+
+    page = render(collect(place.ledger.entries(), (), place.system))
+    path = place.layout.reports / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, "utf-8")
+    return path
