@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from tests.data.conftest import hours, trips
+
 from trimtab.data.port import DIGEST, DataError
 from trimtab.data.state import Verification
 from trimtab.data.versions import DatasetStore

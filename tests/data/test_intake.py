@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.data.conftest import hours, trips
+
 from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST, DataError
 from trimtab.data.rules import parse_consistent

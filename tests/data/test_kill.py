@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 import pytest
-
 from tests.data.conftest import hours, trips
+
 from trimtab.data.spec import ColumnRule, DatasetSpec
 from trimtab.data.table import Table
 from trimtab.data.versions import DatasetStore
@@ -106,26 +108,26 @@ def test_stopped_at_each_step_and_run_again(
 ) -> None:
     """The instants a kill seldom hits: right before and right after each write of the store, quarantine included."""
     plain = getattr(Table, step)
-    calls = 0
 
-    def stops(self: Table, *args: object, **named: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == 1 + stopped * stopped and not after:
-            raise KeyboardInterrupt
-        result = plain(self, *args, **named)
-        if calls == 1 + stopped * stopped:
-            raise KeyboardInterrupt
-        return result
-
-    for stopped in range(3):
+    def stopping(at: int) -> Callable[..., object]:
         calls = 0
-        with monkeypatch.context() as patched:
-            patched.setattr(Table, step, stops)
-            try:
-                collect_all(tmp_path / "stopped", STEPS)
-            except KeyboardInterrupt:
-                continue
+
+        def stops(self: Table, *args: object, **named: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == at and not after:
+                raise KeyboardInterrupt
+            result = plain(self, *args, **named)
+            if calls == at:
+                raise KeyboardInterrupt
+            return result
+
+        return stops
+
+    for at in (1, 2, 5):
+        with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+            patched.setattr(Table, step, stopping(at))
+            collect_all(tmp_path / "stopped", STEPS)
     collect_all(tmp_path / "stopped", STEPS)
     whole, found = undisturbed, DatasetStore(tmp_path / "stopped", SPEC)
     assert [version.fact for version in found.versions()] == [version.fact for version in whole.versions()]

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.data.conftest import hours, trips
+
 from trimtab.data.moments import as_of, known_at, known_until, prediction_moment
 from trimtab.data.port import DataError
 from trimtab.data.quality import measure

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-
 from tests.data.conftest import hours, trips
+
 from trimtab.data.port import UNREAD, DataError
 from trimtab.data.sources import open_source
 from trimtab.data.spec import ColumnRule, DatasetSpec

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.data.conftest import START, hours, trips
+
 from trimtab.data.digest import content_digest
 from trimtab.data.lock import held
 from trimtab.data.port import DIGEST, DataError
@@ -307,7 +308,7 @@ def test_how_rows_were_cut_into_batches_does_not_matter(
     store = DatasetStore(tmp_path_factory.mktemp("cut"), spec)
     rows = trips(0, 60)
     edges = sorted({0, 60, *cuts})
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         batch = rows[max(0, low - overlap) : high].sample(fraction=1.0, shuffle=True, seed=seed)
         store.collect(batch.select(sorted(batch.columns)), until=hours(high), now=NOW)
     assert store.read().select(rows.columns).equals(rows.cast({"at": pl.Datetime("us", "UTC")}))

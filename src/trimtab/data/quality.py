@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,10 +23,12 @@ _STORE_COLUMNS = "_"
 
 @dataclass(frozen=True)
 class _Check:
-    """What one requirement adds to the query, and how its figure is told from the answer."""
+    """What one requirement adds to the query, and how its figure is told from the answer. `flags` are columns of truth
+    values, worked out once a row, that `expressions` sum up."""
 
     expressions: dict[str, pl.Expr]
     figure: Callable[[_Row], Estimate]
+    flags: dict[str, pl.Expr] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,11 @@ def measure(
     batch = _Batch(spec, lazy.collect_schema(), now, quarantined)
     checks = [_METRICS[requirement.metric](requirement, batch) for requirement in wanted]
     expressions: dict[str, pl.Expr] = {"rows": pl.len()}
+    flags: dict[str, pl.Expr] = {}
     for check in checks:
         expressions |= check.expressions
-    answer = lazy.select(**expressions).collect(engine="streaming").row(0, named=True)
+        flags |= check.flags
+    answer = lazy.with_columns(**flags).select(**expressions).collect(engine="streaming").row(0, named=True)
     return [_verdict(requirement, check.figure(answer)) for requirement, check in zip(wanted, checks, strict=True)]
 
 
@@ -121,9 +125,10 @@ def _consistency(requirement: Requirement, batch: _Batch) -> _Check:  # noqa: AR
 def _share_of_rules(rules: Sequence[Rule], prefix: str, batch: _Batch, refused: int, told: str) -> _Check:
     """1 - share of rows that break any rule. Rules are counted one by one; rows that break several are counted once
     only where there is more than one rule."""
-    expressions = {f"{prefix} {index}": rule.broken.sum() for index, rule in enumerate(rules)}
+    flags = {f"{prefix} {index}": rule.broken for index, rule in enumerate(rules)}
+    expressions = {name: pl.col(name).sum() for name in flags}
     if len(rules) > 1:
-        expressions[f"{prefix} any"] = pl.any_horizontal([rule.broken for rule in rules]).sum()
+        expressions[f"{prefix} any"] = pl.any_horizontal(list(flags)).sum()
 
     def figure(row: _Row) -> Estimate:
         rows = row["rows"] + batch.refused
@@ -140,7 +145,7 @@ def _share_of_rules(rules: Sequence[Rule], prefix: str, batch: _Batch, refused: 
             reasons.append(f"{refused:,} rows {told}" + (f", most of them: {most}" if most else ""))
         return Estimate(figure=1 - (accepted + refused) / rows, rows=rows, reason="; ".join(reasons))
 
-    return _Check(expressions, figure)
+    return _Check(expressions, figure, flags)
 
 
 def _uniqueness(requirement: Requirement, batch: _Batch) -> _Check:  # noqa: ARG001 - one shape for every metric
