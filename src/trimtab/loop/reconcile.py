@@ -14,7 +14,7 @@ from trimtab.errors import PermanentError, TrimtabError
 from trimtab.loop.act import Actor, Result
 from trimtab.loop.causes import diagnose
 from trimtab.loop.observe import Observer
-from trimtab.loop.plan import make_plan
+from trimtab.loop.plan import Plan, make_plan
 from trimtab.loop.ports import Serving
 from trimtab.loop.releases import Releases, fold
 from trimtab.records.facts import (
@@ -66,6 +66,23 @@ class Loop:
             passes.append(self.one_pass(now))
             self.serve(now)
         return [done for done in passes if done is not None]
+
+    def one_round(self, now: datetime) -> list[PassFinished]:
+        """Collect at `now`, then one pass that decides; returns both. What a killed pass left over comes before."""
+        self._declare(now)
+        left = self.finish_interrupted()
+        passes = [self.one_pass(now), self.one_pass(now)]
+        self.serve(now)
+        return passes if left is None else [left, *passes]
+
+    def preview(self, now: datetime) -> Plan:
+        """What a pass at `now` would do with what is collected already. Nothing is written."""
+        seen, _ = self._observer.look(now, 2, "preview")
+        return make_plan(seen, diagnose(seen, self._system.policy), self._system.policy)
+
+    def outcomes(self, done: PassFinished) -> list[ActionFinished]:
+        """What the actions of a pass came to, in order."""
+        return [entry.fact for entry in self._ledger.entries(ActionFinished, prefix=f"outcome:{done.number}.")]
 
     def one_pass(self, now: datetime) -> PassFinished:
         """One turn at `now`."""
