@@ -150,7 +150,7 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
     from trimtab.loop.backtest import summarise
     from trimtab.loop.embedded import EmbeddedServing
     from trimtab.loop.history import HistoricDatasets
-    from trimtab.loop.replay import Replayer
+    from trimtab.loop.replay import Replayer, Script
 
     system = under_policy(place.system, policy)
     span = msgspec.structs.replace(span_of(system), incidents=())
@@ -163,7 +163,7 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
         Replayer(
             system=system,
             span=span,
-            history=history,
+            script=Script(history, system, span.start),
             loop=loop,
             traffic=serving,
             clock=SimulatedClock(span.start),
@@ -206,7 +206,7 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     """Replay the declared span through the real server, telemetry, store and loop; `started` is called once the first
     model is live. A replay that was killed goes on where it was."""
     from trimtab.loop.backtest import summarise
-    from trimtab.loop.replay import Replayer
+    from trimtab.loop.replay import Replayer, Script
     from trimtab.loop.served import HttpTraffic, ServedReleases
     from trimtab.loop.stored import StoredDatasets
     from trimtab.serving.telemetry_reader import TelemetryReader
@@ -232,7 +232,7 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
         Replayer(
             system=system,
             span=span,
-            history=history,
+            script=Script(history, system, span.start),
             loop=loop,
             traffic=traffic,
             clock=SimulatedClock(span.start),

@@ -17,7 +17,7 @@ from trimtab.loop.observe import Observer
 from trimtab.loop.plan import next_step
 from trimtab.loop.ports import Datasets
 from trimtab.loop.releases import Releases, ReleaseState, fold
-from trimtab.monitoring.profile import profile_frame
+from trimtab.monitoring.profile import profile_rows
 from trimtab.records.facts import (
     AnyFact,
     ModelTrained,
@@ -94,7 +94,7 @@ class Actor:
             rows, spec=system.labelled, now=now, window=spec.window, holdout=spec.holdout, task=system.task
         )
         job = self._job(code, name, now)
-        result = self.trainer.train(job, parts.train, parts.valid, profile=profile_frame)
+        result = self.trainer.train(job, parts.train, parts.valid, profile=profile_rows)
         known, _ = self.datasets.known(now)
         code_digest, params = self.observer.code()
         tried = TrainingTried(

@@ -27,11 +27,10 @@ _TIME = pl.Datetime("us", "UTC")
 class _Chunk:
     """Rows that one release scored together, with their moments; truth is filled in as it is told (NaN, 0: not yet)."""
 
-    route: Route
-    ids: list[str]
+    release: str
+    rows: pl.DataFrame
     moments: NDArray[np.int64]
     matrix: NDArray[np.float32]
-    score: NDArray[np.float64]
     label: NDArray[np.float64]
     truth_at: NDArray[np.int64]
 
@@ -80,12 +79,23 @@ class EmbeddedServing:
 
     def _score(self, route: Route, rows: pl.DataFrame, ids: list[str]) -> None:
         matrix = encode_frame(apply_features(self._blobs, route.bundle, rows), route.bundle.signature)
+        moments = rows[ASKED_AT]
         chunk = _Chunk(
-            route=route,
-            ids=ids,
-            moments=rows[ASKED_AT].to_physical().to_numpy(),
+            release=route.release,
+            rows=pl.DataFrame(
+                {
+                    "id": ids,
+                    "at": moments.cast(_TIME),
+                    "score": np.asarray(self._models[route.model].scores(matrix), dtype=np.float64),
+                }
+            ).with_columns(
+                release=pl.lit(route.release),
+                model=pl.lit(route.model),
+                stage=pl.lit(route.stage, dtype=pl.String),
+                latency=pl.lit(0.0),
+            ),
+            moments=moments.to_physical().to_numpy(),
             matrix=matrix,
-            score=np.asarray(self._models[route.model].scores(matrix), dtype=np.float64),
             label=np.full(len(ids), np.nan),
             truth_at=np.zeros(len(ids), dtype=np.int64),
         )
@@ -111,48 +121,24 @@ class EmbeddedServing:
 
     def predictions(self, since: datetime, until: datetime) -> pl.DataFrame:
         low, high = round(since.timestamp() * _MICRO), round(until.timestamp() * _MICRO)
-        frames = []
-        for chunk in self._within(low, high):
-            frame = pl.DataFrame(
-                {
-                    "id": chunk.ids,
-                    "at": chunk.moments,
-                    "score": chunk.score,
-                    "label": chunk.label,
-                    "truth_at": chunk.truth_at,
-                }
-            )
-            route = chunk.route
-            frames.append(
-                frame.select(
-                    "id",
-                    "at",
-                    pl.lit(route.release).alias("release"),
-                    pl.lit(route.model).alias("model"),
-                    pl.lit(route.stage, dtype=pl.String).alias("stage"),
-                    "score",
-                    pl.col("label").fill_nan(None),
-                    "truth_at",
-                )
-            )
-        if not frames:
+        chunks = self._within(low, high)
+        if not chunks:
             return _nothing()
+        label = pl.Series("label", np.concatenate([c.label for c in chunks]), nan_to_null=True)
+        truth_at = pl.Series("truth_at", np.concatenate([c.truth_at for c in chunks])).cast(_TIME)
+        rows = pl.concat([c.rows for c in chunks]).with_columns(label, truth_at)
         known = pl.when(pl.col("label").is_not_null()).then(pl.col("truth_at"))
-        return (
-            pl.concat(frames)
-            .filter((pl.col("at") >= low) & (pl.col("at") < high))
-            .with_columns(pl.col("at").cast(_TIME), known.cast(_TIME).alias("truth_at"), pl.lit(0.0).alias("latency"))
-        )
+        return rows.filter((pl.col("at") >= since) & (pl.col("at") < until)).with_columns(known.alias("truth_at"))
 
     def matrix(
         self, release: str, since: datetime, until: datetime
     ) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
         low, high = round(since.timestamp() * _MICRO), round(until.timestamp() * _MICRO)
-        chunks = [c for c in self._within(low, high) if c.route.release == release]
+        chunks = [c for c in self._within(low, high) if c.release == release]
         if not chunks:
             return np.empty((0, 0), dtype=np.float32), [], np.empty(0, dtype=np.int64)
         moments = np.concatenate([c.moments for c in chunks])
-        ids = [name for c in chunks for name in c.ids]
+        ids = [name for c in chunks for name in c.rows["id"].to_list()]
         kept = (moments >= low) & (moments < high)
         matrix = np.concatenate([c.matrix for c in chunks])
         return matrix[kept], [name for name, keep in zip(ids, kept, strict=True) if keep], moments[kept]

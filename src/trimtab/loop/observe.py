@@ -36,6 +36,8 @@ from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Verdict
 
 _SURPRISE_DAYS = 14
+_FEWEST_DAYS = 3
+"""Days that share their weather are the units of a comparison; two of them decide nothing."""
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Observer:
         known, newest = self.datasets.known(now)
         code, params = self.code()
         data = self.datasets.verdicts(now)
-        facts = [self._given("data", self.datasets.version(now), data, number, now)] if data else []
+        facts = [self._given("data", self.system.labelled.name, data, number, now)] if data else []
         live: tuple[Verdict, ...] = ()
         drifted: tuple[ColumnDrift, ...] = ()
         concept = ""
@@ -185,7 +187,7 @@ class Observer:
         """How the truth surprises the live release since it went live; empty when it does not."""
         if not any(t.cause == "concept_drift" for t in self.system.policy.retrain_on):
             return ""
-        since = max(live.since, now - timedelta(days=2 * _SURPRISE_DAYS))
+        since = max(live.since, now - timedelta(days=_SURPRISE_DAYS + 3, seconds=self._delay))
         rows = self.serving.predictions(since, now)
         mine = (pl.col("release") == live.release) & (pl.col("stage") == "live") & pl.col("label").is_not_null()
         rows = rows.filter(mine).sort("at", "id")
@@ -234,7 +236,7 @@ class Observer:
         self, release: ReleaseState, live: ReleaseState, shared: pl.DataFrame, place: Literal["shadow", "live"]
     ) -> Compared | None:
         moments = shared["at"].to_physical().to_numpy()
-        if len(np.unique(days(moments))) < 2:
+        if len(np.unique(days(moments))) < _FEWEST_DAYS:
             return None
         champion, challenger = self.model(live.model), self.model(release.model)
         paired = compare(

@@ -21,7 +21,9 @@ from trimtab.records.facts import PassFinished, PlannedAction
 from trimtab.records.ledger import Ledger
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
+    from numpy.typing import NDArray
 
 _HOUR = 3_600_000_000
 _LIVES = 20
@@ -30,13 +32,41 @@ Tick = Callable[[datetime, int, int], None]
 """Told of each step taken: the simulated moment, steps done, steps in all."""
 
 
+class Script:
+    """Who asks what, when, and which truth comes out when: a history laid out once, so that a step only cuts slices.
+
+    Callers ask at the end of the hour that a row's moment lies in, from `start` on.
+    """
+
+    def __init__(self, history: pl.DataFrame, system: System, start: datetime) -> None:
+        asked = history.filter(history[MOMENT] > start)
+        self.rows = _asked_at(asked, start)
+        self.ids = row_ids(asked, system)
+        self.labels: list[float | None] = asked[str(system.labelled.label)].cast(float).to_list()
+        self._asked = asked[MOMENT].to_physical().to_numpy()
+        self._told = asked[KNOWN_AT].to_physical().to_numpy()
+
+    def asked(self, after: datetime, until: datetime) -> tuple[int, int]:
+        """Positions of the rows whose prediction is asked for in (after, until]."""
+        return _positions(self._asked, after, until)
+
+    def told(self, after: datetime, until: datetime) -> tuple[int, int]:
+        """Positions of the rows whose truth comes out in (after, until]."""
+        return _positions(self._told, after, until)
+
+
+def _positions(moments: NDArray[np.int64], after: datetime, until: datetime) -> tuple[int, int]:
+    low, high = (int(moments.searchsorted(round(t.timestamp() * 1e6), side="right")) for t in (after, until))
+    return low, high
+
+
 @dataclass
 class Replayer:
-    """Everything a replay needs. Callers ask once an hour; `chunk` is how many seconds of them are handed over at once."""
+    """Everything a replay needs; `chunk` is how many seconds of callers are handed over at once."""
 
     system: System
     span: Replay
-    history: pl.DataFrame
+    script: Script
     loop: Loop
     traffic: Traffic
     clock: SimulatedClock
@@ -70,25 +100,19 @@ class Replayer:
         raise TemporaryError(f"the prediction server was restarted {_LIVES} times in one step", delay=5.0)
 
     def _callers(self, after: datetime, until: datetime) -> None:
-        """Hand over what was asked, and the truth that came out, in (after, until]; sending it again changes nothing."""
+        """Hand over what was asked, and the truth that came out, in (after, until]; doing it again changes nothing."""
         step = timedelta(seconds=self.chunk)
         while after < until:
             to = min(after + step, until)
-            asked = between(self.history, MOMENT, after, to)
-            if asked.height:
-                self.traffic.predict(_asked_at(asked, self.span.start), self._ids(asked))
-            told = between(self.history, KNOWN_AT, after, to)
-            told = told.filter((told[MOMENT] > self.span.start) & told[self._label].is_not_null())
-            if told.height:
-                self.traffic.truth(self._ids(told), told[self._label].cast(float).to_list(), to)
+            low, high = self.script.asked(after, to)
+            if high > low:
+                self.traffic.predict(self.script.rows[low:high], self.script.ids[low:high])
+            low, high = self.script.told(after, to)
+            told = [i for i in range(low, high) if self.script.labels[i] is not None]
+            if told:
+                ids = [self.script.ids[i] for i in told]
+                self.traffic.truth(ids, [self.script.labels[i] for i in told], to)  # type: ignore[misc]
             after = to
-
-    @property
-    def _label(self) -> str:
-        return str(self.system.labelled.label)
-
-    def _ids(self, rows: pl.DataFrame) -> list[str]:
-        return row_ids(rows, self.system)
 
     def _incidents(self, after: datetime | None, until: datetime) -> None:
         for incident in self.span.incidents:
