@@ -71,7 +71,9 @@ class Loop:
         """Collect at `now`, then one pass that decides; returns both. What a killed pass left over comes before."""
         self._declare(now)
         left = self.finish_interrupted()
-        passes = [self.one_pass(now), self.one_pass(now)]
+        passes = [self.one_pass(now)]
+        if passes[0].actions == ("collect",):
+            passes.append(self.one_pass(now))
         self.serve(now)
         return passes if left is None else [left, *passes]
 
