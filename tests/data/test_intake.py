@@ -212,8 +212,9 @@ def test_all_rows_may_be_refused() -> None:
 def test_what_cannot_be_stored_is_named() -> None:
     with pytest.raises(DataError, match=r"'stops' has type List\(Int64\), which a dataset cannot hold"):
         screen(trips(0, 1, stops=[[1, 2]]), spec_of(), None, until=NOW, now=NOW)
-    with pytest.raises(DataError, match="'_digest' is taken"):
-        screen(trips(0, 1, _digest=["x"]), spec_of(), None, until=NOW, now=NOW)
+    for name in ("_digest", "_rowid", "", "a.b", "a`b", 'a"b', "a\nb"):
+        with pytest.raises(DataError, match="a column cannot be called"):
+            screen(trips(0, 1).with_columns(pl.lit(1).alias(name)), spec_of(), None, until=NOW, now=NOW)
 
 
 def test_times_come_to_utc() -> None:

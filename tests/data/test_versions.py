@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,30 @@ def test_a_label_that_comes_later_takes_the_rows_place(make_store: Callable[...,
     assert store.verify().sound
     assert store.verify(first.version.id).sound
     assert store.collect(Listed(trips(0, 48)), until=hours(49), now=hours(49)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("my id", ["it's", "back\\slash", 'ü"\n']),
+        ("a/b", [-1, 0, 2**62]),
+        ("SELECT", [b"", b"x", b"it's"]),
+        ("d", [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 3)]),
+        ("f", [0.0, 0.1, -1e300]),
+    ],
+)
+def test_keys_of_any_kind_are_found_again(make_store: Callable[..., DatasetStore], name: str, cells: list[Any]) -> None:
+    store = make_store(key=(name, "town"), label="late")
+    rows = trips(0, 3, late=pl.Series([None] * 3, dtype=pl.Boolean), town=["a", "a", "it's"])
+    rows = rows.with_columns(pl.Series(name, cells))
+    store.collect(rows, until=NOW, now=NOW)
+    commit = store.collect(rows.with_columns(late=pl.lit(value=True)), until=NOW, now=NOW)
+    assert commit is not None
+    assert (commit.version.added, commit.version.completed) == (0, 3)
+    assert store.collect(rows.with_columns(late=pl.lit(value=False)), until=NOW, now=NOW) is None
+    assert store.quarantined().total == 3
+    assert store.read()[name].to_list() == cells
+    assert store.verify().sound
 
 
 def test_rows_that_come_late_are_found(make_store: Callable[..., DatasetStore]) -> None:

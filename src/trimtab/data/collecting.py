@@ -12,7 +12,7 @@ from trimtab.data.known import Known
 from trimtab.data.port import DIGEST
 from trimtab.data.rules import DUPLICATE
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.table import Table
+from trimtab.data.table import Table, among
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,13 @@ def fold_in(screened: Screened, spec: DatasetSpec, table: Table, known: Known) -
 
 def _stored_under(rows: pl.DataFrame, spec: DatasetSpec, table: Table) -> pl.DataFrame:
     """The stored rows that have the keys of `rows`."""
-    keys = table.read(columns=[*spec.key, DIGEST]).join(rows.select(spec.key), on=spec.key, how="semi")
-    if keys.is_empty():
-        return table.read(where="false")
-    wanted = keys.get_column(DIGEST).bin.encode("hex").to_list()
-    listed = ", ".join(f"X'{digest}'" for digest in wanted)
-    return table.read(where=f"{DIGEST} IN ({listed})")
+    keys = rows.select(spec.key)
+    wanted = [among(name, keys.get_column(name)) for name in spec.key]
+    where = " AND ".join(part for part in wanted if part)
+    if where:  # more than the keys where there are several columns, and never less
+        return table.read(where=where).join(keys, on=spec.key, how="semi")
+    digests = table.read(columns=[*spec.key, DIGEST]).join(keys, on=spec.key, how="semi").get_column(DIGEST)
+    return table.read(where=among(DIGEST, digests) if len(digests) else "false")
 
 
 def _only_fills(old: pl.DataFrame, new: pl.DataFrame, columns: Sequence[str]) -> pl.Series:

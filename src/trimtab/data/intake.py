@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ from trimtab.data.times import UTC_TIME, in_utc, microseconds
 
 REASON = "reason"
 CONTENT = "row"
+_STORABLE = re.compile(r"^[^_.`\"\x00-\x1f][^.`\"\x00-\x1f]*$")
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,12 @@ def _as_json(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _check_columns(frame: pl.DataFrame, spec: DatasetSpec, stored: Mapping[str, pl.DataType] | None) -> None:
     have = set(frame.columns)
-    if DIGEST in have:
-        raise DataError(f"dataset {spec.name!r}: the column name {DIGEST!r} is taken", hint="rename it in the source")
+    for name in sorted(have - {UNREAD}):
+        if not _STORABLE.match(name):
+            raise DataError(
+                f"dataset {spec.name!r}: a column cannot be called {name!r}; nothing was collected",
+                hint="rename it in the source: not empty, no `_` in front, no dot, quote, backtick or line break",
+            )
     for name, place in named_columns(spec).items():
         if name not in have:
             raise DataError(

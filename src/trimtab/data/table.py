@@ -217,6 +217,19 @@ class Table:
         )
 
 
+def among(column: str, cells: pl.Series) -> str:
+    """Lance's filter for rows whose cell is one of these; empty for types it has no plain literal of."""
+    if cells.dtype == pl.String:
+        literals = [f"""'{cell.replace("'", "''")}'""" for cell in cells.to_list()]
+    elif cells.dtype == pl.Int64:
+        literals = [str(cell) for cell in cells.to_list()]
+    elif cells.dtype == pl.Binary:
+        literals = [f"X'{cell}'" for cell in cells.bin.encode("hex").to_list()]
+    else:
+        return ""
+    return f"`{column}` IN ({', '.join(dict.fromkeys(literals))})"
+
+
 def _fitted(rows: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
     """The rows with the table's columns in its order; one that they lack is null."""
     names = schema.names
