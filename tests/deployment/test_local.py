@@ -101,6 +101,29 @@ def test_a_running_server_is_taken_over_not_doubled(local: LocalServer, tmp_path
     assert local.pid is None
 
 
+def test_a_server_is_seen_by_others_and_stopped_only_by_its_own(local: LocalServer, tmp_path: Path) -> None:
+    local.start()
+    other = LocalServer(tmp_path, CONFIG)
+    status = other.status()
+    assert status is not None
+    assert (status.pid, other.url) == (local.pid, local.url)
+    made = models.bundle(Blobs(Layout(tmp_path).blobs), models.sigmoid([1.0, 1.0]))
+    other.apply(models.routes(1, models.route("r1", made)))
+    other.stop()
+    assert local.status() is not None
+
+
+def test_a_server_that_is_ending_with_its_parent_is_not_taken_over(tmp_path: Path) -> None:
+    pid = linked(tmp_path)
+    local = LocalServer(tmp_path, CONFIG)
+    try:
+        local.start()
+        assert local.pid != pid
+        assert local.status() is not None
+    finally:
+        local.stop()
+
+
 def test_a_second_server_on_a_folder_is_refused(local: LocalServer, tmp_path: Path) -> None:
     local.start()
     command = [sys.executable, "-m", "trimtab.serving", "--state", str(tmp_path)]
@@ -132,7 +155,8 @@ def test_a_server_that_dies_is_started_again_at_its_address(local: LocalServer) 
     assert len(told) == 2
 
 
-def test_a_linked_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
+def linked(tmp_path: Path) -> int:
+    """The process of a server whose parent has just been killed."""
     script = (
         "import sys, time; from pathlib import Path; from trimtab.deployment.local import LocalServer\n"
         "from trimtab.records.server import ServerConfig\n"
@@ -144,4 +168,9 @@ def test_a_linked_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.kill()
+    return pid
+
+
+def test_a_linked_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    pid = linked(tmp_path)
     until(lambda: not alive(pid))

@@ -62,11 +62,12 @@ class LocalServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None when it is not running."""
-        with self._lock:
-            if self._process is not None:
-                return self._process.pid if self._process.poll() is None else None
-            return self._adopted if self._adopted and _serves(self._adopted, self._layout.root) else None
+        """The process of the server on this folder, whoever started it; None when none is running."""
+        own = self._own()
+        if own is not None:
+            return own
+        info = self._info()
+        return info.pid if info is not None and _serves(info.pid, self._layout.root) else None
 
     @property
     def url(self) -> str:
@@ -82,12 +83,16 @@ class LocalServer:
         Raises PermanentError with the server's own last words when it ends instead, TemporaryError when it is late.
         """
         with self._lock:
-            if self.pid is not None:
+            if self._own() is not None:
                 return
             info = self._info()
-            if info is not None and _serves(info.pid, self._layout.root) and self._answers(info):
-                self._process, self._adopted = None, info.pid
-                return
+            if info is not None and _serves(info.pid, self._layout.root):
+                if _orphaned(info.pid):  # it ends by itself, soon
+                    _signal(info.pid, signal.SIGTERM)
+                    _until(lambda: _gone(info.pid), self._patience)
+                elif self._answers(info):
+                    self._process, self._adopted = None, info.pid
+                    return
             encoded = msgspec.json.format(msgspec.json.encode(self._config))
             write_atomically(self._layout.serve_config, encoded, mode=0o600)
             self._process, self._adopted = self._spawn(), 0
@@ -100,12 +105,12 @@ class LocalServer:
             self._keeper.join()
             self._keeper = None
         with self._lock:
-            pid = self.pid
+            pid = self._own()
             if pid is not None:
                 _signal(pid, signal.SIGTERM)
-                if not _until(lambda: self.pid is None and _gone(pid), self._patience + 20.0):
+                if not _until(lambda: self._own() is None and _gone(pid), self._patience + 20.0):
                     _signal(pid, signal.SIGKILL)
-                    _until(lambda: self.pid is None and _gone(pid), 5.0)
+                    _until(lambda: self._own() is None and _gone(pid), 5.0)
             self._process, self._adopted = None, 0
         self._leaving.clear()
 
@@ -146,10 +151,17 @@ class LocalServer:
             raise PermanentError("the prediction server does not take the token", hint="restart it with the new one")
         return msgspec.json.decode(body, type=ServerStatus) if code == 200 else None
 
+    def _own(self) -> int | None:
+        """The running server that this object started or took over."""
+        with self._lock:
+            if self._process is not None:
+                return self._process.pid if self._process.poll() is None else None
+            return self._adopted if self._adopted and _serves(self._adopted, self._layout.root) else None
+
     def _keep(self, told: Callable[[str], None]) -> None:
         pause = 0.05
         while not self._leaving.wait(pause):
-            if self.pid is not None:
+            if self._own() is not None:
                 pause = 0.05
                 continue
             try:
@@ -221,6 +233,15 @@ def _serves(pid: int, state: Path) -> bool:
     except OSError:
         return False
     return b"trimtab.serving" in words and str(state.absolute()).encode() in words and not _gone(pid)
+
+
+def _orphaned(pid: int) -> bool:
+    """Whether that server was to end with a process that has ended."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"--parent" in words and _gone(int(words[words.index(b"--parent") + 1]))
 
 
 def _gone(pid: int) -> bool:

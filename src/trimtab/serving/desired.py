@@ -64,7 +64,7 @@ class Desired:
         """One line for callers, when no release is live."""
         if self.error:
             return f"no model is being served: {self.error}"
-        if self.loading:
+        if self.loading or not self.begun:
             return "no model is being served yet: it is being loaded"
         return "no model is being served yet: no release has been routed"
 

@@ -228,7 +228,7 @@ class PredictionDesk:
             pid=os.getpid(),
             uptime=time.monotonic() - self._started,
             rss=resident(),
-            backlog=self._shadows.backlog,
+            backlog=self._shadows.backlog + (0 if desired.begun else self._shadows.due),
             known=len(self._book.known),
             telemetry_error=self._book.telemetry.last_error,
         )

@@ -61,6 +61,7 @@ class Server:
         self._metrics = Metrics()
         self._book = Book(self._telemetry, self._metrics, KnownIds())
         self._shadows = Shadows(loop, self._book)
+        self._shadows.due = sum(len(debt.answered.ids) for debt in self._debts)
         threads = max(1, min(4, len(os.sched_getaffinity(0))))
         self._batcher = Batcher(loop, self._book, Identifiers(), self._shadows.take, threads)
         self._desired = Desired(self._config.system, self._layout.routes, Blobs(self._layout.blobs), self._load_failed)

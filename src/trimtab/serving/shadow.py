@@ -24,10 +24,12 @@ _MOST_ROWS = 500_000  # rows that may wait; more are left unscored and counted
 
 
 class Shadows:
-    """`backlog` counts the rows that wait; `take` and `pay` belong to the event loop."""
+    """`backlog` counts the rows that wait, `due` those that a former run left and nobody has taken up yet; `take` and `pay`
+    belong to the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, book: Book) -> None:
         self.backlog = 0
+        self.due = 0
         self._loop = loop
         self._book = book
         self._queue: queue.SimpleQueue[Owed | None] = queue.SimpleQueue()
@@ -46,6 +48,7 @@ class Shadows:
 
     def pay(self, debts: Iterable[Debt], fleet: Fleet) -> None:
         """Takes up what a former run owed, as far as the releases are still in shadow."""
+        self.due = 0
         for debt in debts:
             one = next((one for one in fleet.shadows if one.release == debt.release), None)
             answered = debt.answered
