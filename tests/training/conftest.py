@@ -37,7 +37,9 @@ def _real(task: Task) -> tuple[pl.DataFrame, pl.DataFrame]:
     }[task]
     data = loader()
     frame = pl.DataFrame(data.data[:, :10], schema=[f"f{i}" for i in range(10)])
-    kind = pl.col("f0").qcut([0.3, 0.6], labels=["small", "middle", "large"]).cast(pl.String)
+    first = pl.col("f0")
+    large = pl.when(first > first.quantile(0.6)).then(pl.lit("large")).otherwise(pl.lit("middle"))
+    kind = pl.when(first > first.quantile(0.3)).then(large).otherwise(pl.lit("small"))
     frame = frame.with_columns(kind.alias("size"), y=pl.Series(data.target))
     return _timed(frame.sample(fraction=1.0, shuffle=True, seed=5))
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.session import load_model
 from trimtab.records.blobs import Blobs
+from trimtab.records.model import Signature
 from trimtab.records.requirement import Requirement, Value
 from trimtab.training.compare import diff
 from trimtab.training.job import TrainingJob
@@ -67,10 +69,21 @@ def refused(result: Trained | Refused) -> str:
     return result.fact.reason
 
 
+def told(matrix: np.ndarray, signature: Signature, of_day: np.ndarray) -> bytes:
+    """What a profile is made from, in short."""
+    assert matrix.dtype == np.float32
+    assert matrix.shape == (len(of_day), len(signature.features))
+    return str((matrix.sum(), of_day.tolist())).encode()
+
+
+def days(frame: pl.DataFrame) -> list[int]:
+    return (frame["at"].to_physical() // 86_400_000_000).to_list()
+
+
 def test_a_model_is_trained_kept_and_never_trained_again(trainer: Trainer, blobs: Blobs, job: Job, real: Real) -> None:
     train, valid = real("binary_classification")
     asked = job(HISTOGRAM, requirements=REQUIREMENTS, value=VALUE)
-    made = trained(trainer.train(asked, train, valid, profile=lambda frame: frame.write_json().encode()))
+    made = trained(trainer.train(asked, train, valid, profile=told))
     fact = made.fact
     assert fact.rows == train.height
     assert (fact.train_from, fact.valid_to) == (train["at"][0], valid["at"][-1])
@@ -85,7 +98,7 @@ def test_a_model_is_trained_kept_and_never_trained_again(trainer: Trainer, blobs
     assert fact.metrics["value.per_1000"].figure > fact.baseline["value.per_1000"].figure
     assert set(fact.slices) == {f"quality.accuracy|size={s}" for s in ("small", "middle", "large")}
     assert sum(e.rows for e in fact.slices.values()) == valid.height
-    assert pl.read_json(blobs.get(fact.profile)).height == train.height
+    assert blobs.get(fact.profile).decode() == str((encode_frame(train, fact.bundle.signature).sum(), days(train)))
     assert made.measured["serving.throughput"] > 1000
     assert made.measured["resources.model_size"] == blobs.size(fact.bundle.onnx)
     assert made.measured["resources.train_memory"] > 50 * 2**20
@@ -97,6 +110,22 @@ def test_a_model_is_trained_kept_and_never_trained_again(trainer: Trainer, blobs
     again = trainer.train(asked, train, valid)
     assert (again.fact, again.measured, again.again) == (fact, made.measured, True)
     assert not list(trainer._work.iterdir())
+
+
+def test_the_profile_is_of_the_rows_and_codes_of_the_shipped_model(
+    trainer: Trainer, blobs: Blobs, job: Job, real: Real
+) -> None:
+    """A category that only the holdout has moves the codes of the others: the profile must be coded as rows are when
+    they are served, whatever the user's code writes into its rows."""
+    train, valid = real("binary_classification")
+    valid = valid.with_columns(size=pl.when(pl.col("id") % 2 == 0).then(pl.lit("huge")).otherwise("size"))
+    spoiling = QUICK.replace("return ", "model = ") + "    train.x[:] = 0\n    return model\n"
+    fact = trained(trainer.train(job(spoiling, refit=True), train, valid, profile=told)).fact
+    assert fact.evaluated is not None
+    coded = {bundle.signature.features[-1].vocabulary for bundle in (fact.bundle, fact.evaluated)}
+    assert coded == {("huge", "large", "middle", "small"), ("large", "middle", "small")}
+    rows = pl.concat([train, valid])
+    assert blobs.get(fact.profile).decode() == str((encode_frame(rows, fact.bundle.signature).sum(), days(rows)))
 
 
 @pytest.mark.parametrize("task", ["multiclass_classification", "regression"])
@@ -277,12 +306,14 @@ def test_a_waiting_worker_is_used_and_a_dead_one_replaced(trainer: Trainer, job:
     trainer._waiting._process.kill()
     trainer._waiting._process.wait()
     trained(trainer.train(job(QUICK, seed=1), train, valid))
+    assert not list(trainer._work.iterdir())
 
 
 CHILD = """
 import sys, time
 from pathlib import Path
 import msgspec
+import numpy as np
 import polars as pl
 from trimtab.records.blobs import Blobs
 from trimtab.training.job import TrainingJob

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.inference.encode import encode_frame
-from trimtab.inference.signature import fit_signature
 from trimtab.measures.arrays import Floats
 from trimtab.measures.distance import design_effect
 from trimtab.monitoring.cells import Rows, category_counts, number_counts
 from trimtab.records.base import Record
 from trimtab.records.model import Feature, Signature
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _FORMAT = 1
 _QUANTILES = 200
@@ -164,7 +159,6 @@ def _grid(ordered: NDArray[Any]) -> NDArray[Any]:
     return np.unique(ordered[np.minimum(places, ordered.size - 1)])  # the product may be rounded up
 
 
-def profile_frame(features: pl.DataFrame) -> bytes:
-    """The profile, as a blob, of a frame of training features."""
-    signature = fit_signature(features, features, "regression")
-    return build(encode_frame(features, signature), signature).to_bytes()
+def profile_rows(matrix: NDArray[np.float32], signature: Signature, days: NDArray[np.int64]) -> bytes:
+    """The profile, as a blob, of the rows a model was fitted on [n, F] and the day of each [n]."""
+    return build(matrix, signature, blocks=days).to_bytes()

@@ -10,6 +10,11 @@ from trimtab.records.metric import Task
 from trimtab.records.model import Signature
 from trimtab.records.requirement import Estimate, Requirement, Value
 
+MATRIX = "matrix.npy"
+"""In the job's folder: the rows that the shipped model was fitted on, as its signature codes them."""
+DAYS = "days.npy"
+"""In the job's folder: the day number of each of those rows."""
+
 
 class TrainingJob(Record, kw_only=True):
     """One model to train.
@@ -44,7 +49,8 @@ class TrainingJob(Record, kw_only=True):
 
 
 class WorkOrder(Record, kw_only=True):
-    """`job.json`: the job, with what the worker needs to carry it out in its own folder."""
+    """`job.json`: the job, with what the worker needs to carry it out in its own folder. With `keep_matrix` it leaves
+    MATRIX and DAYS there."""
 
     job: TrainingJob
     entry: str

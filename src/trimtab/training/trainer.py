@@ -14,22 +14,24 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.inference.encode import decode_matrix
 from trimtab.records.base import canonical_json
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, TrainingFailed
-from trimtab.records.model import ModelBundle, ModelIdentity
+from trimtab.records.model import ModelBundle, ModelIdentity, Signature
 from trimtab.training import identity as identities
 from trimtab.training.evaluate import threshold_of
 from trimtab.training.identity import CodeIdentity
-from trimtab.training.job import Fitted, TrainingJob, WorkDone, WorkOrder, WorkRefused
+from trimtab.training.job import DAYS, MATRIX, Fitted, TrainingJob, WorkDone, WorkOrder, WorkRefused
 from trimtab.training.process import Ended, WorkerProcess
 from trimtab.training.snapshot import dotted, features_code, modules_only, write_files, zip_of
 from trimtab.training.split import moments
 
-Profile = Callable[[pl.DataFrame], bytes]
+Profile = Callable[[NDArray[np.float32], Signature, NDArray[np.int64]], bytes]
+"""From the rows a model was fitted on [n, features], as its signature codes them, and the day of each [n]: a blob."""
+
 _LOG_LINES = 40
 _LOG_BYTES = 8_000
 _LIBRARIES = {
@@ -110,9 +112,8 @@ class Trainer:
         """Train, check and keep one model; the same code, parameters and data give the model that is kept already.
 
         `train` and `valid` are a Split's frames, in order of time. `profile` makes the profile that is kept with the
-        model, from the frame of the training features (after coding: numbers Float32, categories String). A model that
-        cannot be had is Refused, with the reason; nothing of it is kept. Raises DeclarationError for code that is
-        missing or does not parse.
+        model, of all rows that the shipped model was fitted on. A model that cannot be had is Refused, with the reason;
+        nothing of it is kept. Raises DeclarationError for code that is missing or does not parse.
         """
         identity, code = self.identify(job, train, valid)
         known = self.known(identity.id)
@@ -182,10 +183,10 @@ class Trainer:
             self._waiting = None
 
     def _worker(self) -> WorkerProcess:
+        if self._waiting is not None and not self._waiting.alive:
+            self._drop()
         waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting.alive:
-            return waiting
-        return self._start()
+        return self._start() if waiting is None else waiting
 
     def _start(self) -> WorkerProcess:
         folder = self._work / f"training-{os.getpid()}-{next(self._numbers)}"
@@ -227,8 +228,8 @@ class Trainer:
         measured["resources.train_memory"] = max(ended.peak, result.measured["resources.train_memory"])
         kept = None
         if profile is not None:
-            matrix = np.load(folder / "matrix.npy", allow_pickle=False)
-            kept = profile(decode_matrix(matrix, result.evaluated.signature))
+            matrix, days = (np.load(folder / name, allow_pickle=False) for name in (MATRIX, DAYS))
+            kept = profile(matrix, result.shipped.signature, days)
         return Built(
             done=result,
             onnx=(folder / result.shipped.onnx).read_bytes(),

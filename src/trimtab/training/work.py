@@ -28,7 +28,7 @@ from trimtab.records.durable import write_atomically
 from trimtab.records.model import Column, Signature
 from trimtab.training.evaluate import Evaluation, check_measurable, days_of, labelled_metrics, threshold_of
 from trimtab.training.export.export import LARGEST_DIFFERENCE, difference, export, native_scores
-from trimtab.training.job import Fitted, WorkDone, WorkOrder, WorkRefused
+from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder, WorkRefused
 from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
 from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
@@ -93,8 +93,8 @@ class _Work:
             rows_train = rows_of(train.features, y_train, train.time, signature, seen=False)
             rows_valid = rows_of(valid.features, y_valid, valid.time, signature, seen=False)
             code = self._stored_features(valid, signature, columns) if function is not None else ""
-            if self.order.keep_matrix:
-                np.save(self.folder / "matrix.npy", rows_train.x)
+            if not job.refit:
+                self._keep_matrix(rows_train)
         evaluated, scores = self._fit(user.train, rows_train, rows_valid, signature, name="model.onnx", code=code)
         with self._timed("evaluate"):
             evaluation = Evaluation(
@@ -268,8 +268,15 @@ class _Work:
         )
         signature = self._signature(whole, columns, classes)
         rows = rows_of(whole.features, y, whole.time, signature, seen=False)
+        self._keep_matrix(rows)
         again = rows_of(valid.features, y[len(train.time) :], valid.time, signature, seen=True)
         return self._fit(function, rows, again, signature, name="refitted.onnx", code=code)[0]
+
+    def _keep_matrix(self, rows: Rows) -> None:
+        """Keep the shipped model's rows for its profile, before the user's code may write into them."""
+        if self.order.keep_matrix:
+            np.save(self.folder / MATRIX, rows.x)
+            np.save(self.folder / DAYS, days_of(rows.time))
 
     def _throughput(self, fitted: Fitted) -> float:
         """Rows a second, one row a call, of one thread."""
