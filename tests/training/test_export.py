@@ -160,7 +160,8 @@ def test_early_stopping_exports_the_best_iteration() -> None:
     x, z = with_categories()
     y = (z > 0).astype(int)
     model = lightgbm(BINARY, n_estimators=500, learning_rate=0.5)
-    model.fit(x[:1500], y[:1500], eval_set=[(x[1500:], y[1500:])], callbacks=[lgb.early_stopping(5, verbose=False)])
+    stop = lgb.early_stopping(5, verbose=False)
+    model.fit(x[:1500], y[:1500], eval_X=x[1500:], eval_y=y[1500:], callbacks=[stop])
     assert model.best_iteration_ < 100
     assert gap(model, BINARY, 2, x) < TIGHT
 
