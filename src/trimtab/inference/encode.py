@@ -45,7 +45,8 @@ def encode_frame(frame: pl.DataFrame, signature: Signature) -> Matrix:
             if not (dtype.is_numeric() or dtype == pl.Null):
                 raise PermanentError(f"column {feature.name!r} is {dtype}; expected a number")
             # Through float64, as a plain Python number goes: a 64-bit integer is then rounded the same way.
-            matrix[:, position] = column.cast(pl.Float64).to_numpy()
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, as in a row
+                matrix[:, position] = column.cast(pl.Float64).to_numpy()
         elif dtype == pl.Null or not feature.vocabulary:
             matrix[:, position] = -1.0
         elif dtype == pl.Boolean or isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
