@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from trimtab.loop.reconcile import Loop, Watcher
     from trimtab.loop.replay import Tick
     from trimtab.records.base import Clock
+    from trimtab.training.trainer import Trainer
     from trimtab.records.facts import BacktestFinished
 
 
@@ -96,17 +97,23 @@ def quiet(_: str, __: str) -> None:
 
 
 def build_loop(
-    place: Place, *, system: System, ledger: Ledger, datasets: Datasets, serving: Serving, say: Watcher, threads: int
+    place: Place,
+    *,
+    system: System,
+    ledger: Ledger,
+    datasets: Datasets,
+    serving: Serving,
+    say: Watcher,
+    trainer: Trainer,
+    often: bool = False,
 ) -> Loop:
-    """A loop of the declared parts around the given datasets and serving."""
+    """A loop of the declared parts around the given datasets, serving and trainer; `often`: it will train many times."""
     from trimtab.loop.act import Actor
     from trimtab.loop.gate import Gate
     from trimtab.loop.observe import Observer
     from trimtab.loop.reconcile import Loop
     from trimtab.loop.source_code import SourceCode
-    from trimtab.training.trainer import Trainer
 
-    trainer = Trainer(place.blobs, place.layout.work, threads=threads)
     observer = Observer(
         system=system,
         ledger=ledger,
@@ -116,7 +123,15 @@ def build_loop(
         code=SourceCode(system).digests,
     )
     gate = Gate(system=system, ledger=ledger, blobs=place.blobs, datasets=datasets)
-    actor = Actor(system=system, ledger=ledger, datasets=datasets, observer=observer, trainer=trainer, gate=gate)
+    actor = Actor(
+        system=system,
+        ledger=ledger,
+        datasets=datasets,
+        observer=observer,
+        trainer=trainer,
+        gate=gate,
+        warm=often,
+    )
     return Loop(system, ledger, serving, observer, actor, say)
 
 
@@ -151,14 +166,22 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
     from trimtab.loop.embedded import EmbeddedServing
     from trimtab.loop.history import HistoricDatasets
     from trimtab.loop.replay import Replayer, Script
+    from trimtab.training.trainer import Trainer
 
     system = under_policy(place.system, policy)
     span = msgspec.structs.replace(span_of(system), incidents=())
     serving = EmbeddedServing(place.blobs)
     datasets = HistoricDatasets(system, history)
-    with Ledger.open(None) as ledger:
+    with Ledger.open(None) as ledger, Trainer(place.blobs, place.layout.work) as trainer:
         loop = build_loop(
-            place, system=system, ledger=ledger, datasets=datasets, serving=serving, say=say, threads=1
+            place,
+            system=system,
+            ledger=ledger,
+            datasets=datasets,
+            serving=serving,
+            say=say,
+            trainer=trainer,
+            often=True,
         )
         Replayer(
             system=system,
@@ -210,18 +233,27 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     from trimtab.loop.served import HttpTraffic, ServedReleases
     from trimtab.loop.stored import StoredDatasets
     from trimtab.serving.telemetry_reader import TelemetryReader
+    from trimtab.training.trainer import Trainer
 
     system, span = place.system, span_of(place.system)
     history = history_of(system)
     server = server_of(place, port=free_port(), linked=True)
     traffic = HttpTraffic(system, server, os.environ.get(system.serve.token_env, "").strip() or None)
+    trainer = Trainer(place.blobs, place.layout.work)
     server.start()
     server.keep_running()
     try:
         serving = ServedReleases(server, TelemetryReader(place.layout.telemetry))
         datasets = StoredDatasets(system, place.layout.data, place.ledger)
         loop = build_loop(
-            place, system=system, ledger=place.ledger, datasets=datasets, serving=serving, say=say, threads=1
+            place,
+            system=system,
+            ledger=place.ledger,
+            datasets=datasets,
+            serving=serving,
+            say=say,
+            trainer=trainer,
+            often=True,
         )
 
         def first(moment: datetime, done: int, steps: int) -> None:
@@ -250,6 +282,7 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     finally:
         traffic.close()
         server.stop()
+        trainer.close()
 
 
 def keep_backtests(place: Place, results: Sequence[BacktestFinished]) -> None:
@@ -267,6 +300,7 @@ def running(place: Place, *, say: Watcher | None, at: datetime | None = None) ->
     from trimtab.loop.served import ServedReleases
     from trimtab.loop.stored import StoredDatasets
     from trimtab.serving.telemetry_reader import TelemetryReader
+    from trimtab.training.trainer import Trainer
 
     server = server_of(place)
     target = server if server.status() is not None else RoutesFile(place.layout.root)
@@ -277,7 +311,7 @@ def running(place: Place, *, say: Watcher | None, at: datetime | None = None) ->
         datasets=StoredDatasets(place.system, place.layout.data, place.ledger),
         serving=ServedReleases(target, TelemetryReader(place.layout.telemetry)),
         say=say or quiet,
-        threads=max(1, (os.cpu_count() or 2) - 1),
+        trainer=Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)),
     )
     return loop, SystemClock() if at is None else SimulatedClock(at)
 

@@ -51,6 +51,8 @@ class Actor:
     observer: Observer
     trainer: Trainer
     gate: Gate
+    warm: bool = False
+    """Start the next training's worker early, for loops that train often."""
 
     def do(self, action: PlannedAction, name: str, now: datetime) -> Result:
         """Do one action, called `name`, at `now`."""

@@ -7,13 +7,17 @@ from datetime import datetime
 from trimtab.declaration.system import System
 from trimtab.loop.releases import IN_FLIGHT, ReleaseState, fold
 from trimtab.records.base import Record
-from trimtab.records.facts import Cause, PassFinished, ReleaseMoved, VerdictsGiven
+from trimtab.records.facts import ActionFinished, Cause, PassFinished, ReleaseMoved, VerdictsGiven
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Verdict
 
+_RECENT = 50
+"""Actions that a failure is looked for in."""
+
 
 class Status(Record, kw_only=True):
-    """What `trimtab status` shows. `verdicts` has one line a requirement and place, the newest of each."""
+    """What `trimtab status` shows. `verdicts` has one line a requirement, the newest of each; `failed` are the newest
+    actions of their verb where these failed."""
 
     system: str
     at: datetime | None
@@ -23,6 +27,7 @@ class Status(Record, kw_only=True):
     verdicts: tuple[Verdict, ...]
     causes: tuple[Cause, ...]
     counts: dict[str, int]
+    failed: tuple[ActionFinished, ...] = ()
 
 
 def read_status(system: System, ledger: Ledger) -> Status:
@@ -39,6 +44,7 @@ def read_status(system: System, ledger: Ledger) -> Status:
         verdicts=newest_verdicts(system, ledger),
         causes=last.fact.causes if last else (),
         counts={stage: stages.count(stage) for stage in ("live", "retired", "rejected", "rolled_back")},
+        failed=_failed(ledger),
     )
 
 
@@ -67,6 +73,13 @@ def newest_verdicts(system: System, ledger: Ledger) -> tuple[Verdict, ...]:
             )
         )
     return tuple(wanted)
+
+
+def _failed(ledger: Ledger) -> tuple[ActionFinished, ...]:
+    newest: dict[str, ActionFinished] = {}
+    for entry in ledger.entries(ActionFinished, newest_first=True, limit=_RECENT):
+        newest.setdefault(entry.fact.verb, entry.fact)
+    return tuple(fact for fact in newest.values() if fact.outcome == "failed")
 
 
 def _limit(comparison: str, limit: float) -> str:

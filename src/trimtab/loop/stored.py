@@ -92,8 +92,6 @@ class StoredDatasets:
             return ()
         since = known_until(now, spec) - timedelta(seconds=self._system.policy.window)
         recent = self.stores[spec.name].read(since=since)
-        refused: dict[str, int] = {}
-        for version in self.stores[spec.name].versions()[-1:]:
-            for reason, count in version.quarantined.items():
-                refused[reason] = refused.get(reason, 0) + count
+        version = self.stores[spec.name].current()
+        refused = version.quarantined if version is not None else {}
         return tuple(measure(recent, spec, wanted, now=now, quarantined=refused))
