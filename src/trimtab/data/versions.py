@@ -52,10 +52,10 @@ class DatasetStore:
         """Take in what is new, up to `until`; None when nothing is.
 
         A source is asked for what lies after the cursor, and again for rows whose truth was not known then, or that may
-        come late. By key: an identical row is stored already and left alone. One that only fills in cells that were null
-        (a label that came later) takes the stored row's place. One that says otherwise in a known cell contradicts the
-        stored row and is refused. Refused rows go to the quarantine with their reason; a row is refused once, however
-        often it comes.
+        come late. By key: an identical row is stored already and left alone. One that only fills in cells that were
+        null (a label that came later) takes the stored row's place. One that says otherwise in a known cell contradicts
+        the stored row and is refused. Refused rows go to the quarantine with their reason; a row is refused once,
+        however often it comes.
 
         Raises DataError when the whole batch cannot be taken (a column is missing, times have no zone).
         """
