@@ -169,6 +169,8 @@ def test_a_token_is_asked_for(make: Make) -> None:
     assert caught.value.status == 401
     big = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
     assert status_of(exchange(server, big)) == 401  # before the body is taken
+    endless = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert status_of(exchange(server, endless)) == 401
     with server.connect() as sock:  # one right token does not open the connection to requests without
         sock.sendall(post(BODY, "authorization: Bearer s3cret") + post(BODY, "connection: close"))
         assert statuses(receive_all(sock)) == [200, 401]

@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
             self._refuse_header()
         elif self._length > config.max_body:
             self._refuse_body()
-        elif self._length > _TRUSTED_BODY and not self._allowed(self._token, self._url):
+        elif (self._length > _TRUSTED_BODY or self._chunked) and not self._allowed(self._token, self._url):
             self._refuse(_NO_TOKEN)
         elif self._expect and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

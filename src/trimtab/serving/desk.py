@@ -230,7 +230,7 @@ class PredictionDesk:
             rss=resident(),
             backlog=self._shadows.backlog + (0 if desired.begun else self._shadows.due),
             known=len(self._book.known),
-            telemetry_error=self._book.telemetry.last_error,
+            telemetry_error=self._book.telemetry.last_error or self._book.telemetry.sync_error,
         )
 
 

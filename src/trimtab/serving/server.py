@@ -133,9 +133,10 @@ class Server:
             await asyncio.sleep(1.0)
             try:
                 await asyncio.to_thread(self._telemetry.sync)
+                self._telemetry.sync_error = ""
             except OSError as error:
-                self._telemetry.last_error = f"telemetry cannot be synced: {error.strerror or error}"
-                _LOG.error("%s", self._telemetry.last_error)
+                self._telemetry.sync_error = f"telemetry cannot be synced: {error.strerror or error}"
+                _LOG.error("%s", self._telemetry.sync_error)
             if self._left and not self._debts and not self._shadows.backlog:
                 self._seal_left()
 

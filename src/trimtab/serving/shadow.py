@@ -24,7 +24,7 @@ _MOST_ROWS = 500_000  # rows that may wait; more are left unscored and counted
 
 
 class Shadows:
-    """`backlog` counts the rows that wait, `due` those that a former run left and nobody has taken up yet; `take` and `pay`
+    """`backlog` counts the rows that wait, `due` those that a former run left and nobody has taken up; `take` and `pay`
     belong to the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, book: Book) -> None:

@@ -30,6 +30,7 @@ class TelemetryWriter:
         self.limit = limit
         self.failures = 0
         self.last_error = ""
+        self.sync_error = ""
         self.bytes_written = 0
         self._number = 0
         self._fd = -1
@@ -66,9 +67,10 @@ class TelemetryWriter:
         for fd, _ in full:
             os.fsync(fd)
             os.close(fd)
-        if self._dirty and self._fd >= 0:
+        current = self._fd  # the loop may turn to another file meanwhile; this one then is closed by the next sync
+        if self._dirty and current >= 0:
             self._dirty = False
-            os.fsync(self._fd)
+            os.fsync(current)
 
     def close(self, *, seal: bool = True) -> None:
         """Syncs and seals. With `seal` false the segment stays open for the next start to go through (debts remain)."""
