@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import signal
@@ -83,16 +84,8 @@ class LocalServer:
         Raises PermanentError with the server's own last words when it ends instead, TemporaryError when it is late.
         """
         with self._lock:
-            if self._own() is not None:
+            if self._own() is not None or self._taken_over():
                 return
-            info = self._info()
-            if info is not None and _serves(info.pid, self._layout.root):
-                if _orphaned(info.pid):  # it ends by itself, soon
-                    _signal(info.pid, signal.SIGTERM)
-                    _until(lambda: _gone(info.pid), self._patience)
-                elif self._answers(info):
-                    self._process, self._adopted = None, info.pid
-                    return
             encoded = msgspec.json.format(msgspec.json.encode(self._config))
             write_atomically(self._layout.serve_config, encoded, mode=0o600)
             self._process, self._adopted = self._spawn(), 0
@@ -158,6 +151,25 @@ class LocalServer:
                 return self._process.pid if self._process.poll() is None else None
             return self._adopted if self._adopted and _serves(self._adopted, self._layout.root) else None
 
+    def _taken_over(self) -> bool:
+        """Whether a server that answered on this folder was taken over. One that is still coming up or on its way out
+        (it belongs to a process that was killed) is waited for: until it has ended no other can start."""
+        found = False
+
+        def clear() -> bool:
+            nonlocal found
+            info = self._info()
+            if info is not None and _serves(info.pid, self._layout.root):
+                if _orphaned(info.pid):  # it ends by itself, soon
+                    _signal(info.pid, signal.SIGTERM)
+                elif self._answers(info):
+                    self._process, self._adopted, found = None, info.pid, True
+            return found or _is_free(self._layout.server_lock)
+
+        if not _until(clear, self._patience):
+            raise TemporaryError(f"a prediction server on {self._layout.root} neither answers nor ends")
+        return found
+
     def _keep(self, told: Callable[[str], None]) -> None:
         pause = 0.05
         while not self._leaving.wait(pause):
@@ -192,9 +204,13 @@ class LocalServer:
         late = not _until(up, self._patience)
         if process.poll() is not None:
             self._process = None
+            if process.returncode < 0:  # someone killed it while it came up: that says nothing about the next one
+                raise TemporaryError(f"the prediction server was killed by signal {-process.returncode} as it started")
             raise PermanentError(f"the prediction server ended at once: {self._last_words()}", hint=f"see {self.log}")
         if late:
-            self.stop()
+            _signal(process.pid, signal.SIGKILL)
+            process.wait()
+            self._process = None
             raise TemporaryError(f"the prediction server did not answer within {self._patience:g} s")
 
     def _last_words(self) -> str:
@@ -233,6 +249,21 @@ def _serves(pid: int, state: Path) -> bool:
     except OSError:
         return False
     return b"trimtab.serving" in words and str(state.absolute()).encode() in words and not _gone(pid)
+
+
+def _is_free(lock: Path) -> bool:
+    """Whether no server, not even one that only starts, holds that file's lock."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _orphaned(pid: int) -> bool:

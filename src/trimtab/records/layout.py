@@ -18,5 +18,6 @@ class Layout:
         self.routes = self.serve / "routes.json"
         self.serve_config = self.serve / "config.json"
         self.server = self.serve / "server.json"
+        self.server_lock = self.serve / "server.lock"
         self.work = root / "work"
         self.reports = root / "reports"

@@ -47,7 +47,7 @@ class Server:
         self._layout = Layout(root)
         self._config = read_config(self._layout.serve_config)
         self._parent = parent
-        self._lock = _lock(self._layout.serve)
+        self._lock = _lock(self._layout)
         self._left = abandoned(self._layout.telemetry)
         self._debts: list[Debt] = debts(self._left)
         for segment in self._left:
@@ -207,16 +207,16 @@ def serve(root: Path, parent: int = 0) -> None:
         runner.run(server.run())
 
 
-def _lock(folder: Path) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _lock(layout: Layout) -> int:
+    layout.serve.mkdir(parents=True, exist_ok=True)
+    fd = os.open(layout.server_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
-        info = _read_info(folder / "server.json")
+        info = _read_info(layout.server)
         told = f" (process {info.pid})" if info is not None else ""
-        raise PermanentError(f"a server{told} already runs on {folder.parent}") from None
+        raise PermanentError(f"a server{told} already runs on {layout.root}") from None
     return fd
 
 
