@@ -84,8 +84,6 @@ def _carry_on(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> P
             causes=causes,
             reason=f"{challenger.release} is in {challenger.stage}: {progress.rows:,} of {step.rows:,} {unit}",
         )
-    if challenger.stage == "shadow" and progress.compared is None:
-        return Plan(causes=causes, reason=f"{challenger.release} is in shadow: too little evidence to compare yet")
     if progress.compared is not None and progress.compared.verdict == "worse":
         why = f"no better than the live model in {challenger.stage}: {say_difference(progress.compared)}"
         return _act("move", why, causes=causes, release=challenger.release, to="rejected")
