@@ -81,12 +81,19 @@ class Replayer:
             if settled is not None and moment <= settled:
                 tick(moment, done, len(moments) - 1)
                 continue
-            if before is not None:
+            if before is not None and not self._begun(before, moment):
                 self._callers_answered(before, moment)
             self.clock.set(moment)
             self._incidents(before, moment)
             self.loop.settle(moment)
             tick(moment, done, len(moments) - 1)
+
+    def _begun(self, after: datetime, until: datetime) -> bool:
+        """Whether a killed replay had come past this step's callers: asked again, they would be answered by releases
+        that were routed only afterwards."""
+        by_hand = (_name(incident) for incident in self._due(after, until))
+        prefixes = [f"planned:{stamp(until)}/", *(f"intent:{name}" for name in by_hand)]
+        return any(self.ledger.last(prefix=prefix) is not None for prefix in prefixes)
 
     def _callers_answered(self, after: datetime, until: datetime) -> None:
         """Hand over a step's callers until one life of the server has seen them all. A server that was killed has
@@ -114,10 +121,12 @@ class Replayer:
                 self.traffic.truth(ids, [self.script.labels[i] for i in told], to)  # type: ignore[misc]
             after = to
 
+    def _due(self, after: datetime | None, until: datetime) -> list[Incident]:
+        return [one for one in self.span.incidents if after is not None and after < one.at <= until]
+
     def _incidents(self, after: datetime | None, until: datetime) -> None:
-        for incident in self.span.incidents:
-            if after is not None and after < incident.at <= until:
-                self.loop.by_hand(_force(incident), f"by-hand/{stamp(incident.at)}", until)
+        for incident in self._due(after, until):
+            self.loop.by_hand(_force(incident), _name(incident), until)
 
 
 def _asked_at(rows: pl.DataFrame, start: datetime) -> pl.DataFrame:
@@ -126,6 +135,10 @@ def _asked_at(rows: pl.DataFrame, start: datetime) -> pl.DataFrame:
     since = (pl.col(MOMENT) - start).dt.total_microseconds()
     hours = (since + _HOUR - 1) // _HOUR
     return rows.with_columns((pl.lit(start) + pl.duration(microseconds=hours * _HOUR)).alias(ASKED_AT))
+
+
+def _name(incident: Incident) -> str:
+    return f"by-hand/{stamp(incident.at)}"
 
 
 def _force(incident: Incident) -> PlannedAction:

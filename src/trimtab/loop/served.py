@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
 from trimtab.monitoring.live import ServingFigures
 from trimtab.monitoring.serving_figures import serving_figures
 from trimtab.records.model import Routes
+from trimtab.records.server import ServerStatus
 from trimtab.serving.client import Client, Truth
 from trimtab.serving.telemetry_reader import TelemetryReader
 
 if TYPE_CHECKING:
     import polars as pl
 
-_TRIES = 20
+_TRIES = 30
+_PATIENCE = 3.0
+_Answer = TypeVar("_Answer")
 
 
 class ServedReleases:
@@ -36,15 +39,11 @@ class ServedReleases:
         self._generation = 0
 
     def apply(self, routes: Routes) -> None:
-        for attempt in range(_TRIES):
-            try:
-                self._target.start()
-                self._target.apply(routes)
-                break
-            except TemporaryError as error:  # a server that died is on its way up again
-                if attempt + 1 == _TRIES:
-                    raise
-                time.sleep(min(error.delay, 1.0))
+        def done() -> None:
+            self._target.start()
+            self._target.apply(routes)
+
+        _patiently(done)
         self._generation = routes.generation
 
     def generation(self) -> int:
@@ -66,8 +65,7 @@ class ServedReleases:
     def figures(self, since: datetime, until: datetime) -> ServingFigures | None:
         import polars as pl
 
-        self._target.start()
-        status = self._target.status()
+        status = _patiently(self._status)
         answered = self._reader.predictions(since, until).filter(pl.col("stage") != "shadow")
         failed = self._reader.failures(since, until).filter(pl.col("stage") != "shadow")
         return serving_figures(
@@ -75,6 +73,15 @@ class ServedReleases:
             errors=int(failed["rows"].sum()),
             memory=float(status.rss) if status is not None else None,
         )
+
+    def _status(self) -> ServerStatus | None:
+        """What the server says; None where this object's target runs none."""
+        for _ in range(3):  # it may die between the two calls
+            self._target.start()
+            status = self._target.status()
+            if status is not None:
+                return status
+        return None
 
 
 class HttpTraffic:
@@ -86,12 +93,20 @@ class HttpTraffic:
         self._token = token
         self._client: Client | None = None
 
-    def _connected(self) -> Client:
-        url = self._target.url
-        if self._client is None or self._client.url != url:
-            self.close()
-            self._client = Client(url, self._token)
-        return self._client
+    def _ask(self, question: Callable[[Client], _Answer]) -> _Answer:
+        """Ask until it is answered. A server that was killed comes up again, perhaps at another address."""
+
+        def asked() -> _Answer:
+            if self._client is None:
+                self._target.start()
+                self._client = Client(self._target.url, self._token, patience=_PATIENCE)
+            try:
+                return question(self._client)
+            except TemporaryError:
+                self.close()
+                raise
+
+        return _patiently(asked)
 
     def close(self) -> None:
         """Give the connection back."""
@@ -104,17 +119,27 @@ class HttpTraffic:
         hidden = {*spec.key, spec.time, spec.label, MOMENT, KNOWN_AT, ASKED_AT, "_digest"}
         inputs = self._system.model.inputs or tuple(name for name in rows.columns if name not in hidden)
         columns = rows.select(inputs).to_dicts()
-        self._connected().predict(columns, ids, rows[ASKED_AT][0])
+        moment = rows[ASKED_AT][0]
+        self._ask(lambda client: client.predict(columns, ids, moment))
 
     def truth(self, ids: Sequence[str], labels: Sequence[float], at: datetime) -> None:
         told = [Truth(name, label, at) for name, label in zip(ids, labels, strict=True)]
-        self._connected().feedback(told)
+        self._ask(lambda client: client.feedback(told))
 
     def drain(self) -> None:
         """Wait until what was answered has been scored in shadow too."""
-        self._connected().settle()
+        self._ask(lambda client: client.settle())
 
     def incarnation(self) -> int:
         """The server's process: another one has forgotten the rows that shadow releases had not scored yet."""
-        self._target.start()
-        return self._connected().status().pid
+        return self._ask(lambda client: client.status().pid)
+
+
+def _patiently(attempt: Callable[[], _Answer]) -> _Answer:
+    """Try again for as long as a server that died takes to come up, and some more."""
+    for _ in range(_TRIES - 1):
+        try:
+            return attempt()
+        except TemporaryError as error:
+            time.sleep(min(error.delay, 0.5))
+    return attempt()
