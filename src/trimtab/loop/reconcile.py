@@ -131,9 +131,11 @@ class Loop:
         self._watch(result.outcome, result.summary)
 
     def by_hand(self, action: PlannedAction, name: str, now: datetime) -> ActionFinished:
-        """Do what a person asked for, as an action of its own: intent before, outcome after, never twice."""
+        """Do what a person asked for, as an action of its own: intent before, outcome after, never twice. What a killed
+        pass left over comes before it, so that the person's word is the last."""
         done = self._ledger.get(f"outcome:{name}")
         if done is None:
+            self.finish_interrupted()
             self._ledger.append(
                 f"intent:{name}",
                 ActionIntended(action=name, verb=action.verb, why=action.why, arguments=action.arguments),
