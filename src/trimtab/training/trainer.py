@@ -32,6 +32,9 @@ from trimtab.training.split import moments
 Profile = Callable[[NDArray[np.float32], Signature, NDArray[np.int64]], bytes]
 """From the rows a model was fitted on [n, features], as its signature codes them, and the day of each [n]: a blob."""
 
+_ATTEMPTS = 3
+_FROM_OUTSIDE = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
+"""Signals that a process does not raise by its own fault, as it does SIGSEGV."""
 _LOG_LINES = 40
 _LOG_BYTES = 8_000
 _LIBRARIES = {
@@ -71,11 +74,12 @@ class Built:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a worker left nothing, the end of its log, and what was measured."""
+    """Why a worker left nothing, the end of its log, and what was measured. `outside`: the work was not at fault."""
 
     reason: str
     log: str
     measured: dict[str, float]
+    outside: bool = False
 
 
 class Trainer:
@@ -134,8 +138,21 @@ class Trainer:
         *,
         profile: Profile | None = None,
     ) -> Built | Failure:
-        """Train in a worker, whatever is kept already, and keep nothing."""
+        """Train in a worker, whatever is kept already, and keep nothing.
+
+        A worker that somebody else killed (a person, or the machine in need of memory) says nothing about the model, so
+        the work is begun again; what is killed time after time is a failure.
+        """
         self._libraries = tuple(m for name in code.libraries for m in _LIBRARIES.get(name, ()))
+        for _ in range(_ATTEMPTS - 1):
+            built = self._attempt(job, code, train, valid, profile)
+            if isinstance(built, Built) or not built.outside:
+                return built
+        return self._attempt(job, code, train, valid, profile)
+
+    def _attempt(
+        self, job: TrainingJob, code: CodeIdentity, train: pl.DataFrame, valid: pl.DataFrame, profile: Profile | None
+    ) -> Built | Failure:
         worker = self._worker()
         folder = worker.folder
         try:
@@ -219,7 +236,7 @@ class Trainer:
         if ended.killed:
             return Failure(reason=f"the training was ended: {ended.killed}", log=log, measured=measured)
         if not path.is_file():
-            return Failure(reason=_death(ended.code), log=log, measured=measured)
+            return Failure(reason=_death(ended.code), log=log, measured=measured, outside=-ended.code in _FROM_OUTSIDE)
         result = msgspec.json.decode(path.read_bytes(), type=WorkDone | WorkRefused)
         if isinstance(result, WorkRefused):
             reason = f"{result.reason} (hint: {result.hint})" if result.hint else result.reason
@@ -308,8 +325,9 @@ def _bounds(job: TrainingJob, frame: pl.DataFrame) -> list[Any]:
 def _death(code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name
+        often = f" {_ATTEMPTS} times in a row" if -code in _FROM_OUTSIDE else ""
         why = "; the machine may have run out of memory" if code == -signal.SIGKILL else ""
-        return f"the training process was killed by signal {-code} ({name}){why}"
+        return f"the training process was killed by signal {-code} ({name}){often}{why}"
     return f"the training process ended with status {code} and left no result"
 
 
