@@ -72,17 +72,18 @@ def _carry_on(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> P
         return None
     if challenger.stage == "candidate":
         return _act("gate", f"{challenger.release} is a candidate", causes=causes, release=challenger.release)
-    step = next(s for s in policy.release if s.stage == challenger.stage)
+    # The declaration may have changed on the way: a stage that it no longer has is over.
+    wanted = next((step.rows for step in policy.release if step.stage == challenger.stage), 0)
     progress = seen.challenger or Progress(rows=0)
     refusal = _refusal(challenger, progress)
     if refusal:
         verb = "rolled_back" if challenger.stage == "canary" else "rejected"
         return _act("move", refusal, causes=causes, release=challenger.release, to=verb)
-    if progress.rows < step.rows:
+    if progress.rows < wanted:
         unit = "labelled shadow rows" if challenger.stage == "shadow" else "canary answers"
         return Plan(
             causes=causes,
-            reason=f"{challenger.release} is in {challenger.stage}: {progress.rows:,} of {step.rows:,} {unit}",
+            reason=f"{challenger.release} is in {challenger.stage}: {progress.rows:,} of {wanted:,} {unit}",
         )
     if progress.compared is not None and progress.compared.verdict == "worse":
         why = f"no better than the live model in {challenger.stage}: {say_difference(progress.compared)}"
