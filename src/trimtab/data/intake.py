@@ -47,9 +47,11 @@ def screen(
     *,
     until: datetime,
     now: datetime,
+    digests: bool = True,
 ) -> Screened:
     """Accept or refuse each row. A row is refused for the first of: a cell that is not of its column's type, a missing
-    key or time, a time after `now`, a broken rule, and a key that another row of the batch has.
+    key or time, a time after `now`, a broken rule, and a key that another row of the batch has. Without `digests` the
+    good rows carry no `_digest`, which takes most of the time.
 
     Of rows with one key the one with the most cells stays, then the earliest, then the least digest: which one it is
     does not hang on their order. Raises DataError where a column is missing, reserved or cannot be stored.
@@ -70,7 +72,8 @@ def screen(
     keep = ~(refused | early.fill_null(value=False))
     good, raw = frame.filter(keep), raw.filter(keep)
     good = good.select(list(types)) if good.height else pl.DataFrame(schema=types)
-    good = good.with_columns(row_digests(good))
+    if digests:
+        good = good.with_columns(row_digests(good))
     good, repeated = _without_duplicates(good, raw, spec)
     new = tuple(sorted(set(types) - set(stored))) if stored is not None else ()
     return Screened(
@@ -182,7 +185,8 @@ def _without_duplicates(good: pl.DataFrame, raw: pl.DataFrame, spec: DatasetSpec
     if good.is_empty() or not good.select(pl.struct(spec.key).is_duplicated().any()).item():
         return good, described(pl.Series(REASON, [], dtype=pl.String), raw.head(0), raw.head(0), spec)
     cells = [name for name in good.columns if name != DIGEST]
-    ordered = good.with_row_index("_row").sort(
+    told = good if DIGEST in good.columns else good.with_columns(row_digests(good))
+    ordered = told.with_row_index("_row").sort(
         pl.sum_horizontal(pl.col(cells).is_null()), pl.col(spec.time), pl.col(DIGEST), pl.col("_row")
     )
     first = ordered.unique(spec.key, keep="first", maintain_order=True).get_column("_row").sort()

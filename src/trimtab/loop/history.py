@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.data.digest import content_digest, row_digests
+from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST
 from trimtab.data.quality import measure
 from trimtab.data.sources import open_source
+from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.system import System
 from trimtab.errors import PermanentError
 from trimtab.features.join import join_views
@@ -45,9 +47,12 @@ def join_features(rows: pl.DataFrame, views: dict[str, pl.DataFrame], system: Sy
 
 
 def load_history(system: System, until: datetime) -> pl.DataFrame:
-    """Every row up to `until`, with moments and features, in order of moment and key; truth that is missing stays null."""
+    """Every row up to `until`, with moments and features, in order of moment and key; truth that is missing stays null.
+
+    Rows that a store would refuse are left out, so that a backtest learns from the same rows as a replay.
+    """
     folder = Path(system.folder)
-    frames = {spec.name: open_source(spec, folder).fetch(None, until) for spec in system.data}
+    frames = {spec.name: _accepted(spec, folder, until) for spec in system.data}
     rows = with_moments(frames[system.labelled.name], system)
     if rows.is_empty():
         raise PermanentError(
@@ -55,6 +60,11 @@ def load_history(system: System, until: datetime) -> pl.DataFrame:
             hint="check `[replay]` and the source",
         )
     return with_digests(join_features(rows, frames, system)).sort(MOMENT, *system.labelled.key)
+
+
+def _accepted(spec: DatasetSpec, folder: Path, until: datetime) -> pl.DataFrame:
+    fetched = open_source(spec, folder).fetch(None, until)
+    return screen(fetched, spec, None, until=until, now=until, digests=False).good
 
 
 def with_digests(rows: pl.DataFrame) -> pl.DataFrame:
