@@ -6,14 +6,44 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+from trimtab.errors import TrimtabError
+
+_SYSTEM = "a trimtab.toml or the folder that holds it (default: .)"
+
+
+class UsageError(TrimtabError):
+    """The words of the command line do not make sense together."""
+
 
 def add_system(parser: argparse.ArgumentParser) -> None:
     """SYSTEM, `--state` and `--json`."""
-    parser.add_argument(
-        "system", nargs="?", default=".", metavar="SYSTEM", help="a trimtab.toml or the folder that holds it (default: .)"
-    )
+    parser.add_argument("system", nargs="?", default=".", metavar="SYSTEM", help=_SYSTEM)
+    add_state(parser)
+
+
+def add_words(parser: argparse.ArgumentParser, names: str, meaning: str) -> None:
+    """SYSTEM and words of the verb's own (`names` in the usage), which `take_system` tells apart; with the rest."""
+    parser.add_argument("words", nargs="*", metavar=f"[SYSTEM] {names}", help=f"SYSTEM is {_SYSTEM}; {meaning}")
+    add_state(parser)
+
+
+def add_state(parser: argparse.ArgumentParser) -> None:
+    """`--state` and `--json`."""
     parser.add_argument("--state", type=Path, metavar="DIR", help="where state is kept (default: .trimtab beside it)")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def take_system(words: list[str]) -> tuple[str, list[str]]:
+    """The word that names a system (the first or the last; `.` where none does) and the others."""
+    for position in (0, -1):
+        if words and _is_system(words[position]):
+            return words[position], words[1:] if position == 0 else words[:-1]
+    return ".", words
+
+
+def _is_system(word: str) -> bool:
+    path = Path(word)
+    return path.suffix == ".toml" or (path / "trimtab.toml").is_file() or word in (".", "..")
 
 
 def add_moment(parser: argparse.ArgumentParser) -> None:
@@ -34,3 +64,27 @@ def moment(text: str) -> datetime:
             raise argparse.ArgumentTypeError(f"{text!r} has no time zone: end it with Z or +00:00")
         value = value.replace(tzinfo=UTC)
     return value.astimezone(UTC)
+
+
+def moment_text(text: str) -> str:
+    """The text of a moment, once it is known to be one: for what is handed on to another process."""
+    moment(text)
+    return text
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number, zero or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)

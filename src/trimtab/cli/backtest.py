@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.cli.arguments import add_system
-from trimtab.cli.output import console, emit_json, show_table
+from trimtab.cli.arguments import add_system, moment_text
+from trimtab.cli.output import emit_json
+from trimtab.cli.terminal import plain, say, show_table, styled
 
 if TYPE_CHECKING:
     from trimtab.loop.backtest import Backtest
@@ -26,8 +27,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POLICY",
         help="compare the declared policy with this one: never, or every:30d (may be repeated)",
     )
-    parser.add_argument("--window", metavar="DURATION", help="train on this much history, such as 90d, for all policies")
-    parser.add_argument("--until", metavar="TIME", help="stop at this moment instead of the declared end")
+    parser.add_argument(
+        "--window", metavar="DURATION", help="train on this much history, such as 90d, for all policies"
+    )
+    parser.add_argument(
+        "--until", type=moment_text, metavar="TIME", help="stop at this moment instead of the declared end"
+    )
     parser.add_argument("--only", metavar="POLICY", help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, metavar="FILE", help=argparse.SUPPRESS)
 
@@ -38,11 +43,14 @@ def run(args: argparse.Namespace) -> int:
         return _one(args)
     from trimtab.cli.progress import Board
     from trimtab.cli.side_by_side import run_policies
+    from trimtab.declaration.load import load
     from trimtab.loop.backtest import side_by_side
-    from trimtab.wiring import open_place
+    from trimtab.wiring import span_of, under_policy
 
-    with open_place(args.system, args.state) as place:
-        system = place.system
+    system = load(args.system)
+    span_of(system)  # a wrong word is told before anything starts
+    for policy in args.policy:
+        under_policy(system, policy)
     policies = list(dict.fromkeys(["declared", *args.policy]))
     with Board(quiet=args.json) as board:
         results = run_policies(args, policies, board)
@@ -95,8 +103,8 @@ def _show(found: Backtest) -> None:
                 result.rolled_back,
             )
         )
-    out = console()
-    out.print(f"[bold]{found.system}[/], {found.start:%Y-%m-%d} to {found.end:%Y-%m-%d}")
+    say(f"{styled(found.system, 'bold')}, {found.start:%Y-%m-%d} to {found.end:%Y-%m-%d}")
+    say()
     columns = ("policy", f"value {found.currency}", "/1,000", "declared less it", "trained", "refused", "back")
     show_table("", columns, rows, right=(1, 2, 3, 4, 5, 6))
     _show_declared(found.policies[0])
@@ -108,7 +116,13 @@ def _show_declared(result: BacktestFinished) -> None:
             "promotions, judged on the rows that followed",
             ("at", "release", "replaced", "difference", "verdict"),
             [
-                (f"{p.at:%Y-%m-%d}", p.release, p.replaced, f"{p.difference:+.1f} ({p.low:+.1f}..{p.high:+.1f})", p.verdict)
+                (
+                    f"{p.at:%Y-%m-%d}",
+                    p.release,
+                    p.replaced,
+                    f"{p.difference:+.1f} ({p.low:+.1f}..{p.high:+.1f})",
+                    p.verdict,
+                )
                 for p in result.promotions
             ],
         )
@@ -116,5 +130,5 @@ def _show_declared(result: BacktestFinished) -> None:
         show_table(
             "refused or rolled back",
             ("at", "release", "why"),
-            [(f"{r.at:%Y-%m-%d}", r.release, r.why) for r in result.refusals],
+            [(f"{r.at:%Y-%m-%d}", r.release, plain(r.why)) for r in result.refusals],
         )

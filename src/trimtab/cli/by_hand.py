@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from trimtab.cli.output import console, emit_json
+from trimtab.cli.output import emit_json
+from trimtab.cli.terminal import plain, say
 from trimtab.records.facts import PlannedAction
 
 
-def do_by_hand(args: argparse.Namespace, verb: str, why: str, arguments: dict[str, str]) -> int:
+def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict[str, str]) -> int:
     """Do one action now; 1 when it was refused or failed."""
     from trimtab.loop.reconcile import stamp
     from trimtab.wiring import open_place, running
 
-    with open_place(args.system, args.state) as place, place.lead():
+    why = args.why or "a person said so"
+    with open_place(system, args.state, create=False) as place, place.lead():
         loop, clock = running(place, say=None)
         now = clock.now()
         action = PlannedAction(verb=verb, why=f"by hand: {why}", arguments={**arguments, "by_hand": "yes"})
@@ -21,5 +23,5 @@ def do_by_hand(args: argparse.Namespace, verb: str, why: str, arguments: dict[st
     if args.json:
         emit_json(finished)
     else:
-        console().print(f"{finished.outcome}: {finished.summary}")
+        say(f"{finished.outcome}: {plain(finished.summary)}", indent=2)
     return int(finished.outcome != "done")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from trimtab.cli.arguments import add_system
+from trimtab.cli.arguments import add_system, count
 from trimtab.cli.output import emit_json
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `log`."""
     add_system(parser)
-    parser.add_argument("-n", type=int, default=40, metavar="N", help="the newest N facts (default: 40; 0 for all)")
+    parser.add_argument("-n", type=count, default=40, metavar="N", help="the newest N facts (default: 40; 0 for all)")
     parser.add_argument("--kind", metavar="KIND", help="only this kind of fact, such as release_moved")
     parser.add_argument("--verify", action="store_true", help="check the chain of digests from the first fact on")
 

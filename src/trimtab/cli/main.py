@@ -9,65 +9,136 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from trimtab import __version__
+from trimtab.cli.arguments import UsageError
 from trimtab.errors import DeclarationError, TrimtabError
 
 VERBS = {
     "check": "say what the declaration asks for, where it is measured and what it is worth",
     "run": "run the loop: once, until it settles, or for good",
     "up": "serve and run the loop together",
-    "status": "what is live and whether each requirement holds",
-    "plan": "what the loop would do now, and why",
-    "log": "what happened, from the ledger",
-    "data": "dataset versions: list, show, diff, verify, export",
-    "models": "model versions: list, show, diff, reproduce",
+    "status": "say what is live and whether each requirement holds",
+    "plan": "say what the loop would do now, and why",
+    "log": "show what happened, from the ledger",
+    "data": "look at dataset versions: list, show, diff, verify, export, quarantine",
+    "models": "look at model versions: list, show, diff, reproduce",
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
-    "serve": "serve the live release without the loop",
+    "serve": "serve what is live, without the loop",
     "backtest": "replay history through policies and say what each would have been worth",
     "replay": "replay history through the real server and the loop",
     "report": "write the story of a system as one HTML page",
 }
+_GROUPS = {
+    "keep a system": ("check", "run", "up", "status", "plan", "log"),
+    "look closer": ("data", "models", "report"),
+    "decide by hand": ("promote", "rollback", "serve"),
+    "try a policy on history": ("backtest", "replay"),
+}
+_ASK_FOR_HELP = ("-h", "--help", "help")
+_TRACEBACK = "TRIMTAB_TRACEBACK"
+_ENDED_BY_SIGNAL = 130
 
 
-def parser(verb: str | None = None) -> argparse.ArgumentParser:
-    """The whole command line; only `verb` (all when None) gets its arguments, so that start-up stays fast."""
-    top = argparse.ArgumentParser(
-        prog="trimtab",
-        description="Keeps what a machine learning system must hold, by itself, with the evidence.",
-        epilog="exit codes: 0 all met, 1 something broken, 2 usage or declaration error",
+def usage() -> str:
+    """What `trimtab --help` says."""
+    lines = [
+        "usage: trimtab VERB [SYSTEM] [options]",
+        "",
+        "Keeps what a machine learning system must hold, by itself, with the evidence.",
+        "SYSTEM is a trimtab.toml or the folder that holds it (default: this folder).",
+    ]
+    for title, verbs in _GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {verb:<9} {VERBS[verb]}" for verb in verbs)]
+    lines += [
+        "",
+        "`trimtab VERB --help` tells the options of a verb; every verb has --json.",
+        "exit codes: 0 all met, 1 something broken or failed, 2 wrong usage or declaration",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def parser(verb: str) -> argparse.ArgumentParser:
+    """The command line of one verb; only this verb is imported, so that it starts fast."""
+    module = importlib.import_module(f"trimtab.cli.{verb}")
+    meaning = VERBS[verb]
+    found = argparse.ArgumentParser(
+        prog=f"trimtab {verb}", description=f"{meaning[0].upper()}{meaning[1:]}.", allow_abbrev=False
     )
-    top.add_argument("--version", action="version", version=f"trimtab {__version__}")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, meaning in VERBS.items():
-        sub = verbs.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
-        if verb is None or verb == name:
-            importlib.import_module(f"trimtab.cli.{name}").arguments(sub)
-    return top
+    found.set_defaults(run=module.run)
+    module.arguments(found)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    verb = next((word for word in given if word in VERBS), None)
-    args = parser(verb).parse_args(given)
+    if not given or given[0] in _ASK_FOR_HELP:
+        (sys.stdout if given else sys.stderr).write(usage())
+        return 0 if given else 2
+    if given[0] == "--version":
+        sys.stdout.write(f"trimtab {__version__}\n")
+        return 0
+    if given[0] not in VERBS:
+        return _refuse(_no_such_verb(given[0]), 2)
     try:
-        return int(importlib.import_module(f"trimtab.cli.{args.verb}").run(args))
+        args = parser(given[0]).parse_args(given[1:])
+    except SystemExit as done:  # argparse has said why
+        return int(done.code or 0)
+    return _guarded(args)
+
+
+def _guarded(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one line for each kind of error
+    """Run the verb; whatever it raises becomes one line and an exit code, never a traceback."""
+    try:
+        return int(args.run(args))
     except DeclarationError as error:
-        return _refuse(str(error), 2)
+        return _refuse(_told(error), 2)
     except TrimtabError as error:
-        return _refuse(str(error), 1)
+        return _refuse(_told(error), 2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
-        return _refuse("interrupted: run the same command again to go on", 130)
+        return _refuse("interrupted; run the same command again to go on", _ENDED_BY_SIGNAL)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return _refuse(f"{what} (look at the disk and at who owns the folder)", 1, error)
+    except Exception as error:  # a fault of Trimtab's own: still one line
+        said = " ".join(str(error).split())
+        return _refuse(f"a fault in Trimtab: {type(error).__name__}: {said}", 1, error)
 
 
-def _refuse(message: str, code: int) -> int:
-    sys.stderr.write(f"trimtab: {message}\n")
+def _told(error: TrimtabError) -> str:
+    """An error in one line (several problems of a declaration: one a line), its mend in brackets."""
+    if isinstance(error, DeclarationError):
+        from trimtab.declaration.problems import DeclarationErrors, one_line
+
+        return str(error) if isinstance(error, DeclarationErrors) else one_line(error)
+    hint = f" ({error.hint})" if error.hint else ""
+    return " ".join(f"{error.message}{hint}".split())
+
+
+def _no_such_verb(word: str) -> str:
+    from trimtab.declaration.problems import nearest
+
+    if word.startswith("-"):
+        return f"the verb comes first, then {word} (`trimtab --help` lists the verbs)"
+    meant = nearest(word, VERBS)
+    return f"there is no verb `{word}`" + (f"; did you mean `{meant}`?" if meant else " (`trimtab --help` lists them)")
+
+
+def _refuse(message: str, code: int, fault: Exception | None = None) -> int:
+    sys.stdout.flush()
+    if fault is not None and os.environ.get(_TRACEBACK):
+        sys.stderr.write("".join(traceback.format_exception(fault)))
+    elif fault is not None:
+        message += f" [{_TRACEBACK}=1 shows where]"
+    sys.stderr.writelines(f"trimtab: {line}\n" for line in message.splitlines())
     return code
 
 

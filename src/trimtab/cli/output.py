@@ -1,27 +1,20 @@
-"""What verbs print: tables and lines for people, one JSON document for programs."""
+"""What verbs print: verdicts and lines for people, one JSON document for programs."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from trimtab.cli import figures
+from trimtab.cli.terminal import columns_of, plain, say, show_table, styled, width
+from trimtab.records.requirement import Status, Verdict
 
-    from trimtab.records.requirement import Verdict
-
-STATUS_STYLE = {"met": "green", "broken": "bold red", "unknown": "yellow"}
-STATUS_MARK = {"met": "✓", "broken": "✗", "unknown": "?"}
-
-
-def console() -> Console:
-    """The terminal. Rich is imported here so that `--json` does not pay for it."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=False)
+STATUS_STYLE: dict[Status, str] = {"met": "green", "broken": "bold red", "unknown": "yellow"}
+STATUS_MARK: dict[Status, str] = {"met": "✓", "broken": "✗", "unknown": "?"}
 
 
 def emit_json(document: Any) -> None:
@@ -30,46 +23,41 @@ def emit_json(document: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
-    """A plain table that fits 80 columns; `right` are the positions to align to the right."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, title_style="bold")
-    for position, name in enumerate(columns):
-        table.add_column(name, justify="right" if position in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console().print(table)
-
-
-def figure(value: float | None, unit: str = "", scale: float = 1.0) -> str:
-    """A figure in the unit the user declared; a dash when there is none."""
-    if value is None:
-        return "-"
-    shown = f"{value / scale:,.3g}" if abs(value / scale) < 1000 else f"{value / scale:,.0f}"
-    return f"{shown}{'' if unit in ('', '%') else ' '}{unit}"
-
-
-def show_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
-    """Verdicts as a table: mark, requirement, figure with interval, rows, where."""
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Verdicts as a table (mark, requirement with its limit, figure, interval, rows, where), how many there are of each
+    status, and why those that are not met are not."""
+    if not verdicts:
+        say("nothing is required, so nothing can be broken")
+        return
     rows = []
     for v in verdicts:
         style = STATUS_STYLE[v.status]
-        span = "" if v.low is None or v.high is None else f"{figure(v.low, '', v.scale)}..{figure(v.high, '', v.scale)}"
-        name = f"{v.metric}[dim] {v.slice}[/]" if v.slice else v.metric
-        rows.append(
-            (
-                f"[{style}]{STATUS_MARK[v.status]} {v.status}[/]",
-                name,
-                f"{v.comparison} {figure(v.limit, v.unit, v.scale)}",
-                figure(v.figure, v.unit, v.scale),
-                span,
-                f"{v.rows:,}" if v.rows else "",
-                v.place,
-            )
-        )
-    show_table(title, ("", "requirement", "limit", "figure", "95% interval", "rows", "at"), rows, right=(3, 5))
+        name = f"{v.metric} {styled(figures.limit(v), 'dim')}"
+        name += f" ({plain(v.slice)})" if v.slice else ""
+        shown = figures.quantity(v.figure, v.unit, v.scale)
+        found = styled(shown, style) if v.status == "broken" else shown
+        evidence = [f"{v.rows:,}" if v.rows else "", v.place]
+        rows.append([styled(STATUS_MARK[v.status], style), name, found, figures.interval(v), *evidence])
+    columns = ["", "requirement", "figure", "95% interval", "rows", "at"]
+    for leaves in ("rows", "95% interval"):  # the first to go where the terminal is too narrow for all of it
+        if _wide(columns, rows) <= width():
+            break
+        spot = columns.index(leaves)
+        columns = [name for i, name in enumerate(columns) if i != spot]
+        rows = [[cell for i, cell in enumerate(row) if i != spot] for row in rows]
+    show_table("", columns, rows, right=[columns.index(name) for name in ("figure", "rows") if name in columns])
+    counts = Counter(v.status for v in verdicts)
+    say(", ".join(styled(f"{counts[s]} {s}", STATUS_STYLE[s]) for s in STATUS_MARK if counts[s]))
+    for v in verdicts:
+        if v.status != "met" and v.reason:
+            mark = styled(STATUS_MARK[v.status], STATUS_STYLE[v.status])
+            say(f"{mark} {v.metric}: {plain(v.reason)}", indent=2)
+
+
+def _wide(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    return sum(max(columns_of(cell) for cell in each) for each in zip(columns, *rows, strict=True)) + 2 * (
+        len(columns) - 1
+    )
 
 
 def worst(verdicts: Iterable[Verdict]) -> int:

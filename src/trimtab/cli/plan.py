@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from trimtab.cli.arguments import add_moment, add_system
-from trimtab.cli.output import console, emit_json, show_table
+from trimtab.cli.output import emit_json
+from trimtab.cli.terminal import plain, say, show_table, styled
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,20 +17,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print causes and actions."""
-    from trimtab.wiring import open_place, running
+    from trimtab.wiring import open_place, place_of, running
 
-    with open_place(args.system, args.state) as place:
+    began = (place_of(args.system, args.state) / "ledger.db").is_file()
+    with open_place(args.system, args.state, create=False, memory=not began) as place:
         loop, clock = running(place, say=None, at=args.at)
         plan = loop.preview(clock.now())
     if args.json:
         emit_json(plan)
         return 0
-    out = console()
     if plan.causes:
-        show_table("causes", ("cause", "evidence"), [(c.name, c.evidence) for c in plan.causes])
+        show_table("", ("cause", "evidence"), [(c.name, plain(c.evidence)) for c in plan.causes])
+    say("would first collect what is new; then, by what is known now,")
     for action in plan.actions:
-        arguments = " ".join(action.arguments.values())
-        out.print(f"would [bold]{action.verb}[/] {arguments}: {action.why}")
+        words = " ".join([action.verb, *action.arguments.values()])
+        say(f"would {styled(words, 'bold')}: {plain(action.why)}", indent=2)
     if not plan.actions:
-        out.print(plan.reason)
+        say(plain(plan.reason), indent=2)
     return 0

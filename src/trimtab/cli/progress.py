@@ -7,10 +7,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from trimtab.cli.story import STYLES
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_STYLES = {"done": "green", "refused": "yellow", "failed": "red"}
 _SILENT = ("collect",)
 
 
@@ -35,9 +36,9 @@ class Board:
         self._verb = ""
         self._at = ""
         if not quiet:
+            # Rich is imported here: no other verb pays for it.
+            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            from trimtab.cli.output import console
 
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -45,7 +46,7 @@ class Board:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[at]}"),
                 TimeElapsedColumn(),
-                console=console(),
+                console=Console(highlight=False),
             )
 
     def __enter__(self) -> Board:
@@ -53,7 +54,9 @@ class Board:
             self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._progress is not None:
             self._progress.stop()
 
@@ -63,8 +66,8 @@ class Board:
 
     def say(self, verb: str, text: str) -> None:
         """One line on what the loop began, or what it came to."""
-        if verb in _STYLES:
-            style, silent = _STYLES[verb], self._verb in _SILENT and verb == "done"
+        if verb in STYLES:
+            style, silent = STYLES[verb], self._verb in _SILENT and verb == "done"
         else:
             self._verb, style, silent = verb, "bold", True
         if self._progress is not None and not silent:

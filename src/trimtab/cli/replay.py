@@ -9,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.cli.arguments import add_system
-from trimtab.cli.output import console, emit_json, show_table, show_verdicts, worst
+from trimtab.cli.arguments import add_system, moment_text
+from trimtab.cli.output import emit_json, show_verdicts, worst
+from trimtab.cli.report import write_report
+from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_system(parser)
     parser.add_argument("--fresh", action="store_true", help="forget an earlier replay instead of going on with it")
     parser.add_argument("--report", action="store_true", help="also backtest never and every:30d, and write the report")
-    parser.add_argument("--until", metavar="TIME", help="stop the replay at this moment instead of the declared end")
+    parser.add_argument(
+        "--until", type=moment_text, metavar="TIME", help="stop the replay at this moment instead of the declared end"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,18 +44,19 @@ def run(args: argparse.Namespace) -> int:
     with open_place(args.system, args.state, lasting=False, until=until) as place, place.lead():
         finished = _replay(place, args)
         status = read_status(place.system, place.ledger)
-        page = _report(place) if args.report else None
+        page = write_report(place) if args.report else None
     if args.json:
         emit_json({"replay": finished, "status": status, "report": str(page) if page else None})
         return worst(status.verdicts)
-    out = console()
-    out.print()
-    live = f"[bold]{status.live.release}[/] is live" if status.live else "[red]nothing is live[/]"
-    out.print(f"[bold]{status.system}[/] at {status.at:%Y-%m-%d}: {live}, {status.reason}")
-    show_verdicts("", status.verdicts)
+    say()
+    live = f"{styled(status.live.release, 'bold')} is live" if status.live else styled("nothing is live", "red")
+    say(f"{styled(status.system, 'bold')} at {status.at:%Y-%m-%d}: {live}; {plain(status.reason)}", indent=2)
+    say()
+    show_verdicts(status.verdicts)
+    say()
     _summary(place, finished)
     if page is not None:
-        out.print(f"the whole story, with plots: [bold]{page}[/]", soft_wrap=True)
+        say(f"the whole story, with plots: {styled(str(page), 'bold')}")
     return 0
 
 
@@ -74,8 +79,8 @@ def _replay(place: Place, args: argparse.Namespace) -> BacktestFinished:
         story = board.stage("replay, real server")
 
         def started() -> None:
-            for policy in _AGAINST if args.report else ():
-                background.append(Running(args, policy, Path(scratch), board.stage(f"backtest {policy}")))
+            folder, policies = Path(scratch), _AGAINST if args.report else ()
+            background.extend(Running(args, policy, folder, board.stage(f"backtest {policy}")) for policy in policies)
 
         def tick(moment: datetime, done: int, steps: int) -> None:
             story.show(moment, done, steps)
@@ -105,13 +110,3 @@ def _summary(place: Place, finished: BacktestFinished) -> None:
         ("releases rolled back", str(finished.rolled_back)),
     ]
     show_table("", ("over the whole replay", ""), rows, right=(1,))
-
-
-def _report(place: Place) -> Path:
-    from trimtab.console.report import collect, render
-
-    page = render(collect(place.ledger.entries(), (), place.system))
-    path = place.layout.reports / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, "utf-8")
-    return path

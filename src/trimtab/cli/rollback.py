@@ -17,4 +17,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Roll the live release back."""
-    return do_by_hand(args, "rollback", args.why or "a person said so", {"release": "", "back_to": args.to})
+    return do_by_hand(args, args.system, "rollback", {"release": "", "back_to": args.to})

@@ -54,7 +54,9 @@ class Running:
 
         if self._process.wait() != 0:
             words = self._log.read_text("utf-8", "replace").strip().removeprefix("trimtab: ")
-            raise PermanentError(f"the backtest of {self.policy} failed: {words.splitlines()[-1] if words else 'no word'}")
+            raise PermanentError(
+                f"the backtest of {self.policy} failed: {words.splitlines()[-1] if words else 'no word'}"
+            )
         return msgspec.json.decode(self._result.read_bytes(), type=BacktestFinished)
 
     def end(self) -> None:
@@ -70,7 +72,8 @@ def run_policies(args: argparse.Namespace, policies: list[str], board: Board) ->
     with tempfile.TemporaryDirectory(prefix="trimtab-backtest-") as scratch:
         folder = Path(scratch)
         stages = {policy: board.stage(f"backtest {policy}") for policy in policies}
-        waiting, running, done = list(policies), [], {}
+        waiting, running = list(policies), list[Running]()
+        done: dict[str, BacktestFinished] = {}
         try:
             while waiting or running:
                 alone = len(running) == 1 and not done and not (folder / f"{running[0].policy}.progress").exists()

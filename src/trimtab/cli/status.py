@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from trimtab.cli.arguments import add_system
-from trimtab.cli.output import console, emit_json, show_table, show_verdicts, worst
+from trimtab.cli.output import emit_json, show_verdicts, worst
+from trimtab.cli.terminal import plain, say, show_table, styled
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,15 +25,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         emit_json(status)
         return code
-    out = console()
-    live = f"[bold]{status.live.release}[/] (model {status.live.model[:10]})" if status.live else "[red]nothing[/]"
+    live = (
+        f"{styled(status.live.release, 'bold')} (model {status.live.model[:10]})"
+        if status.live
+        else styled("nothing", "red")
+    )
     since = f" since {status.live.since:%Y-%m-%d %H:%M}" if status.live else ""
-    out.print(f"[bold]{status.system}[/]: {live} is live{since}")
-    if status.at:
-        out.print(f"last pass {status.at:%Y-%m-%d %H:%M} UTC: {status.reason}")
+    say(f"{styled(status.system, 'bold')}: {live} is live{since}")
     for other in status.others:
-        out.print(f"{other.release} is in {other.stage} since {other.since:%Y-%m-%d %H:%M}")
-    show_verdicts("", status.verdicts)
+        say(f"{other.release} is in {other.stage} since {other.since:%Y-%m-%d %H:%M}")
+    if status.at:
+        say(f"last pass {status.at:%Y-%m-%d %H:%M} UTC: {plain(status.reason)}", indent=2)
+    for action in status.failed:
+        say(f"{styled('✗', 'bold red')} {action.verb} failed: {plain(action.summary)}", indent=2)
+    say()
+    show_verdicts(status.verdicts)
     if status.causes:
-        show_table("causes", ("cause", "evidence"), [(c.name, c.evidence) for c in status.causes])
+        say()
+        show_table("causes", ("cause", "evidence"), [(c.name, plain(c.evidence)) for c in status.causes])
     return code

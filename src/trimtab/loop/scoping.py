@@ -1,0 +1,95 @@
+"""What the data say about a declaration before anything runs: the facts that its scope is worked out from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab.data.port import DIGEST
+from trimtab.data.sources import open_source
+from trimtab.data.versions import DatasetStore
+from trimtab.declaration.scope import DataFacts
+from trimtab.declaration.system import System
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_DAY = 86_400.0
+
+
+def facts_of_data(system: System, data: Path, now: datetime, training_minutes: float | None = None) -> DataFacts:
+    """Rows, rate, label and columns of the labelled dataset: of its newest version below `data` where it was collected,
+    else of its source. Raises what a source raises that cannot be read."""
+    rows = _rows(system, system.labelled.name, data, now)
+    wanted = {requirement.by for requirement in system.requirements if requirement.by}
+    positive, majority, error = _label(rows, system)
+    return DataFacts(
+        rows=rows.height,
+        rows_per_day=_rate(rows, system.labelled.time),
+        bytes=int(rows.estimated_size()),
+        positive_rate=positive,
+        majority_rate=majority,
+        constant_error=error,
+        slices={name: _shares(rows, name) for name in sorted(wanted) if name in rows.columns},
+        columns=tuple(dict.fromkeys([*rows.columns, *_joined(system, data, now)])),
+        training_minutes=training_minutes,
+    )
+
+
+def _rows(system: System, name: str, data: Path, now: datetime) -> pl.DataFrame:
+    spec = next(spec for spec in system.data if spec.name == name)
+    store = DatasetStore(data, spec)
+    if store.current() is not None:
+        return store.read()
+    return open_source(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, strict=False)
+
+
+def _joined(system: System, data: Path, now: datetime) -> list[str]:
+    """The columns that feature views add; a source is read only where the declaration does not name them."""
+    found: list[str] = []
+    for view in system.features:
+        named = view.columns or tuple(
+            name for name in _rows(system, view.source, data, now).columns if name not in {*view.entity, view.time}
+        )
+        found += named
+    return found
+
+
+def _rate(rows: pl.DataFrame, time: str) -> float | None:
+    first, last = rows[time].min(), rows[time].max()
+    if not isinstance(first, datetime) or not isinstance(last, datetime) or first == last:
+        return None
+    return rows.height / ((last - first).total_seconds() / _DAY)
+
+
+def _label(rows: pl.DataFrame, system: System) -> tuple[float | None, float | None, float | None]:
+    """Positive rate, majority rate and constant error, each where the task has it."""
+    from trimtab.training.rows import classes_of  # here: numpy and the encoder come with it
+
+    known = rows[str(system.labelled.label)].drop_nulls()
+    if known.is_empty():
+        return None, None, None
+    if system.task == "regression":
+        middle = known.median()
+        return None, None, float((known - middle).abs().mean())  # type: ignore[arg-type]
+    shares = sorted(_counts(known), key=lambda pair: -pair[1])
+    if system.task == "binary_classification":
+        positive = classes_of([known], system.task)[-1]
+        return dict(_counts(known)).get(positive, 0) / known.len(), None, None
+    return None, shares[0][1] / known.len(), None
+
+
+def _counts(known: pl.Series) -> list[tuple[str, int]]:
+    words = [f"{value:g}" if isinstance(value, float) else _word(value) for value in known.unique().sort().to_list()]
+    counts = known.value_counts().sort(known.name)["count"].to_list()
+    return list(zip(words, counts, strict=True))
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shares(rows: pl.DataFrame, name: str) -> dict[str, float]:
+    counts = rows.group_by(name).len().sort(name)
+    return {str(value): count / rows.height for value, count in counts.iter_rows() if value is not None}
