@@ -44,10 +44,11 @@ class Releases(Record, kw_only=True):
         return next((r for r in reversed(self.all) if r.standby), None)
 
     def named(self, name: str) -> ReleaseState | None:
-        """The release called `name`, or the newest release of the model called so (a unique beginning is enough)."""
+        """The release called `name`, or the newest release of the model called so (four characters that begin one model
+        only are enough)."""
         exact = [r for r in self.all if name in (r.release, r.model)]
         close = exact or [r for r in self.all if len(name) >= 4 and r.model.startswith(name)]
-        return close[-1] if close else None
+        return close[-1] if len({r.model for r in close}) == 1 else None
 
     def next_name(self) -> str:
         """The name that the next release takes."""

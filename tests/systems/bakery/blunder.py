@@ -1,0 +1,16 @@
+"""The same training on labels that belong to other rows."""
+
+import model
+import numpy as np
+
+
+class Misjoined:
+    """Rows with the labels of others."""
+
+    def __init__(self, rows):
+        self.x, self.names, self.y = rows.x, rows.names, np.roll(np.asarray(rows.y), 37)
+
+
+def train(train, valid, params):
+    """As ever, on the wrong labels."""
+    return model.train(Misjoined(train), valid, params)
