@@ -7,15 +7,16 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from trimtab.declaration.edited import Edited
 from trimtab.declaration.load import load
 from trimtab.declaration.system import Replay, System
-from trimtab.errors import DeclarationError, TemporaryError
+from trimtab.errors import DeclarationError, TrimtabError
 from trimtab.records.base import SimulatedClock, SystemClock
 from trimtab.records.blobs import Blobs
 from trimtab.records.journal import Draft
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from trimtab.loop.reconcile import Loop, Watcher
     from trimtab.loop.replay import Tick
     from trimtab.records.base import Clock
-    from trimtab.training.trainer import Trainer
     from trimtab.records.facts import BacktestFinished
+    from trimtab.training.trainer import Trainer
 
 
 @dataclass
@@ -294,16 +295,19 @@ def keep_backtests(place: Place, results: Sequence[BacktestFinished]) -> None:
     place.ledger.append_all(drafts)
 
 
-def running(place: Place, *, say: Watcher | None, at: datetime | None = None) -> tuple[Loop, Clock]:
-    """The loop over what is stored and served now; `at` makes it act as if it were that moment."""
+def running(
+    place: Place, *, say: Watcher | None, at: datetime | None = None, server: LocalServer | None = None
+) -> tuple[Loop, Clock]:
+    """The loop over what is stored and served now; `at` makes it act as if it were that moment. `server` is the one
+    that serves (default: whichever runs on this state)."""
     from trimtab.deployment.routes_file import RoutesFile
     from trimtab.loop.served import ServedReleases
     from trimtab.loop.stored import StoredDatasets
     from trimtab.serving.telemetry_reader import TelemetryReader
     from trimtab.training.trainer import Trainer
 
-    server = server_of(place)
-    target = server if server.status() is not None else RoutesFile(place.layout.root)
+    found = server or server_of(place)
+    target = found if server is not None or found.status() is not None else RoutesFile(place.layout.root)
     loop = build_loop(
         place,
         system=place.system,
@@ -316,12 +320,36 @@ def running(place: Place, *, say: Watcher | None, at: datetime | None = None) ->
     return loop, SystemClock() if at is None else SimulatedClock(at)
 
 
-def watch(place: Place, *, every: float, say: Watcher | None) -> None:
-    """Settle every `every` seconds, for good. What may go away by itself is told and tried again."""
-    loop, clock = running(place, say=say)
+def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | None = None) -> NoReturn:
+    """Settle every `every` seconds, for good, by the declaration as it stands then. A round that fails is told and run
+    again later; what is live goes on being served."""
+    edited = Edited(place.system)
+    loop, clock = running(place, say=say, server=server)
     while True:
         try:
+            system = edited.now()
+            if system is not None:
+                say("declared", f"{system.path} was changed and is in force from here on")
+                place = replace(place, system=system)
+                loop, clock = running(place, say=say, server=server)
             loop.settle(clock.now())
-        except TemporaryError as error:
-            (say or quiet)("waiting", str(error))
+        except TrimtabError as error:
+            say("failed", f"{error!s}; it is tried again in {every:g} s")
+        except Exception as error:  # whatever it is, it must not take down what is served
+            say("failed", f"a fault in Trimtab: {type(error).__name__}: {error}; it is tried again in {every:g} s")
         time.sleep(every)
+
+
+def prepare_server(place: Place) -> LocalServer:
+    """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for."""
+    from trimtab.deployment.routes_file import RoutesFile
+    from trimtab.loop.reconcile import wanted_routes
+    from trimtab.records.facts import ReleaseMoved
+    from trimtab.serving.config import server_config, write_config
+
+    server = server_of(place)
+    write_config(place.layout.serve_config, server_config(place.system.serve, place.system.name, os.environ))
+    moves = place.ledger.count(ReleaseMoved)
+    if moves:
+        RoutesFile(place.layout.root).apply(wanted_routes(place.system, place.ledger, moves, SystemClock().now()))
+    return server

@@ -6,7 +6,7 @@ import argparse
 
 from trimtab.cli.arguments import add_moment, add_system, seconds
 from trimtab.cli.output import emit_json, show_verdicts, worst
-from trimtab.cli.story import tell
+from trimtab.cli.story import Story, tell
 from trimtab.cli.terminal import plain, say
 
 
@@ -27,11 +27,9 @@ def run(args: argparse.Namespace) -> int:
     from trimtab.wiring import open_place, running, watch
 
     with open_place(args.system, args.state) as place, place.lead():
-        listener = None if args.json else tell
         if args.watch:
-            watch(place, every=args.every, say=listener)
-            return 0
-        loop, clock = running(place, say=listener, at=args.at)
+            watch(place, every=args.every, say=Story(as_json=args.json))
+        loop, clock = running(place, say=None if args.json else tell, at=args.at)
         passes = loop.one_round(clock.now()) if args.once else loop.settle(clock.now())
         status = read_status(place.system, place.ledger)
         failed = any(o.outcome == "failed" for done in passes for o in loop.outcomes(done))
