@@ -334,9 +334,9 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
                 loop, clock = running(place, say=say, server=server)
             loop.settle(clock.now())
         except TrimtabError as error:
-            say("failed", f"{error!s}; it is tried again in {every:g} s")
+            say("round", f"failed: {error!s}; it is tried again in {every:g} s")
         except Exception as error:  # whatever it is, it must not take down what is served
-            say("failed", f"a fault in Trimtab: {type(error).__name__}: {error}; it is tried again in {every:g} s")
+            say("round", f"failed by a fault in Trimtab: {type(error).__name__}: {error}; it is tried again in {every:g} s")
         time.sleep(every)
 
 

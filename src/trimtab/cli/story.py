@@ -11,6 +11,7 @@ from trimtab.cli.terminal import plain, say, styled
 
 STYLES = {"done": "green", "refused": "yellow", "failed": "bold red"}
 _LONG = frozenset({"train"})
+_NO_ACTION = frozenset({"declared", "round"})
 
 
 def tell(verb: str, text: str) -> None:
@@ -33,8 +34,8 @@ class Story:
             self._verb = verb
             if verb in _LONG:
                 self._line("begins", text)
-            elif verb == "declared":
-                self._line("", text)
+            elif verb in _NO_ACTION:
+                self.line(verb, text)
             return
         if self._verb == "collect" and text.startswith("0 new rows") and "quarantined" not in text and verb == "done":
             return
@@ -50,9 +51,9 @@ class Story:
     def _line(self, outcome: str, text: str) -> None:
         now = datetime.now(UTC)
         if self._as_json:
-            told = {"at": now, "what": self._verb or "round", "outcome": outcome, "text": text}
+            told = {"at": now, "what": self._verb, "outcome": outcome, "text": text}
             sys.stdout.write(f"{msgspec.json.encode(told).decode()}\n")
         else:
             word = f" {styled(outcome, STYLES.get(outcome, 'dim'))}" if outcome else ""
-            say(f"{now:%H:%M:%S} {self._verb or 'round'}{word}: {plain(text)}", indent=9)
+            say(f"{now:%H:%M:%S} {self._verb}{word}: {plain(text)}", indent=9)
         sys.stdout.flush()

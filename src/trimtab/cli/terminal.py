@@ -49,8 +49,10 @@ def columns_of(text: str) -> int:
 
 
 def say(text: str = "", *, indent: int = 0) -> None:
-    """Print a line, wrapped between words to the terminal's width; what follows the first line stands `indent` in."""
-    sys.stdout.writelines(f"{line}\n" for line in wrapped(text, width(), indent))
+    """Print a line, wrapped between words to the terminal's width (in a file it stays one line); what follows the first
+    line stands `indent` in."""
+    folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+    sys.stdout.writelines(f"{line}\n" for line in (wrapped(text, width(), indent) if folds else [text]))
 
 
 def wrapped(text: str, size: int, indent: int = 0) -> list[str]:
