@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.serving import models
 from tests.serving.running import until
@@ -174,3 +177,37 @@ def linked(tmp_path: Path) -> int:
 def test_a_linked_server_ends_with_whoever_started_it(tmp_path: Path) -> None:
     pid = linked(tmp_path)
     until(lambda: not alive(pid))
+
+
+def test_a_server_that_is_killed_as_it_starts_is_started_again(local: LocalServer) -> None:
+    first: list[int] = []
+
+    def kill_the_first() -> None:
+        def starting() -> bool:
+            first.extend(child.pid for child in psutil.Process().children() if not first)
+            return bool(first)
+
+        until(starting)
+        os.kill(first[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    local.start()
+    killer.join()
+    assert local.status() is not None
+    assert local.pid not in (None, first[0])
+
+
+def test_a_server_that_holds_the_folder_is_waited_for(local: LocalServer, tmp_path: Path) -> None:
+    """One that a killed process has started may hold the lock before it says who it is."""
+    lock = Layout(tmp_path).server_lock
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        starting = threading.Thread(target=local.start)
+        starting.start()
+        starting.join(0.5)
+        assert starting.is_alive()
+        fcntl.flock(held, fcntl.LOCK_UN)
+    starting.join(10)
+    assert local.status() is not None

@@ -24,6 +24,7 @@ from trimtab.records.model import Routes
 from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
 
 _PAUSE = 0.01
+_STARTS = 5
 _LOG_LIMIT = 8 * 2**20
 _LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # 15 MB less, no idle threads
 
@@ -88,8 +89,11 @@ class LocalServer:
                 return
             encoded = msgspec.json.format(msgspec.json.encode(self._config))
             write_atomically(self._layout.serve_config, encoded, mode=0o600)
-            self._process, self._adopted = self._spawn(), 0
-            self._wait_for(self._process)
+            for _ in range(_STARTS):
+                self._process, self._adopted = self._spawn(), 0
+                if self._comes_up(self._process):
+                    return
+            raise TemporaryError(f"the prediction server was killed {_STARTS} times as it started")
 
     def stop(self) -> None:
         """Ends the server that this object started or took over: in order within the time-out, by force after it."""
@@ -196,7 +200,9 @@ class LocalServer:
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
-    def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
+    def _comes_up(self, process: subprocess.Popen[bytes]) -> bool:
+        """Waits until it takes requests. False when someone killed it meanwhile: that says nothing about the next."""
+
         def up() -> bool:
             info = self._info()
             return process.poll() is not None or (info is not None and info.pid == process.pid and self._answers(info))
@@ -204,14 +210,15 @@ class LocalServer:
         late = not _until(up, self._patience)
         if process.poll() is not None:
             self._process = None
-            if process.returncode < 0:  # someone killed it while it came up: that says nothing about the next one
-                raise TemporaryError(f"the prediction server was killed by signal {-process.returncode} as it started")
+            if process.returncode == -signal.SIGKILL:
+                return False
             raise PermanentError(f"the prediction server ended at once: {self._last_words()}", hint=f"see {self.log}")
         if late:
             _signal(process.pid, signal.SIGKILL)
             process.wait()
             self._process = None
             raise TemporaryError(f"the prediction server did not answer within {self._patience:g} s")
+        return True
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
