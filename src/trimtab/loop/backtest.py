@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.declaration.system import Replay, System
 from trimtab.inference.encode import encode_frame
@@ -77,12 +78,6 @@ def summarise(
         if system.value is not None
         else np.zeros(labelled.height)
     )
-    by_day = (
-        labelled.with_columns(day=pl.col("at").dt.date().cast(pl.String), worth=pl.Series(worth))
-        .group_by("day")
-        .agg(pl.len().alias("rows"), pl.col("worth").sum())
-        .sort("day")
-    )
     moves = [(entry.at, entry.fact) for entry in ledger.entries(ReleaseMoved)]
     total = float(worth.sum())
     return BacktestFinished(
@@ -97,7 +92,7 @@ def summarise(
         refused=sum(move.to == "rejected" for _, move in moves),
         rolled_back=sum(move.to == "rolled_back" for _, move in moves),
         holds=_holds(ledger),
-        daily=tuple(by_day.rows()),
+        daily=_by_day(labelled["at"], worth),
         promotions=_promotions(moves, system, span, ledger, blobs, history),
         refusals=tuple(
             Refusal(release=move.release, at=at, stage=move.to, why=move.why)
@@ -105,6 +100,15 @@ def summarise(
             if move.to in ("rejected", "rolled_back")
         ),
     )
+
+
+def _by_day(at: pl.Series, worth: NDArray[np.float64]) -> tuple[tuple[str, int, float], ...]:
+    """(day, rows, worth) in the order of `at`, which is sorted. Summed in that order: threads would each time add in
+    another one, and come to other last digits."""
+    days = at.dt.strftime("%Y-%m-%d").to_numpy()
+    names, starts, counts = np.unique(days, return_index=True, return_counts=True)
+    sums = np.add.reduceat(worth, starts) if len(names) else worth
+    return tuple(zip(names.tolist(), counts.tolist(), sums.tolist(), strict=True))
 
 
 def _threshold(ledger: Ledger) -> float:
