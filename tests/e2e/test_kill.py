@@ -1,0 +1,94 @@
+"""kill -9 of the loop, the worker and the server at random instants: run again, a replay ends in the same facts."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.e2e.caller import Asked, OutsideCaller
+from tests.e2e.disturbing import Disturbance, Victim, blows, disturb
+from tests.e2e.replaying import OUTSIDE, Outcome, ReplayProcess, outcome_of, same
+
+from trimtab.records.layout import Layout
+from trimtab.serving.telemetry_reader import TelemetryReader
+
+KILLS = 50
+_EACH: list[Victim] = ["loop", "server", "worker", "loop", "server"]
+_MOST_REPLAYS = 25
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, float]:
+    """What a replay leaves that nobody disturbs, and the seconds it takes."""
+    replay = ReplayProcess(tmp_path_factory.mktemp("undisturbed") / "state")
+    started = time.monotonic()
+    replay.start()
+    try:
+        assert replay.wait(240) == 0, replay.last_words()
+    finally:
+        replay.end()
+    return outcome_of(replay.state), time.monotonic() - started
+
+
+def struck_replay(
+    state: Path, dice: random.Random, victims: list[Victim], undisturbed: tuple[Outcome, float]
+) -> Disturbance:
+    """One replay that is struck and must end as the undisturbed one did."""
+    wanted, seconds = undisturbed
+    replay = ReplayProcess(state)
+    caller = OutsideCaller(state)
+    caller.start()
+    try:
+        done = disturb(replay, blows(dice, victims, seconds))
+    finally:
+        caller.stop()
+        replay.end()
+    try:
+        same(outcome_of(state), wanted)
+        answered(caller.asked, done, state)
+    except AssertionError as error:
+        raise AssertionError(f"after {done.struck} and {done.starts} starts: {error}") from error
+    return done
+
+
+def answered(asked: list[Asked], done: Disturbance, state: Path) -> None:
+    """Every question that the server took in was answered, but for those in flight when it was killed itself; and every
+    answer stands in the telemetry."""
+    reader = TelemetryReader(Layout(state).telemetry)
+    reader.refresh()
+    kept = {name for name in reader.predictions()["id"].to_list() if name.startswith(OUTSIDE)}
+    told = {one.id for one in asked if one.status == 200}
+    assert told, "nobody from outside was answered"
+    assert told <= kept, f"answered and not in the telemetry: {sorted(told - kept)[:5]}"
+    killed = {one.pid: one.at for one in done.struck if one.victim == "server"}
+    lost = [one for one in asked if one.id in kept - told]
+    for one in lost:
+        assert one.pid in killed, f"taken in and not answered, though nobody killed that server: {one}"
+        assert one.sent <= killed[one.pid] + 0.1, f"sent after the kill: {one}"
+    refused = Counter(one.status for one in asked if one.status not in (0, 200, 503))
+    assert not refused, f"refused: {refused}"
+
+
+def test_a_replay_that_is_killed_ends_as_if_it_had_not_been(undisturbed: tuple[Outcome, float], tmp_path: Path) -> None:
+    """The short form: five kills in one replay."""
+    done = struck_replay(tmp_path / "state", random.Random(5), _EACH, undisturbed)
+    assert done.struck
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_fifty_kills_leave_the_same_facts(undisturbed: tuple[Outcome, float], tmp_path: Path) -> None:
+    counts: Counter[str] = Counter()
+    starts = 0
+    for number in range(_MOST_REPLAYS):
+        done = struck_replay(tmp_path / f"state-{number}", random.Random(1000 + number), _EACH, undisturbed)
+        counts += done.counts
+        starts += done.starts
+        print(f"replay {number}: {dict(done.counts)}, {done.starts} starts; in all {dict(counts)}", flush=True)
+        if counts.total() >= KILLS:
+            break
+    assert counts.total() >= KILLS, f"only {counts} in {_MOST_REPLAYS} replays"
+    assert min(counts["loop"], counts["server"], counts["worker"]) >= KILLS // 10, f"unevenly spread: {counts}"
