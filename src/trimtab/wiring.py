@@ -107,8 +107,10 @@ def build_loop(
     say: Watcher,
     trainer: Trainer,
     often: bool = False,
+    drift_always: bool = True,
 ) -> Loop:
-    """A loop of the declared parts around the given datasets, serving and trainer; `often`: it will train many times."""
+    """A loop of the declared parts around the given datasets, serving and trainer; `often`: it will train many times;
+    `drift_always`: it measures drift even where no cause waits for it."""
     from trimtab.loop.act import Actor
     from trimtab.loop.gate import Gate
     from trimtab.loop.observe import Observer
@@ -122,6 +124,7 @@ def build_loop(
         datasets=datasets,
         serving=serving,
         code=SourceCode(system).digests,
+        drift_always=drift_always,
     )
     gate = Gate(system=system, ledger=ledger, blobs=place.blobs, datasets=datasets)
     actor = Actor(
@@ -183,6 +186,7 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
             say=say,
             trainer=trainer,
             often=True,
+            drift_always=False,
         )
         Replayer(
             system=system,

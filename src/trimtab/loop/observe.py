@@ -51,6 +51,8 @@ class Observer:
     serving: Serving
     code: Callable[[], tuple[str, str]]
     """Digests of the user's code and of the hyper-parameters as they stand now."""
+    drift_always: bool = True
+    """Measure drift in every pass; false where only a cause to retrain would look at it, as in a backtest."""
     _models: dict[str, ModelTrained] = field(default_factory=dict)
 
     def look(self, now: datetime, turn: int, number: str) -> tuple[Observation, list[Draft]]:
@@ -70,7 +72,7 @@ class Observer:
             recent = self._recent(now)
             live = self._live(releases.live, recent, now)
             facts.append(self._given("live", releases.live.release, live, number, now))
-            drifted = self._drift(releases.live, now)
+            drifted = self._drift(releases.live, now) if self.drift_always or self._waits_for("data_drift") else ()
             if drifted:
                 facts.append(self._drift_fact(releases.live, drifted, number, now))
             concept = self._concept(releases.live, now)
@@ -163,6 +165,9 @@ class Observer:
             parts.append(mine.join(pl.DataFrame([pl.Series("id", ids, dtype=pl.String), *columns]), on="id", how="left"))
         return pl.concat(parts, how="diagonal")
 
+    def _waits_for(self, cause: str) -> bool:
+        return any(trigger.cause == cause for trigger in self.system.policy.retrain_on)
+
     def _drift(self, live: ReleaseState, now: datetime) -> tuple[ColumnDrift, ...]:
         since = now - timedelta(seconds=self.system.policy.window)
         matrix, _, moments = self.serving.matrix(live.release, since, now)
@@ -185,7 +190,7 @@ class Observer:
 
     def _concept(self, live: ReleaseState, now: datetime) -> str:
         """How the truth surprises the live release since it went live; empty when it does not."""
-        if not any(t.cause == "concept_drift" for t in self.system.policy.retrain_on):
+        if not self._waits_for("concept_drift"):
             return ""
         since = max(live.since, now - timedelta(days=_SURPRISE_DAYS + 3, seconds=self._delay))
         rows = self.serving.predictions(since, now)
