@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trimtab.declaration.system import System
 from trimtab.deployment.port import Target
+from trimtab.deployment.routes_file import RoutesFile
 from trimtab.errors import TemporaryError
 from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
 from trimtab.monitoring.live import ServingFigures
@@ -75,13 +76,12 @@ class ServedReleases:
         )
 
     def _status(self) -> ServerStatus | None:
-        """What the server says; None where this object's target runs none."""
-        for _ in range(3):  # it may die between the two calls
-            self._target.start()
-            status = self._target.status()
-            if status is not None:
-                return status
-        return None
+        """What the server says of itself; None only where the target runs none."""
+        self._target.start()
+        status = self._target.status()
+        if status is None and not isinstance(self._target, RoutesFile):
+            raise TemporaryError("the prediction server has just ended", delay=0.02)
+        return status
 
 
 class HttpTraffic:
