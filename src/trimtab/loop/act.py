@@ -87,9 +87,17 @@ class Actor:
         return Result(outcome="done", summary=f"{added:,} new rows in {len(commits)} datasets{refused}", facts=facts)
 
     def _train(self, action: PlannedAction, name: str, now: datetime) -> Result:
-        return self._trained(self.system.model.code, action.why, name, now)
+        code, params = self.observer.code()  # before: it may be edited while the training runs
+        known, _ = self.datasets.known(now)
+        try:
+            result, model = self._trained(self.system.model.code, action.why, name, now)
+        except PermanentError as error:  # too few rows, or one class only: no worker was started
+            result, model = Result(outcome="failed", summary=f"training failed: {error}"), ""
+        tried = TrainingTried(action=name, code=code, params=params, known_rows=known, model=model)
+        return msgspec.structs.replace(result, facts=(Draft(key=f"tried:{name}", fact=tried, at=now), *result.facts))
 
-    def _trained(self, code: str, why: str, name: str, now: datetime) -> Result:
+    def _trained(self, code: str, why: str, name: str, now: datetime) -> tuple[Result, str]:
+        """Train on what is known now; what it came to, and the model's identity."""
         system, spec = self.system, self.system.model
         rows = self.datasets.labelled(now)
         parts = split(
@@ -97,28 +105,21 @@ class Actor:
         )
         job = self._job(code, name, now)
         result = self.trainer.train(job, parts.train, parts.valid, profile=profile_rows)
-        known, _ = self.datasets.known(now)
-        code_digest, params = self.observer.code()
-        tried = TrainingTried(
-            action=name, code=code_digest, params=params, known_rows=known, model=result.fact.identity.id
-        )
-        facts = [Draft(key=f"tried:{name}", fact=tried, at=now)]
-        if not isinstance(result, Trained):
-            key = f"training_failed:{result.fact.identity.id}:{name}"
-            return Result(
-                outcome="failed",
-                summary=f"training failed: {result.fact.reason}",
-                facts=(*facts, Draft(key=key, fact=result.fact, at=now, measured=result.measured)),
-            )
         model = result.fact.identity.id
+        if not isinstance(result, Trained):
+            failed = Draft(key=f"training_failed:{model}:{name}", fact=result.fact, at=now, measured=result.measured)
+            summary = f"training failed: {result.fact.reason}"
+            return Result(outcome="failed", summary=summary, facts=(failed,)), model
         if self.ledger.get(f"model:{model}") is not None:
             summary = f"model {model} was already made of the same code, hyper-parameters and data"
-            return Result(outcome="refused", summary=summary, facts=tuple(facts))
+            return Result(outcome="refused", summary=summary), model
         release = self._releases().next_name()
-        facts.append(Draft(key=f"model:{model}", fact=result.fact, at=now, measured=result.measured))
-        facts.append(self._moved(release, model, None, "candidate", why, now, visit=1))
+        facts = (
+            Draft(key=f"model:{model}", fact=result.fact, at=now, measured=result.measured),
+            self._moved(release, model, None, "candidate", why, now, visit=1),
+        )
         summary = f"model {model} on {result.fact.rows:,} rows became candidate {release}"
-        return Result(outcome="done", summary=summary, facts=tuple(facts))
+        return Result(outcome="done", summary=summary, facts=facts), model
 
     def _job(self, code: str, name: str, now: datetime) -> TrainingJob:
         system, spec, data = self.system, self.system.model, self.system.labelled
@@ -209,15 +210,15 @@ class Actor:
         )
 
     def _force(self, action: PlannedAction, name: str, now: datetime) -> Result:
-        """Train other code and make it live past the gates: what a person can do, and the loop must undo."""
-        trained = self._trained(action.arguments["code"], action.why, name, now)
+        """Train other code and make it live past the gates: what a person can do, and the loop must undo. It is no
+        training of the loop's own, so nothing counts from it."""
+        trained, _ = self._trained(action.arguments["code"], action.why, name, now)
         moved = next((d.fact for d in trained.facts if isinstance(d.fact, ReleaseMoved)), None)
         if trained.outcome != "done" or moved is None:
             return trained
         new = ReleaseState(release=moved.release, model=moved.model, stage="candidate", since=now)
         live = self._live(new, self._releases(), action.why, now)
-        kept = tuple(d for d in trained.facts if not isinstance(d.fact, TrainingTried))  # no training of the loop's own
-        return Result(outcome="done", summary=live.summary, facts=(*kept, *live.facts))
+        return Result(outcome="done", summary=live.summary, facts=(*trained.facts, *live.facts))
 
     def _step(self, release: ReleaseState, to: Stage, why: str, now: datetime) -> Draft:
         return self._moved(release.release, release.model, release.stage, to, why, now)

@@ -20,11 +20,18 @@ class LastTraining(Record, kw_only=True):
 
 
 class Progress(Record, kw_only=True):
-    """How far a release has come in its stage: rows of evidence, and what they say against the live release."""
+    """How far a release has come in its stage: rows of evidence, and what they say against the live release: in the
+    deciding metric, and for classes in log loss too (`likewise`), which a single stormy day sways less."""
 
     rows: int
     compared: Compared | None = None
+    likewise: Compared | None = None
     verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def comparisons(self) -> tuple[Compared, ...]:
+        """What there is of the two."""
+        return tuple(c for c in (self.compared, self.likewise) if c is not None)
 
 
 class Observation(Record, kw_only=True):

@@ -12,7 +12,7 @@ import polars as pl
 
 from trimtab.declaration.system import System
 from trimtab.inference.encode import decode_matrix
-from trimtab.loop.evidence import as_fact, compare, days, deciding_metric, same_rows
+from trimtab.loop.evidence import as_fact, compare_all, days, same_rows
 from trimtab.loop.observation import LastTraining, Observation, Progress
 from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
@@ -79,9 +79,10 @@ class Observer:
             challenger = self._progress(releases, releases.challenger, now)
             standby = self._progress(releases, releases.standby, now)
             facts += [
-                Draft(key=f"compared:{p.compared.release}:{p.compared.place}:{number}", fact=p.compared, at=now)
-                for p in (challenger, standby)
-                if p is not None and p.compared is not None
+                Draft(key=f"compared:{c.release}:{c.place}:{c.metric}:{number}", fact=c, at=now)
+                for progress in (challenger, standby)
+                if progress is not None
+                for c in progress.comparisons
             ]
         seen = Observation(
             now=now,
@@ -218,7 +219,8 @@ class Observer:
             return None
         shared = same_rows(rows, release.release).filter(pl.col("by") == live.release)
         place: Literal["shadow", "live"] = "live" if release.standby else "shadow"
-        return Progress(rows=shared.height, compared=self._compared(release, live, shared, place))
+        compared, likewise = self._compared(release, live, shared, place)
+        return Progress(rows=shared.height, compared=compared, likewise=likewise)
 
     def _canary(self, release: ReleaseState, answered: pl.DataFrame, now: datetime) -> tuple[Verdict, ...]:
         wanted = [r for r in self.system.requirements if r.metric.startswith(("serving.", "resources."))]
@@ -239,24 +241,27 @@ class Observer:
 
     def _compared(
         self, release: ReleaseState, live: ReleaseState, shared: pl.DataFrame, place: Literal["shadow", "live"]
-    ) -> Compared | None:
+    ) -> tuple[Compared | None, Compared | None]:
         moments = shared["at"].to_physical().to_numpy()
         if len(np.unique(days(moments))) < _FEWEST_DAYS:
-            return None
+            return None, None
         champion, challenger = self.model(live.model), self.model(release.model)
-        paired = compare(
-            self.system,
-            y=shared["label"].to_numpy(),
-            champion=shared["answered"].cast(pl.Float64).to_numpy(),
-            challenger=shared["score"].cast(pl.Float64).to_numpy(),
-            thresholds=(champion.bundle.signature.threshold, challenger.bundle.signature.threshold),
-            moments=moments,
-        )
-        return as_fact(
-            paired,
-            metric=deciding_metric(self.system),
-            release=release.release,
-            champion=champion,
-            challenger=challenger,
-            place=place,
-        )
+        found = [
+            as_fact(
+                paired,
+                metric=metric,
+                release=release.release,
+                champion=champion,
+                challenger=challenger,
+                place=place,
+            )
+            for metric, paired in compare_all(
+                self.system,
+                y=shared["label"].to_numpy(),
+                champion=shared["answered"].cast(pl.Float64).to_numpy(),
+                challenger=shared["score"].cast(pl.Float64).to_numpy(),
+                thresholds=(champion.bundle.signature.threshold, challenger.bundle.signature.threshold),
+                moments=moments,
+            )
+        ]
+        return found[0], found[1] if len(found) > 1 else None

@@ -52,10 +52,11 @@ def _undo_harm(seen: Observation, causes: tuple[Cause, ...], _: Policy) -> Plan 
     live, standby = seen.releases.live, seen.releases.standby
     if live is None or standby is None or seen.standby is None:
         return None
-    compared = seen.standby.compared
-    if compared is not None and compared.difference - _LOOKS * (compared.difference - compared.low) > 0:
-        why = f"{standby.release} does better than {live.release} on the same rows: {say_difference(compared)}"
-        return _rollback(live, standby, why, causes)
+    found = seen.standby.comparisons
+    better = [c for c in found if c.difference - _LOOKS * (c.difference - c.low) > 0]
+    if better and all(c.difference > 0 for c in found):
+        said = "; ".join(say_difference(c) for c in better)
+        return _rollback(live, standby, f"{standby.release} does better than {live.release} on the same rows: {said}", causes)
     failing = [v for v in seen.live if v.status == "broken" and v.metric == "serving.error_rate"]
     if failing:
         return _rollback(live, standby, f"{live.release} fails to answer: {failing[0].reason}", causes)
@@ -85,8 +86,9 @@ def _carry_on(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> P
             causes=causes,
             reason=f"{challenger.release} is in {challenger.stage}: {progress.rows:,} of {wanted:,} {unit}",
         )
-    if progress.compared is not None and progress.compared.verdict == "worse":
-        why = f"no better than the live model in {challenger.stage}: {say_difference(progress.compared)}"
+    worse = [c for c in progress.comparisons if c.verdict == "worse"]
+    if worse:
+        why = f"worse than the live model in {challenger.stage}: {'; '.join(say_difference(c) for c in worse)}"
         return _act("move", why, causes=causes, release=challenger.release, to="rejected")
     following = next_step(policy, challenger.stage, champion=seen.releases.live is not None)
     if following.stage == "live" and policy.approve == "human" and challenger.release not in seen.approved:
@@ -105,7 +107,7 @@ def _refusal(challenger: ReleaseState, progress: Progress) -> str:
 
 
 def _passed(challenger: ReleaseState, progress: Progress) -> str:
-    evidence = f"; {say_difference(progress.compared)}" if progress.compared is not None else ""
+    evidence = "".join(f"; {say_difference(c)}" for c in progress.comparisons)
     unit = "labelled rows" if challenger.stage == "shadow" else "answers"
     return f"{challenger.release} passed {challenger.stage} over {progress.rows:,} {unit}{evidence}"
 

@@ -103,7 +103,7 @@ class ReleaseMoved(Fact, kw_only=True):
 
 class Compared(Fact, kw_only=True):
     """A paired comparison of a challenger with the live model. Differences are challenger minus champion, in `metric`,
-    oriented so that above zero is better. Key: `compared:<release>:<place>:<pass>`."""
+    oriented so that above zero is better. Key: `compared:<release>:<place>:<metric>:<pass>`."""
 
     release: str
     challenger: str
