@@ -23,7 +23,8 @@ def add_system(parser: argparse.ArgumentParser) -> None:
 
 def add_words(parser: argparse.ArgumentParser, names: str, meaning: str) -> None:
     """SYSTEM and words of the verb's own (`names` in the usage), which `take_system` tells apart; with the rest."""
-    parser.add_argument("words", nargs="*", metavar=f"[SYSTEM] {names}", help=f"SYSTEM is {_SYSTEM}; {meaning}")
+    parser.usage = f"%(prog)s {names} [options]"
+    parser.add_argument("words", nargs="*", metavar="SYSTEM ...", help=f"{_SYSTEM}, {meaning}")
     add_state(parser)
 
 

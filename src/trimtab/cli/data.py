@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _SHORT = 10
 _ACTIONS = {
     "list": "every dataset with its newest version",
-    "show": "the versions of one dataset, or one version and its columns: NAME [VERSION]",
-    "diff": "what lies between two versions (the newest for the second): NAME A [B]",
-    "verify": "read every row again and recompute every digest: [NAME [VERSION]]",
-    "export": "write a version to a .parquet or .csv file: NAME FILE",
-    "quarantine": "the rows that were refused, and why: NAME",
+    "show": "NAME: its versions; NAME VERSION: that one and its columns",
+    "diff": "NAME A [B]: what lies between two versions (B: the newest)",
+    "verify": "[NAME [VERSION]]: read every row again and recompute every digest",
+    "export": "NAME FILE: write a version to a .parquet or .csv file",
+    "quarantine": "NAME: the rows that were refused, and why",
 }
 
 
@@ -33,8 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `data`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = "\n".join(f"  {action:<11}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help="one of the above")
-    add_words(parser, "...", "then what the action takes")
+    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
+    add_words(parser, "ACTION [SYSTEM] ...", "then what the action takes")
     parser.add_argument("--version", metavar="VERSION", help="export this version: a tag, or the beginning of its id")
     parser.add_argument(
         "-n", type=count, default=20, metavar="N", help="the newest N of what may be long (default: 20)"

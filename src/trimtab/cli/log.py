@@ -7,6 +7,7 @@ import sys
 
 from trimtab.cli.arguments import add_system, count
 from trimtab.cli.output import emit_json
+from trimtab.cli.terminal import width
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print facts, oldest first; with `--verify` 1 when a fact was changed."""
-    from trimtab.records.describe import describe
+    from trimtab.records.describe import WIDTH, describe
     from trimtab.wiring import open_place
 
     with open_place(args.system, args.state, create=False) as place:
@@ -44,5 +45,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         emit_json(entries)
     else:
-        sys.stdout.writelines(f"{describe(entry)}\n" for entry in entries)
+        size = width() if sys.stdout.isatty() else WIDTH
+        sys.stdout.writelines(f"{describe(entry, size)}\n" for entry in entries)
     return 0

@@ -17,18 +17,18 @@ from trimtab.cli.arguments import UsageError
 from trimtab.errors import DeclarationError, TrimtabError
 
 VERBS = {
-    "check": "say what the declaration asks for, where it is measured and what it is worth",
+    "check": "what is declared, where it is measured and what it is worth",
     "run": "run the loop: once, until it settles, or for good",
     "up": "serve and run the loop together",
-    "status": "say what is live and whether each requirement holds",
-    "plan": "say what the loop would do now, and why",
-    "log": "show what happened, from the ledger",
-    "data": "look at dataset versions: list, show, diff, verify, export, quarantine",
-    "models": "look at model versions: list, show, diff, reproduce",
+    "status": "what is live, and whether each requirement holds",
+    "plan": "what the loop would do now, and why",
+    "log": "what happened, from the ledger",
+    "data": "dataset versions: list, show, diff, verify, export, quarantine",
+    "models": "model versions: list, show, diff, reproduce",
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
     "serve": "serve what is live, without the loop",
-    "backtest": "replay history through policies and say what each would have been worth",
+    "backtest": "replay history through policies, and what each is worth",
     "replay": "replay history through the real server and the loop",
     "report": "write the story of a system as one HTML page",
 }
@@ -56,7 +56,7 @@ def usage() -> str:
     lines += [
         "",
         "`trimtab VERB --help` tells the options of a verb; every verb has --json.",
-        "exit codes: 0 all met, 1 something broken or failed, 2 wrong usage or declaration",
+        "exit codes: 0 all met, 1 broken or failed, 2 wrong usage or declaration",
         "",
     ]
     return "\n".join(lines)

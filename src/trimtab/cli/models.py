@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _SHORT = 10
 _ACTIONS = {
     "list": "every model that was trained, with its release",
-    "show": "one model: what it was made of and what it was measured at: MODEL",
-    "diff": "what tells two models apart (the live one for the second): A [B]",
-    "reproduce": "train a model again from what is kept, and compare: MODEL",
+    "show": "MODEL: what it was made of and what it was measured at",
+    "diff": "A [B]: what tells two models apart (B: the live one)",
+    "reproduce": "MODEL: train it again from what is kept, and compare",
 }
 
 
@@ -31,8 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `models`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = "\n".join(f"  {action:<11}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help="one of the above")
-    add_words(parser, "...", "then what the action takes; MODEL is a model's id or its beginning, or a release")
+    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
+    add_words(
+        parser,
+        "ACTION [SYSTEM] ...",
+        "then what the action takes; MODEL is a model's id or its beginning, or a release",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

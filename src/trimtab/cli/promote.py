@@ -10,7 +10,7 @@ from trimtab.cli.by_hand import do_by_hand
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `promote`."""
-    add_words(parser, "RELEASE|MODEL", "then a release such as r-003, or the beginning of a model's id")
+    add_words(parser, "[SYSTEM] RELEASE|MODEL", "then a release such as r-003, or the beginning of a model's id")
     parser.add_argument("--why", default="", metavar="TEXT", help="kept in the ledger beside the decision")
 
 
