@@ -141,8 +141,6 @@ def test_truth_reaches_everyone_who_scored_the_row_and_no_other(serving: Serving
     found = there.predictions(START, later).sort("release", "id")
     assert found["label"].to_list() == [None, 1.0, 0.0] * 2
     assert found["truth_at"].to_list() == [None, later, later] * 2
-    there.truth(["row-2"], [0.0], later + HOUR)  # told twice: the first telling stands
-    assert there.predictions(START, later).sort("release", "id")["label"].to_list() == [None, 1.0, 0.0] * 2
 
 
 def test_a_swap_is_in_force_from_the_next_row_on(serving: Serving, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def run(make: Make) -> Run:
 def train(run: Run, now: datetime, code: str = "model.py") -> tuple[ReleaseState, ModelTrained]:
     """A candidate trained for real, with its facts in the ledger."""
     run.datasets.collect(now)
-    result = run.actor._trained(code, "a test", f"test-{now:%m-%d}-{code}", now)
+    result, _ = run.actor._trained(code, "a test", f"test-{now:%m-%d}-{code}", now)
     assert result.outcome == "done", result.summary
     run.ledger.append_all(result.facts)
     releases = fold((entry.at, entry.fact) for entry in run.ledger.entries(ReleaseMoved))
