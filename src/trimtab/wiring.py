@@ -22,7 +22,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.journal import Draft
 from trimtab.records.layout import Layout
 from trimtab.records.lease import Lease
-from trimtab.records.ledger import Ledger
+from trimtab.records.ledger import Ledger, StaleFence
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,9 +47,12 @@ class Place:
     ledger: Ledger
     blobs: Blobs
 
-    def lead(self) -> Lease:
-        """The lease that lets one process at a time run this system's loop."""
-        return Lease(self.ledger)
+    @contextmanager
+    def lead(self) -> Iterator[Lease]:
+        """Run this system's loop, as one process at a time may; should the lease be lost, nothing is written any more.
+        A process that was killed has lost it at once."""
+        with Lease(self.ledger) as lease, self.ledger.fenced(lease.token):
+            yield lease
 
 
 @contextmanager
@@ -337,6 +340,8 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
                 place = replace(place, system=system)
                 loop, clock = running(place, say=say, server=server)
             loop.settle(clock.now())
+        except StaleFence:  # another process leads: this one has to go
+            raise
         except TrimtabError as error:
             say("round", f"failed: {error!s}; it is tried again in {every:g} s")
         except Exception as error:  # whatever it is, it must not take down what is served

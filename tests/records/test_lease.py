@@ -71,6 +71,20 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_holder_cannot_write(led
         ledger.append("pass:3", passed("3"), at=NOW, fence=2)
 
 
+def test_within_a_fence_every_write_is_refused_once_the_lease_was_lost(ledger, clock):
+    first, second = (Lease(ledger, holder=name, ttl=60, clock=clock) for name in ("first", "second"))
+    assert first.acquire()
+    with ledger.fenced(first.token):
+        assert ledger.append("pass:1", passed("1"), at=NOW)
+        clock.set(NOW + timedelta(seconds=61))
+        assert second.acquire()
+        with pytest.raises(StaleFence, match="nothing was written"):
+            ledger.append("pass:2", passed("2"), at=NOW)
+        assert ledger.append("pass:2", passed("2"), at=NOW, fence=second.token)
+    assert ledger.append("pass:3", passed("3"), at=NOW)
+    assert ledger.count() == 3
+
+
 def test_renewing_holds_it(ledger, clock):
     first, second = (Lease(ledger, holder=name, ttl=60, clock=clock) for name in ("first", "second"))
     assert first.acquire()

@@ -13,6 +13,7 @@ What it promises:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, overload
@@ -64,6 +65,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._statements: dict[tuple[int, bool, bool], Executable] = {}
+        self._fence: int | None = None
 
     @classmethod
     def open(
@@ -90,6 +92,15 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextmanager
+    def fenced(self, token: int) -> Iterator[None]:
+        """Within it every write through this object is refused (StaleFence) once the lease of `token` was lost."""
+        before, self._fence = self._fence, token
+        try:
+            yield
+        finally:
+            self._fence = before
+
     def append(
         self,
         key: str,
@@ -110,6 +121,7 @@ class Ledger:
 
     def append_all(self, drafts: Iterable[Draft], *, fence: int | None = None) -> list[bool]:
         """Write several facts, all or none, with one flush. Returns and raises as `append`, one answer a draft."""
+        fence = self._fence if fence is None else fence
         stored = [write(draft) for draft in drafts]
         written: list[bool] = []
         with self.database.writing():
