@@ -12,7 +12,6 @@ import psutil
 from tests.e2e.replaying import ReplayProcess
 
 Victim = Literal["loop", "worker", "server"]
-_MODULES = {"worker": "trimtab.training.worker", "server": "trimtab.serving"}
 _PATIENCE = 240.0
 
 
@@ -79,7 +78,7 @@ def disturb(replay: ReplayProcess, planned: list[Blow]) -> Disturbance:
 def _await(replay: ReplayProcess, blow: Blow, until: float) -> int | None:
     """The process to kill, once its instant has come; None when the replay has ended before."""
     if blow.victim == "worker":
-        while not (found := replay.children(_MODULES["worker"])):
+        while not (found := replay.busy_workers()):
             if _over(replay, until):
                 return None
             time.sleep(0.005)
@@ -90,7 +89,7 @@ def _await(replay: ReplayProcess, blow: Blow, until: float) -> int | None:
         return None
     if blow.victim == "loop":
         return replay.pid
-    while not (found := replay.children(_MODULES["server"])):
+    while not (found := replay.children("trimtab.serving")):
         if _over(replay, until):
             return None
         time.sleep(0.005)

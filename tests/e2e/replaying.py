@@ -69,6 +69,19 @@ class ReplayProcess:
             return []
         return found
 
+    def busy_workers(self) -> list[psutil.Process]:
+        """The workers that have work; another one may wait for the next."""
+        found = []
+        for worker in self.children("trimtab.training.worker"):
+            try:
+                words = worker.cmdline()
+                folder = Path(words[words.index("trimtab.training.worker") + 1])
+            except (psutil.Error, ValueError):
+                continue
+            if (folder / "job.json").is_file():
+                found.append(worker)
+        return found
+
     def last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
 
