@@ -135,4 +135,3 @@ def test_a_version_names_rows_and_nothing_else(history: pl.DataFrame) -> None:
 def test_a_span_without_rows_is_named() -> None:
     with pytest.raises(PermanentError, match="dataset 'batches' has no row up to 2023-01-01"):
         load_history(SYSTEM, datetime(2023, 1, 1, tzinfo=UTC))
-

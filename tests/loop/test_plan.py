@@ -103,7 +103,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "nothing to do: r-001 is live and no declared cause holds",
     ),
     "the live model fails to answer": (
-        {"others": (STANDBY,), "standby": Progress(rows=0), "live_verdicts": (verdict("serving.error_rate", "broken"),)},
+        {
+            "others": (STANDBY,),
+            "standby": Progress(rows=0),
+            "live_verdicts": (verdict("serving.error_rate", "broken"),),
+        },
         "rollback r-001 r-000",
     ),
     "the live model fails to answer and nothing stands by": (
@@ -270,4 +274,4 @@ def test_a_settled_pass_stays_settled_until_the_day_it_is_due() -> None:
     for days in (0.0, 4.9):
         assert not planned(seen(last_training=trained(5 + days))).actions
     assert told(planned(seen(last_training=trained(10)))) == "train"
-    assert DAY * 10 == POLICY.retrain_on[0].amount
+    assert POLICY.retrain_on[0].amount == DAY * 10

@@ -69,7 +69,15 @@ def test_the_former_live_release_stands_by_and_is_no_challenger() -> None:
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("r-001", "r-001"), ("abcdef2", "r-002"), ("abcdef", None), ("abc", None), ("r-00", None), ("r-009", None), ("", None)],
+    [
+        ("r-001", "r-001"),
+        ("abcdef2", "r-002"),
+        ("abcdef", None),
+        ("abc", None),
+        ("r-00", None),
+        ("r-009", None),
+        ("", None),
+    ],
 )
 def test_a_release_is_found_by_its_name_or_its_model(name: str, found: str | None) -> None:
     release = moves(*FIRST, *SECOND).named(name)

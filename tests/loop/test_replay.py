@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -35,7 +36,7 @@ def test_steps_go_from_start_to_end(end: datetime, step: float, count: int) -> N
     assert len(found) == count
     assert found[0] == START
     assert found[-1] <= end
-    assert {b - a for a, b in zip(found, found[1:], strict=False)} <= {timedelta(seconds=step)}
+    assert {b - a for a, b in pairwise(found)} <= {timedelta(seconds=step)}
 
 
 moments = st.integers(-5 * 86_400, 60 * 86_400).map(lambda seconds: START + timedelta(seconds=seconds))
