@@ -10,8 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.records.generated import of_type
 
-from trimtab.records.facts import AnyFact, Compared, ModelTrained, PassFinished, ReleaseMoved, VerdictsGiven
+from trimtab.records.facts import (
+    AnyFact,
+    Compared,
+    ModelTrained,
+    PassFinished,
+    ReleaseMoved,
+    TrainingFailed,
+    VerdictsGiven,
+)
 from trimtab.records.ledger import Ledger, comparable
+from trimtab.records.model import ModelIdentity
 from trimtab.records.requirement import Estimate, Verdict
 
 AT = datetime(2013, 4, 2, 5, tzinfo=UTC)
@@ -89,3 +98,12 @@ def test_comparisons_of_speed_keep_their_verdict():
     assert comparable_of(usual) != comparable_of(replace(usual, verdict="worse"))
     quality = replace(usual, metric="quality.recall")
     assert comparable_of(quality) != comparable_of(replace(quality, difference=0.3))
+
+
+def test_what_a_failed_training_printed_is_left_out_and_why_it_failed_is_not():
+    identity = ModelIdentity(id="m", code="c", params="p", data="d")
+    usual = TrainingFailed(identity=identity, reason="train() raised ValueError: no rows", log="begun at 05:12:01")
+    replace = msgspec.structs.replace
+    assert comparable_of(usual) == comparable_of(replace(usual, log="begun at 05:13:47"))
+    assert comparable_of(usual) != comparable_of(replace(usual, reason="train() raised KeyError: 'x'"))
+    assert comparable_of(usual) != comparable_of(replace(usual, identity=replace(identity, data="e")))

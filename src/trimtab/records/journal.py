@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 
 from trimtab.errors import PermanentError
 from trimtab.records.base import Record, canonical_json
-from trimtab.records.facts import AnyFact, Compared, Fact, ModelTrained, ReleaseMoved, VerdictsGiven
+from trimtab.records.facts import AnyFact, Compared, Fact, ModelTrained, ReleaseMoved, TrainingFailed, VerdictsGiven
 from trimtab.records.requirement import Estimate, Verdict
 
 F = TypeVar("F", bound=Fact, default=AnyFact)
@@ -123,7 +123,8 @@ def comparable(entry: Entry[Any]) -> tuple[str, str, datetime, bytes]:
     """What must be equal between an undisturbed run and one that was killed and resumed: key, kind, moment and fact.
 
     Seconds and bytes never repeat: in verdicts and estimates of `serving.*` and `resources.*` the figure, its interval,
-    its rows and its reason are blanked; the status stays. `seq`, `measured` and `chain` are left out.
+    its rows and its reason are blanked; the status stays. So is the log of a failed training, where the user's code may
+    have printed a time. `seq`, `measured` and `chain` are left out.
     """
     return entry.key, entry.kind, entry.at, canonical_json(_blanked(entry.fact))
 
@@ -203,6 +204,8 @@ def _blanked(fact: AnyFact) -> AnyFact:
             baseline=_blank_estimates(fact.baseline),
             slices=_blank_estimates(fact.slices),
         )
+    if isinstance(fact, TrainingFailed):
+        return replace(fact, log="")
     if isinstance(fact, Compared) and fact.metric.startswith(_CLOCKED):
         return replace(fact, difference=0.0, low=0.0, high=0.0)
     return fact
