@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.errors import PermanentError
-from trimtab.inference.encode import RowEncoder, decode_matrix, encode_frame, encode_rows, frame_of_rows, normalise
+from trimtab.inference.encode import RowEncoder, decode_matrix, encode_frame, frame_of_rows, normalise
 from trimtab.inference.signature import fit_signature
 
 TRAIN = pl.DataFrame(
     {"hour": [1, 2, None], "fare": [0.5, None, 2.0], "carrier": ["UA", None, "AA"], "late": [True, None, False]}
 )
 SIGNATURE = fit_signature(TRAIN, TRAIN, "binary_classification", classes=("0", "1"))
+ROWS = RowEncoder(SIGNATURE)
 
 numbers = st.none() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False)
 rows = st.lists(
@@ -41,18 +42,17 @@ def test_frames_and_plain_rows_give_the_same_floats(given_rows: list[dict]) -> N
     from_frame = encode_frame(frame, SIGNATURE)
     assert from_frame.dtype == np.float32
     assert from_frame.shape == (len(given_rows), 4)
-    for other in (encode_rows(given_rows, SIGNATURE), encode_frame(frame_of_rows(given_rows, SIGNATURE), SIGNATURE)):
+    for other in (ROWS.matrix(given_rows), encode_frame(frame_of_rows(given_rows, SIGNATURE), SIGNATURE)):
         np.testing.assert_array_equal(from_frame, other)
 
 
 def test_vocabulary_is_sorted_and_unknown_or_null_is_minus_one() -> None:
     assert [f.vocabulary for f in SIGNATURE.features] == [(), (), ("AA", "UA"), ("false", "true")]
-    matrix = encode_rows(
+    matrix = ROWS.matrix(
         [
             {"hour": 3, "fare": None, "carrier": "UA", "late": True},
             {"hour": None, "fare": 1.5, "carrier": "DL", "late": None},
-        ],
-        SIGNATURE,
+        ]
     )
     np.testing.assert_array_equal(matrix, np.array([[3, np.nan, 1, 1], [np.nan, 1.5, -1, -1]], dtype=np.float32))
 
@@ -96,7 +96,7 @@ def test_a_bad_row_is_named(change: dict, message: str) -> None:
 
 def test_what_is_not_a_row_is_named() -> None:
     with pytest.raises(PermanentError, match="row 0: expected an object"):
-        encode_rows([[1, 2]], SIGNATURE)  # type: ignore[list-item]
+        ROWS.matrix([[1, 2]])  # type: ignore[list-item]
 
 
 def test_a_moment_left_in_the_features_is_an_error_that_names_it() -> None:

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from trimtab.errors import PermanentError
-from trimtab.measures.worth import value_of
-from trimtab.monitoring.business import daily_values, value_difference
-from trimtab.records.requirement import Value
-
-VALUE = Value(true_positive=8.0, false_positive=-3.0)
+from trimtab.monitoring.business import value_difference
 
 
 def series(values: np.ndarray, start: datetime = datetime(2013, 3, 1, tzinfo=UTC)) -> list[tuple[str, int, float]]:
@@ -25,31 +21,6 @@ def weekly(r: np.random.Generator, days: int, spread: float) -> np.ndarray:
     for day in range(1, days):
         noise[day] = 0.5 * noise[day - 1] + r.normal(0, spread)
     return noise + 100 + 20 * np.sin(np.arange(days) * 2 * np.pi / 7)
-
-
-def test_worth_by_day_and_release() -> None:
-    r = np.random.default_rng(0)
-    n = 500
-    moments = np.sort(r.integers(15_700 * 86_400_000_000, 15_705 * 86_400_000_000, n))
-    releases = r.choice(["r1", "r2"], n)
-    y, score = r.integers(0, 2, n), r.random(n)
-    got = daily_values(
-        moments=moments, releases=releases, y=y, score=score, threshold=0.3, value=VALUE, task="binary_classification"
-    )
-    worth = value_of(y, score, 0.3, VALUE, "binary_classification")
-    assert [(d.day, d.release) for d in got] == sorted((d.day, d.release) for d in got)
-    assert len(got) == 10
-    assert got[0].day == "2012-12-26"
-    assert sum(d.value for d in got) == pytest.approx(worth.sum())
-    assert sum(d.predictions for d in got) == n
-    mine = (moments // 86_400_000_000 == 15_701) & (releases == "r2")
-    chosen = next(d for d in got if d.day == "2012-12-27" and d.release == "r2")
-    assert (chosen.predictions, chosen.value) == (int(mine.sum()), pytest.approx(worth[mine].sum()))
-    empty = np.empty(0)
-    assert (
-        daily_values(moments=empty, releases=empty, y=empty, score=empty, threshold=0.5, value=VALUE, task="regression")
-        == ()
-    )
 
 
 def test_the_interval_holds_the_true_difference() -> None:

@@ -101,11 +101,6 @@ def format_condition(requirement: Requirement) -> str:
     return f"{requirement.comparison} {limit}"
 
 
-def with_line(requirement: Requirement, line: int) -> Requirement:
-    """The same requirement, found at another line."""
-    return msgspec.structs.replace(requirement, line=line)
-
-
 def column_problems(requirements: Sequence[Requirement], known: Sequence[str]) -> list[tuple[Requirement, str]]:
     """Requirements that name a column which the data does not have, with the problem in words.
 

@@ -178,11 +178,6 @@ class RowEncoder:
         raise _wrong(row, self._columns[position], cell)
 
 
-def encode_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> Matrix:
-    """`RowEncoder(signature).matrix(rows)`; keep the encoder where many calls are made."""
-    return RowEncoder(signature).matrix(rows)
-
-
 def frame_of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> pl.DataFrame:
     """Plain dicts as the frame that `features(rows)` sees (types as in `normalise`).
 

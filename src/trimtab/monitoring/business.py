@@ -1,69 +1,18 @@
-"""What the answers were worth, day by day, and whether one policy was worth more than another."""
+"""Whether one policy was worth more than another, day by day."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from math import sqrt
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures.arrays import Floats, block_index
+from trimtab.measures.arrays import Floats
 from trimtab.measures.intervals import normal_quantile, t_quantile
-from trimtab.measures.worth import value_of
-from trimtab.records.base import Record
-from trimtab.records.metric import Task
-from trimtab.records.requirement import Estimate, Value
+from trimtab.records.requirement import Estimate
 
-_DAY = 86_400_000_000
 _WEEK = 7
-
-
-class DayValue(Record, frozen=True, kw_only=True):
-    """What one release's labelled answers of one day (UTC, ISO) were worth, in the declared currency."""
-
-    day: str
-    release: str
-    predictions: int
-    value: float
-
-
-def daily_values(
-    *,
-    moments: NDArray[Any],
-    releases: NDArray[Any],
-    y: NDArray[Any],
-    score: NDArray[Any],
-    threshold: float,
-    value: Value,
-    task: Task,
-) -> tuple[DayValue, ...]:
-    """Worth of labelled answers by day and release, in that order.
-
-    `moments` [n] in microseconds since 1970 (UTC), `releases` [n] names, `y` [n] and `score` as `value_of` takes them.
-    """
-    if len(moments) == 0:
-        return ()
-    worth = value_of(y, score, threshold, value, task)
-    names, numbers = np.unique(np.asarray(releases).astype(str), return_inverse=True)
-    days = np.asarray(moments, dtype=np.int64) // _DAY
-    keys = days * names.size + numbers.reshape(-1)
-    index, count = block_index(keys)
-    first = np.zeros(count, dtype=np.int64)
-    first[index] = keys
-    sums, rows = np.bincount(index, weights=worth, minlength=count), np.bincount(index, minlength=count)
-    return tuple(
-        DayValue(
-            day=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=int(key // names.size))).date().isoformat(),
-            release=str(names[key % names.size]),
-            predictions=int(rows[place]),
-            value=float(sums[place]),
-        )
-        for place, key in enumerate(first.tolist())
-    )
 
 
 def value_difference(
