@@ -1,6 +1,7 @@
 """A blunder on purpose: the truth was joined to the wrong rows, so the model learns nothing.
 
-The replay makes this model live past the gates on one day, as a person in a hurry might, to show how the loop undoes it.
+The replay makes this model live past the gates on one day, as a person in a hurry might, to show how the loop
+undoes it.
 """
 
 from __future__ import annotations

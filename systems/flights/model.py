@@ -37,7 +37,5 @@ def train(train: Rows, valid: Rows, params: dict[str, Any]) -> LGBMClassifier:
     a branch of its own. The same rows, parameters and seed give the same model.
     """
     settings = {"random_state": 0, "n_jobs": 2, **DEFAULTS, **params}
-    model = LGBMClassifier(
-        objective="binary", deterministic=True, force_row_wise=True, verbose=-1, **settings
-    )
+    model = LGBMClassifier(objective="binary", deterministic=True, force_row_wise=True, verbose=-1, **settings)
     return model.fit(train.x, np.asarray(train.y), feature_name=list(train.names))

@@ -60,9 +60,7 @@ def carrier_delays(since: datetime | None, until: datetime) -> pl.DataFrame:
     return _between(_carrier_delays(), "as_of", since, until)
 
 
-def _between(
-    rows: pl.DataFrame, time: str, since: datetime | None, until: datetime
-) -> pl.DataFrame:
+def _between(rows: pl.DataFrame, time: str, since: datetime | None, until: datetime) -> pl.DataFrame:
     """The rows with `since < time <= until`, by binary search: the tables are sorted by time."""
     times = rows[time].to_physical()
     first = 0 if since is None else times.search_sorted(_microseconds(since), side="right")
@@ -82,9 +80,7 @@ def _data() -> Path:
 
 
 def _utc(column: str) -> pl.Expr:
-    return pl.col(column).str.to_datetime(
-        "%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC"
-    )
+    return pl.col(column).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
 
 
 @lru_cache(maxsize=1)
@@ -118,9 +114,9 @@ def _records() -> pl.DataFrame:
             "time_hour",
         ],
     )
-    return records.with_columns(
-        scheduled_departure=_utc("time_hour") + pl.duration(minutes="minute")
-    ).with_columns(departure=pl.col("scheduled_departure") + pl.duration(minutes="dep_delay"))
+    return records.with_columns(scheduled_departure=_utc("time_hour") + pl.duration(minutes="minute")).with_columns(
+        departure=pl.col("scheduled_departure") + pl.duration(minutes="dep_delay")
+    )
 
 
 @lru_cache(maxsize=1)
@@ -168,9 +164,7 @@ def _weather() -> pl.DataFrame:
         columns=["origin", *WEATHER_COLUMNS, "time_hour"],
         schema_overrides=dict.fromkeys(WEATHER_COLUMNS, pl.Float32),
     )
-    return table.select("origin", _utc("time_hour").alias("hour"), *WEATHER_COLUMNS).sort(
-        "hour", "origin"
-    )
+    return table.select("origin", _utc("time_hour").alias("hour"), *WEATHER_COLUMNS).sort("hour", "origin")
 
 
 @lru_cache(maxsize=1)
@@ -244,9 +238,7 @@ def _delays(key: str, hours: int, every: str) -> pl.DataFrame:
         # Of the flights that left: how many, their mean delay, the share over 15 minutes.
         pl.col("left").cast(pl.Float32).alias(f"left{suffix}"),
         left_any.then(pl.col("delay") / pl.col("left")).cast(pl.Float32).alias(f"delay{suffix}"),
-        left_any.then(pl.col("behind") / pl.col("left"))
-        .cast(pl.Float32)
-        .alias(f"behind{suffix}"),
+        left_any.then(pl.col("behind") / pl.col("left")).cast(pl.Float32).alias(f"behind{suffix}"),
         # Of the flights that should have left: how many, and how long they have waited.
         pl.col("waiting").cast(pl.Float32).alias(f"waiting{suffix}"),
         pl.when(pl.col("waiting") > 0)
@@ -255,10 +247,7 @@ def _delays(key: str, hours: int, every: str) -> pl.DataFrame:
         .cast(pl.Float32)
         .alias(f"waited{suffix}"),
         # Of both together: the mean minutes behind schedule.
-        pl.when(known > 0)
-        .then((pl.col("delay") + waited) / known)
-        .cast(pl.Float32)
-        .alias(f"pressure{suffix}"),
+        pl.when(known > 0).then((pl.col("delay") + waited) / known).cast(pl.Float32).alias(f"pressure{suffix}"),
     )
 
 
@@ -271,8 +260,4 @@ def _running_totals(spans: pl.DataFrame, key: str) -> pl.DataFrame:
             spans.select(key, pl.col("end").alias("at"), *(-pl.col(name) for name in amounts)),
         ]
     )
-    return (
-        steps.sort("at")
-        .with_columns(pl.col(amounts).cum_sum().over(key))
-        .select(key, "at", *amounts)
-    )
+    return steps.sort("at").with_columns(pl.col(amounts).cum_sum().over(key)).select(key, "at", *amounts)
