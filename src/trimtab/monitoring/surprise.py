@@ -66,10 +66,10 @@ def surprise(
 ) -> Surprise:
     """Judge the last `days` days that have truth; fewer say nothing.
 
-    `gaps` and `surprises` [n] are those of each row, `moments` [n] microseconds since 1970 in order. Rows of one day share
-    their weather, so the day is the unit and Student's t gives the intervals. Detected when the 95% interval of the gap
-    lies wholly more than `material` from zero, on either side, or when the truth is more than `limit` standard errors
-    more surprising than promised; less surprising is no harm.
+    `gaps` and `surprises` [n] are those of each row, `moments` [n] microseconds since 1970 in order. Rows of one day
+    share their weather, so the day is the unit and Student's t gives the intervals. Detected when the 95% interval of
+    the gap lies wholly more than `material` from zero, on either side, or when the truth is more than `limit` standard
+    errors more surprising than promised; less surprising is no harm.
     """
     numbers = moments // _DAY
     found, starts = np.unique(numbers, return_index=True)

@@ -47,8 +47,9 @@ class ModelTrained(Fact, kw_only=True):
     """A model version exists. Key: `model:<identity.id>`.
 
     `metrics` and `baseline` map metric names to estimates on the validation rows (`valid_from` to `valid_to`);
-    `slices` maps `metric|column=value` to estimates. `evaluated` is the model those are of, fitted before the validation
-    rows were added, where `bundle` was then fitted on all rows (None: they are the same). `profile` is the blob of the training data's profile.
+    `slices` maps `metric|column=value` to estimates. `evaluated` is the model those are of, fitted before the
+    validation rows were added, where `bundle` was then fitted on all rows (None: they are the same). `profile` is the
+    blob of the profile of the rows that `bundle` was fitted on.
     """
 
     identity: ModelIdentity
@@ -178,7 +179,7 @@ class PlannedAction(Record, kw_only=True):
 
     verb: str
     why: str
-    arguments: dict[str, str] = {}
+    arguments: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
 
 
 class PassPlanned(Fact, kw_only=True):
