@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.data.conftest import hours, trips
 
-from trimtab.data.moments import as_of, known_at, known_until, prediction_moment
+from trimtab.data.moments import known_at, known_until, prediction_moment
 from trimtab.data.port import DataError
 from trimtab.data.quality import measure
 from trimtab.data.spec import ColumnRule, DatasetSpec
@@ -150,8 +148,5 @@ def test_moments() -> None:
     assert rows.select(prediction_moment(spec)).to_series()[5] == hours(3)
     assert rows.select(known_at(spec)).to_series()[5] == hours(11)
     assert known_until(hours(16), spec) == hours(10)
-    assert as_of(rows, spec, hours(16))["id"].to_list() == [f"trip-{n}" for n in range(1, 11)]
-    for row in as_of(rows, spec, hours(16)).iter_rows(named=True):
-        assert row["at"] - timedelta(hours=2) + timedelta(hours=8) <= hours(16)
     plain = DatasetSpec(name="t", source="x", key=("id",), time="at")
-    assert as_of(rows, plain, hours(3)).height == 4
+    assert rows.select(known_at(plain)).to_series()[5] == known_until(hours(5), plain) == hours(5)

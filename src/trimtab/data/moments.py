@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.times import microseconds
 
 
 def prediction_moment(spec: DatasetSpec) -> pl.Expr:
@@ -23,11 +22,3 @@ def known_at(spec: DatasetSpec) -> pl.Expr:
 def known_until(now: datetime, spec: DatasetSpec) -> datetime:
     """The newest `time` whose truth is known at `now`."""
     return now - timedelta(seconds=spec.known_after)
-
-
-def as_of(rows: pl.DataFrame, spec: DatasetSpec, now: datetime) -> pl.DataFrame:
-    """The rows whose truth is known at `now`, in their order; a row without a label is never known."""
-    known = pl.col(spec.time) <= microseconds(known_until(now, spec))
-    if spec.label is not None:
-        known = known & pl.col(spec.label).is_not_null()
-    return rows.filter(known)

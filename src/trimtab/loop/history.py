@@ -1,4 +1,4 @@
-"""The past as the declaration's sources tell it: every row with its features as they were at its prediction's moment."""
+"""The past as the declaration's sources tell it: each row with its features as they were when it was predicted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.data.digest import content_digest, row_digests
 from trimtab.data.intake import screen
+from trimtab.data.moments import known_at, prediction_moment
 from trimtab.data.port import DIGEST
 from trimtab.data.quality import measure
 from trimtab.data.sources import open_source
@@ -32,13 +33,8 @@ ASKED_AT = "_asked_at"
 
 def with_moments(rows: pl.DataFrame, system: System) -> pl.DataFrame:
     """Add the moment of each row's prediction and the moment its truth is known, both UTC."""
-    import polars as pl  # heavy: only where rows are touched
-
     spec = system.labelled
-    moment = pl.col(spec.time) - timedelta(seconds=spec.predict_before)
-    return rows.with_columns(moment.alias(MOMENT)).with_columns(
-        (pl.col(MOMENT) + timedelta(seconds=spec.label_delay)).alias(KNOWN_AT)
-    )
+    return rows.with_columns(prediction_moment(spec).alias(MOMENT), known_at(spec).alias(KNOWN_AT))
 
 
 def join_features(rows: pl.DataFrame, views: dict[str, pl.DataFrame], system: System) -> pl.DataFrame:
