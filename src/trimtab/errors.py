@@ -20,6 +20,10 @@ class TrimtabError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
+    def in_one_line(self) -> str:
+        """The message with its hint in brackets, for where there is one line: a log, a fact, a terminal."""
+        return " ".join(f"{self.message} ({self.hint})".split()) if self.hint else " ".join(self.message.split())
+
 
 class DeclarationError(TrimtabError):
     """The declaration, or a file it names, is wrong: found at `path`, `line` (1-based, 0 when unknown)."""
@@ -30,8 +34,14 @@ class DeclarationError(TrimtabError):
         self.line = line
 
     def __str__(self) -> str:
-        where = f"{self.path}:{self.line}: " if self.path and self.line else f"{self.path}: " if self.path else ""
-        return where + super().__str__()
+        return self._where() + super().__str__()
+
+    def in_one_line(self) -> str:
+        """As its parent's, with file and line before it."""
+        return self._where() + super().in_one_line()
+
+    def _where(self) -> str:
+        return f"{self.path}:{self.line}: " if self.path and self.line else f"{self.path}: " if self.path else ""
 
 
 class TemporaryError(TrimtabError):

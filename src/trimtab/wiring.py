@@ -343,9 +343,10 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
         except StaleFence:  # another process leads: this one has to go
             raise
         except TrimtabError as error:
-            say("round", f"failed: {error!s}; it is tried again in {every:g} s")
+            say("round", f"failed: {error.in_one_line()}; it is tried again in {every:g} s")
         except Exception as error:  # whatever it is, it must not take down what is served
-            say("round", f"failed by a fault in Trimtab: {type(error).__name__}: {error}; it is tried again in {every:g} s")
+            told = f"a fault in Trimtab: {type(error).__name__}: {error}"
+            say("round", f"failed by {told}; it is tried again in {every:g} s")
         time.sleep(every)
 
 

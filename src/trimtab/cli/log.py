@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from trimtab.cli.arguments import add_system, count
+from trimtab.cli.arguments import UsageError, add_system, count
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import width
 
@@ -23,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     from trimtab.records.describe import WIDTH, describe
     from trimtab.wiring import open_place
 
+    if args.kind:
+        _check(args.kind)
     with open_place(args.system, args.state, create=False) as place:
         if args.verify:
             broken = place.ledger.verify()
@@ -48,3 +50,17 @@ def run(args: argparse.Namespace) -> int:
         size = width() if sys.stdout.isatty() else WIDTH
         sys.stdout.writelines(f"{describe(entry, size)}\n" for entry in entries)
     return 0
+
+
+def _check(kind: str) -> None:
+    from typing import get_args
+
+    from trimtab.declaration.problems import did_you_mean
+    from trimtab.records.facts import AnyFact
+    from trimtab.records.journal import kind_of
+
+    kinds = sorted(kind_of(fact) for fact in get_args(AnyFact))
+    if kind not in kinds:
+        raise UsageError(
+            f"no fact is of kind {kind!r}{did_you_mean(kind, kinds)}", hint=f"there are {', '.join(kinds)}"
+        )

@@ -107,7 +107,7 @@ def _guarded(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one line for e
         return 0
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        return _refuse(f"{what} (look at the disk and at who owns the folder)", 1, error)
+        return _refuse(f"{what} (look at the disk and at who owns the folder)", 1)
     except Exception as error:  # a fault of Trimtab's own: still one line
         said = " ".join(str(error).split())
         return _refuse(f"a fault in Trimtab: {type(error).__name__}: {said}", 1, error)
@@ -115,12 +115,9 @@ def _guarded(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one line for e
 
 def _told(error: TrimtabError) -> str:
     """An error in one line (several problems of a declaration: one a line), its mend in brackets."""
-    if isinstance(error, DeclarationError):
-        from trimtab.declaration.problems import DeclarationErrors, one_line
+    from trimtab.declaration.problems import DeclarationErrors
 
-        return str(error) if isinstance(error, DeclarationErrors) else one_line(error)
-    hint = f" ({error.hint})" if error.hint else ""
-    return " ".join(f"{error.message}{hint}".split())
+    return str(error) if isinstance(error, DeclarationErrors) else error.in_one_line()
 
 
 def _no_such_verb(word: str) -> str:

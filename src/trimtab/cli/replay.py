@@ -35,9 +35,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Replay, then show the status; 1 when a requirement is broken at the end."""
     from trimtab.cli.arguments import moment
+    from trimtab.declaration.load import load
     from trimtab.loop.status import read_status
-    from trimtab.wiring import open_place, place_of
+    from trimtab.wiring import open_place, place_of, span_of
 
+    span_of(load(args.system))  # what is wrong is told before anything is removed
     if args.fresh:
         _forget(place_of(args.system, args.state))
     until = moment(args.until) if args.until else None

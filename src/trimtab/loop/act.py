@@ -11,16 +11,15 @@ from typing import Literal
 import msgspec
 
 from trimtab.declaration.system import System
-from trimtab.errors import PermanentError
+from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.gate import Gate
 from trimtab.loop.observe import Observer
 from trimtab.loop.plan import next_step
-from trimtab.loop.ports import Datasets
+from trimtab.loop.ports import Datasets, PartlyCollected
 from trimtab.loop.releases import Releases, ReleaseState, fold
 from trimtab.monitoring.profile import profile_rows
 from trimtab.records.facts import (
     AnyFact,
-    ModelTrained,
     PlannedAction,
     ReleaseMoved,
     TrainingTried,
@@ -79,20 +78,28 @@ class Actor:
         return found
 
     def _collect(self, _: PlannedAction, __: str, now: datetime) -> Result:
-        commits = self.datasets.collect(now)
+        trouble = ""
+        try:
+            commits = self.datasets.collect(now)
+        except PartlyCollected as error:
+            commits, trouble = error.commits, error.in_one_line()
         facts = tuple(Draft(key=f"data:{c.dataset}:{c.version}", fact=c, at=now) for c in commits)
         added = sum(c.added for c in commits)
         bad = sum(sum(c.quarantined.values()) for c in commits)
         refused = f", {bad:,} quarantined" if bad else ""
-        return Result(outcome="done", summary=f"{added:,} new rows in {len(commits)} datasets{refused}", facts=facts)
+        said = f"{added:,} new rows in {len(commits)} datasets{refused}"
+        if trouble:
+            return Result(outcome="failed", summary=f"{trouble}; {said}" if commits else trouble, facts=facts)
+        return Result(outcome="done", summary=said, facts=facts)
 
     def _train(self, action: PlannedAction, name: str, now: datetime) -> Result:
         code, params = self.observer.code()  # before: it may be edited while the training runs
         known, _ = self.datasets.known(now)
         try:
             result, model = self._trained(self.system.model.code, action.why, name, now)
-        except PermanentError as error:  # too few rows, or one class only: no worker was started
-            result, model = Result(outcome="failed", summary=f"training failed: {error}"), ""
+        except (PermanentError, DeclarationError) as error:
+            # Too few rows, one class only, or code that does not parse: no worker was started.
+            result, model = Result(outcome="failed", summary=f"training failed: {error.in_one_line()}"), ""
         tried = TrainingTried(action=name, code=code, params=params, known_rows=known, model=model)
         return msgspec.structs.replace(result, facts=(Draft(key=f"tried:{name}", fact=tried, at=now), *result.facts))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from trimtab.errors import PermanentError
 from trimtab.records.facts import DatasetCommitted
 from trimtab.records.model import Routes
 from trimtab.records.requirement import Verdict
@@ -18,11 +19,20 @@ if TYPE_CHECKING:
     from trimtab.monitoring.live import ServingFigures
 
 
+class PartlyCollected(PermanentError):  # noqa: N818 - it says what happened
+    """Some datasets could not be collected; what came of the others is in `commits`."""
+
+    def __init__(self, message: str, commits: Sequence[DatasetCommitted], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.commits = tuple(commits)
+
+
 class Datasets(Protocol):
     """The declared datasets, as far as they can be known at a moment."""
 
     def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
-        """Fetch what is new at `now` into dataset versions; collecting twice at one moment adds nothing."""
+        """Fetch what is new at `now` into dataset versions; collecting twice at one moment adds nothing. Raises
+        PartlyCollected when a dataset cannot be had, once the others were tried."""
         ...
 
     def known(self, now: datetime) -> tuple[int, datetime | None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from trimtab.declaration.system import System
-from trimtab.errors import PermanentError, TrimtabError
+from trimtab.errors import DeclarationError, PermanentError, TrimtabError
 from trimtab.loop.act import Actor, Result
 from trimtab.loop.causes import diagnose
 from trimtab.loop.observe import Observer
@@ -124,8 +124,8 @@ class Loop:
         self._watch(action.verb, action.why)
         try:
             result = self._actor.do(action, name, now)
-        except PermanentError as error:
-            result = Result(outcome="failed", summary=str(error))
+        except (PermanentError, DeclarationError) as error:
+            result = Result(outcome="failed", summary=error.in_one_line())
         finished = ActionFinished(action=name, verb=action.verb, outcome=result.outcome, summary=result.summary)
         self._ledger.append_all([*result.facts, Draft(key=f"outcome:{name}", fact=finished, at=now)])
         self._watch(result.outcome, result.summary)

@@ -6,11 +6,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.data.port import DIGEST
+from trimtab.data.port import DIGEST, UNREAD
+from trimtab.data.rules import named_columns
 from trimtab.data.sources import open_source
 from trimtab.data.versions import DatasetStore
+from trimtab.declaration.grammar import column_problems
+from trimtab.declaration.problems import Problems, did_you_mean
 from trimtab.declaration.scope import DataFacts
 from trimtab.declaration.system import System
+from trimtab.errors import DeclarationError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,8 +24,10 @@ _DAY = 86_400.0
 
 def facts_of_data(system: System, data: Path, now: datetime, training_minutes: float | None = None) -> DataFacts:
     """Rows, rate, label and columns of the labelled dataset: of its newest version below `data` where it was collected,
-    else of its source. Raises what a source raises that cannot be read."""
+    else of its source. Raises what a source raises that cannot be read, DeclarationErrors for columns it lacks."""
     rows = _rows(system, system.labelled.name, data, now)
+    columns = tuple(dict.fromkeys([*rows.columns, *_joined(system, data, now)]))
+    _check_columns(system, columns)
     wanted = {requirement.by for requirement in system.requirements if requirement.by}
     positive, majority, error = _label(rows, system)
     return DataFacts(
@@ -32,9 +38,21 @@ def facts_of_data(system: System, data: Path, now: datetime, training_minutes: f
         majority_rate=majority,
         constant_error=error,
         slices={name: _shares(rows, name) for name in sorted(wanted) if name in rows.columns},
-        columns=tuple(dict.fromkeys([*rows.columns, *_joined(system, data, now)])),
+        columns=columns,
         training_minutes=training_minutes,
     )
+
+
+def _check_columns(system: System, columns: tuple[str, ...]) -> None:
+    """DeclarationErrors with everything that the declaration names and that is no column of the rows."""
+    problems = Problems(system.path, {})
+    for requirement, problem in column_problems(system.requirements, columns):
+        problems.add_at(requirement.line, ("requirements",), problem)
+    for name in system.model.inputs:
+        if name not in columns:
+            meant = did_you_mean(name, columns)
+            problems.add_at(system.model.line, ("model", "inputs"), f'the data has no column "{name}"{meant}')
+    problems.raise_if_any()
 
 
 def _rows(system: System, name: str, data: Path, now: datetime) -> pl.DataFrame:
@@ -42,7 +60,16 @@ def _rows(system: System, name: str, data: Path, now: datetime) -> pl.DataFrame:
     store = DatasetStore(data, spec)
     if store.current() is not None:
         return store.read()
-    return open_source(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, strict=False)
+    rows = open_source(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, UNREAD, strict=False)
+    for column, place in named_columns(spec).items():
+        if column not in rows.columns:
+            raise DeclarationError(
+                f"dataset {name!r}: its rows have no column {column!r} ({place}){did_you_mean(column, rows.columns)}",
+                path=system.path,
+                line=spec.line,
+                hint=f"the columns are {', '.join(rows.columns)}",
+            )
+    return rows
 
 
 def _joined(system: System, data: Path, now: datetime) -> list[str]:

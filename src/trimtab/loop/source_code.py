@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from trimtab.declaration.system import System
+from trimtab.errors import DeclarationError
 from trimtab.training.identity import code_digest, params_digest
 
 
@@ -25,12 +29,26 @@ class SourceCode:
 
     def digests(self) -> tuple[str, str]:
         """(code, hyper-parameters)."""
-        stamps = tuple(
-            (str(path), stat.st_mtime_ns, stat.st_size)
-            for path in sorted(self._folder.rglob("*.py"))
-            for stat in (path.stat(),)
-        )
+        stamps = tuple(sorted(_stamps(self._folder)))
         if stamps != self._stamps:
-            self._code = code_digest(self._entry, self._folder).digest
+            self._code = self._digest()
             self._stamps = stamps
         return self._code, self._params
+
+    def _digest(self) -> str:
+        """Code that cannot be read has a digest too: someone may be in the middle of an edit, and the loop goes on."""
+        try:
+            return code_digest(self._entry, self._folder).digest
+        except DeclarationError as error:
+            return params_digest({"unreadable": str(error)})
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Every Python file with its time and size; hidden folders (the state's among them) are left out."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+        for name in files:
+            if name.endswith(".py"):
+                with suppress(FileNotFoundError):  # an editor was faster
+                    stat = Path(place, name).stat()
+                    yield str(Path(place, name)), stat.st_mtime_ns, stat.st_size

@@ -14,10 +14,13 @@ from trimtab.data.quality import measure
 from trimtab.data.sources import open_source
 from trimtab.data.versions import DatasetStore
 from trimtab.declaration.system import System
+from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, with_digests, with_moments
+from trimtab.loop.ports import PartlyCollected
+from trimtab.measures.judge import judge
 from trimtab.records.facts import DatasetCommitted
 from trimtab.records.ledger import Ledger
-from trimtab.records.requirement import Verdict
+from trimtab.records.requirement import Estimate, Verdict
 
 
 class StoredDatasets:
@@ -32,16 +35,21 @@ class StoredDatasets:
         self._version: str | None = None
 
     def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
-        commits = []
+        commits, wrong = [], list[PermanentError | DeclarationError]()
         for spec in self._system.data:
-            if spec.name not in self._sources:
-                self._sources[spec.name] = open_source(spec, Path(self._system.folder))
             store = self.stores[spec.name]
-            store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
+            try:
+                if spec.name not in self._sources:
+                    self._sources[spec.name] = open_source(spec, Path(self._system.folder))
+                store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
+            except (PermanentError, DeclarationError) as error:
+                wrong.append(error)
             version = store.current()
             # Also after a pass that was killed between the store's commit and the ledger's.
             if version is not None and self._ledger.get(f"data:{spec.name}:{version.id}") is None:
                 commits.append(version.fact)
+        if wrong:
+            raise PartlyCollected("; ".join(e.message for e in wrong), commits, hint=wrong[0].hint) from wrong[0]
         return commits
 
     def known(self, now: datetime) -> tuple[int, datetime | None]:
@@ -90,8 +98,10 @@ class StoredDatasets:
         wanted = [r for r in self._system.requirements if r.metric.startswith("data.")]
         if not wanted:
             return ()
+        version = self.stores[spec.name].current()
+        if version is None:
+            nothing = Estimate(figure=None, reason="nothing was collected yet")
+            return tuple(judge(requirement, nothing, place="data") for requirement in wanted)
         since = known_until(now, spec) - timedelta(seconds=self._system.policy.window)
         recent = self.stores[spec.name].read(since=since)
-        version = self.stores[spec.name].current()
-        refused = version.quarantined if version is not None else {}
-        return tuple(measure(recent, spec, wanted, now=now, quarantined=refused))
+        return tuple(measure(recent, spec, wanted, now=now, quarantined=version.quarantined))
