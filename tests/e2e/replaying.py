@@ -21,6 +21,7 @@ from trimtab.serving.segments import ANSWERED, MAGIC, SHADOWED, SUFFIX, Scored, 
 from trimtab.serving.telemetry_reader import TelemetryReader
 
 TIDES = Path(__file__).parents[1] / "systems" / "tides"
+BRITTLE = Path(__file__).with_name("brittle.py")
 OUTSIDE = "outside-"
 """How the ids of callers begin that do not belong to the replay."""
 
@@ -33,12 +34,16 @@ class ReplayProcess:
     def __init__(self, state: Path, system: Path = TIDES) -> None:
         self.state = state
         self.log = state.parent / f"{state.name}.log"
-        self._command = [sys.executable, "-m", "trimtab.cli.main", "replay", str(system), "--state", str(state)]
+        self._command = ["replay", str(system), "--state", str(state)]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, brittle: int = 0) -> None:
+        """Starts it, or goes on with it; `brittle` has it kill itself at that durable step."""
+        how = [str(BRITTLE), str(brittle)] if brittle else ["-m", "trimtab.cli.main"]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [sys.executable, *how, *self._command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     @property
     def pid(self) -> int:

@@ -54,6 +54,7 @@ def run(place: Place, *, gate: bool) -> tuple[BacktestFinished, list[str]]:
     return backtest(place, "declared", history, tick=lambda *_: None, say=say), said
 
 
+@pytest.mark.timeout(240)
 def test_the_gate_keeps_a_harmful_model_from_being_live(place: Place) -> None:
     kept, (first, second) = run(place, gate=True)
     assert first.startswith("done: r-001 is live")

@@ -72,6 +72,7 @@ def answered(asked: list[Asked], done: Disturbance, state: Path) -> None:
     assert not refused, f"refused: {refused}"
 
 
+@pytest.mark.timeout(240)
 def test_a_replay_that_is_killed_ends_as_if_it_had_not_been(undisturbed: tuple[Outcome, float], tmp_path: Path) -> None:
     """The short form: five kills in one replay."""
     done = struck_replay(tmp_path / "state", random.Random(5), _EACH, undisturbed)
@@ -92,3 +93,28 @@ def test_fifty_kills_leave_the_same_facts(undisturbed: tuple[Outcome, float], tm
             break
     assert counts.total() >= KILLS, f"only {counts} in {_MOST_REPLAYS} replays"
     assert min(counts["loop"], counts["server"], counts["worker"]) >= KILLS // 10, f"unevenly spread: {counts}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_loop_that_is_killed_between_any_two_durable_steps(
+    undisturbed: tuple[Outcome, float], tmp_path: Path
+) -> None:
+    """Every life of the loop ends exactly before or after something it leaves behind; the last one is spared."""
+    dice = random.Random(77)
+    replay = ReplayProcess(tmp_path / "state")
+    steps = []
+    try:
+        while len(steps) < 60:
+            steps.append(dice.randint(2, 28))
+            replay.start(brittle=steps[-1])
+            code = replay.wait(120)
+            if code == 0:
+                break
+            assert code == -9, f"after {steps}: ended with {code}\n{replay.last_words()}"
+        assert code == 0, f"not done after {steps}"
+        assert len(steps) > 10
+    finally:
+        replay.end()
+    print(f"{len(steps)} lives: {steps}", flush=True)
+    same(outcome_of(replay.state), undisturbed[0])

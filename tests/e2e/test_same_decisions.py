@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -12,13 +13,14 @@ from tests.e2e.replaying import TIDES
 from trimtab.records.facts import BacktestFinished
 from trimtab.wiring import Place, backtest, history_of, open_place, replay, span_of
 
+UNTIL = datetime(2024, 2, 17, tzinfo=UTC)
 _DECISIONS = ("train", "gate", "move", "promote", "rollback")
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """The harbour without its incident, which a backtest leaves out."""
-    with open_place(TIDES, tmp_path / "state", lasting=False) as opened:
+    with open_place(TIDES, tmp_path / "state", lasting=False, until=UNTIL) as opened:
         calm = msgspec.structs.replace(span_of(opened.system), incidents=())
         opened.system = msgspec.structs.replace(opened.system, replay=calm)
         yield opened
@@ -45,6 +47,7 @@ def nothing(*_: object) -> None:
     """Hears and says nothing."""
 
 
+@pytest.mark.timeout(240)
 def test_a_backtest_decides_as_the_replay_does(place: Place, tmp_path: Path) -> None:
     served, embedded = Diary(), Diary()
     with place.lead():
