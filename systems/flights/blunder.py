@@ -1,7 +1,6 @@
-"""A blunder on purpose: the truth was joined to the wrong rows, so the model learns nothing.
+"""A blunder on purpose: the label is read the wrong way round, so the model warns those who will be on time.
 
-The replay makes this model live past the gates on one day, as a person in a hurry might, to show how the loop
-undoes it.
+The replay makes this model live past the gates on one day, as a person in a hurry might, to show how the loop undoes it.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ import numpy as np
 from lightgbm import LGBMClassifier
 
 
-class Misjoined:
-    """Rows whose labels are those of a flight a thousand departures earlier."""
+class Inverted:
+    """Rows whose truth says the opposite."""
 
     def __init__(self, rows: model.Rows) -> None:
         self.x = rows.x
         self.names = rows.names
-        self.y = np.roll(np.asarray(rows.y), 1000)
+        self.y = 1 - np.asarray(rows.y)
 
 
 def train(train: model.Rows, valid: model.Rows, params: dict[str, Any]) -> LGBMClassifier:
-    """The same training as ever, on rows that were joined wrongly."""
-    return model.train(Misjoined(train), valid, params)
+    """The same training as ever, on rows that say the opposite."""
+    return model.train(Inverted(train), valid, params)

@@ -18,15 +18,15 @@ class Rows(Protocol):
 
 
 DEFAULTS: dict[str, Any] = {
-    "n_estimators": 100,
-    "learning_rate": 0.15,
-    "num_leaves": 15,
+    "n_estimators": 150,
+    "learning_rate": 0.08,
+    "num_leaves": 31,
     "min_child_samples": 200,
     "subsample": 0.8,
     "subsample_freq": 1,
     "colsample_bytree": 0.5,
     "reg_lambda": 5.0,
-    "max_bin": 63,
+    "max_bin": 127,
 }
 
 

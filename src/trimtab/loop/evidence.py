@@ -14,6 +14,10 @@ from trimtab.measures.paired import Paired, paired_difference
 from trimtab.records.facts import Compared, ModelTrained
 
 _DAY = 86_400_000_000
+_LIKEWISE = {
+    "binary_classification": ("quality.log_loss", "quality.roc_auc"),
+    "multiclass_classification": ("quality.log_loss",),
+}
 
 
 def deciding_metric(system: System) -> str:
@@ -57,11 +61,13 @@ def compare_all(
     thresholds: tuple[float, float],
     moments: NDArray[np.int64],
 ) -> list[tuple[str, Paired]]:
-    """`compare` in the deciding metric, and for classes in log loss too: a model may earn more in one week by luck with
-    its threshold, but then its probabilities are no better."""
+    """Challenger against champion on the same labelled rows in every metric that counts, the deciding one first.
+
+    Value decides, but a few stormy days make most of it. The probabilities themselves (log loss) and their order
+    (ROC AUC, for two classes) show a worse model sooner, and a lucky week less.
+    """
     metrics = [deciding_metric(system)]
-    if system.task != "regression" and "quality.log_loss" not in metrics:
-        metrics.append("quality.log_loss")
+    metrics += [m for m in _LIKEWISE.get(system.task, ()) if m not in metrics]
     return [(m, _paired(system, m, y, champion, challenger, thresholds, moments)) for m in metrics]
 
 

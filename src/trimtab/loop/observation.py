@@ -21,17 +21,19 @@ class LastTraining(Record, kw_only=True):
 
 class Progress(Record, kw_only=True):
     """How far a release has come in its stage: rows of evidence, and what they say against the live release: in the
-    deciding metric, and for classes in log loss too (`likewise`), which a single stormy day sways less."""
+    deciding metric, and in those that a single stormy day sways less (`likewise`: log loss, ROC AUC)."""
 
     rows: int
     compared: Compared | None = None
-    likewise: Compared | None = None
+    likewise: tuple[Compared, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    beside: tuple[Verdict, ...] = ()
+    """The live release's own verdicts on the same rows, where the two are judged beside each other."""
 
     @property
     def comparisons(self) -> tuple[Compared, ...]:
-        """What there is of the two."""
-        return tuple(c for c in (self.compared, self.likewise) if c is not None)
+        """All of them, the deciding metric first."""
+        return () if self.compared is None else (self.compared, *self.likewise)
 
 
 class Observation(Record, kw_only=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -16,6 +17,7 @@ from trimtab.loop.evidence import as_fact, compare_all, days, same_rows
 from trimtab.loop.observation import LastTraining, Observation, Progress
 from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
+from trimtab.measures.metrics import measurable
 from trimtab.monitoring.concept import ConceptDetector
 from trimtab.monitoring.drift import drift
 from trimtab.monitoring.live import live_verdicts
@@ -220,7 +222,33 @@ class Observer:
         shared = same_rows(rows, release.release).filter(pl.col("by") == live.release)
         place: Literal["shadow", "live"] = "live" if release.standby else "shadow"
         compared, likewise = self._compared(release, live, shared, place)
-        return Progress(rows=shared.height, compared=compared, likewise=likewise)
+        if not release.standby or compared is None:
+            return Progress(rows=shared.height, compared=compared, likewise=likewise)
+        return Progress(
+            rows=shared.height,
+            compared=compared,
+            likewise=likewise,
+            verdicts=self._judged(shared, "score", release, now),
+            beside=self._judged(shared, "answered", live, now),
+        )
+
+    def _judged(self, shared: pl.DataFrame, scores: str, release: ReleaseState, now: datetime) -> tuple[Verdict, ...]:
+        """Verdicts on what one of two releases scored on the rows that both did."""
+        known = measurable(self.system.task)
+        wanted = [msgspec.structs.replace(r, window=None) for r in self.system.requirements if r.metric in known]
+        rows = shared.with_columns(score=pl.col(scores).cast(pl.Float64), stage=pl.lit("live"))
+        return tuple(
+            live_verdicts(
+                [r for r in wanted if r.by is None],
+                predictions=rows,
+                now=now,
+                window=(now - shared["at"][0]).total_seconds(),
+                value=self.system.value,
+                threshold=self.model(release.model).bundle.signature.threshold,
+                task=self.system.task,
+                serving=None,
+            )
+        )
 
     def _canary(self, release: ReleaseState, answered: pl.DataFrame, now: datetime) -> tuple[Verdict, ...]:
         wanted = [r for r in self.system.requirements if r.metric.startswith(("serving.", "resources."))]
@@ -241,10 +269,10 @@ class Observer:
 
     def _compared(
         self, release: ReleaseState, live: ReleaseState, shared: pl.DataFrame, place: Literal["shadow", "live"]
-    ) -> tuple[Compared | None, Compared | None]:
+    ) -> tuple[Compared | None, tuple[Compared, ...]]:
         moments = shared["at"].to_physical().to_numpy()
         if len(np.unique(days(moments))) < _FEWEST_DAYS:
-            return None, None
+            return None, ()
         champion, challenger = self.model(live.model), self.model(release.model)
         found = [
             as_fact(
@@ -264,4 +292,4 @@ class Observer:
                 moments=moments,
             )
         ]
-        return found[0], found[1] if len(found) > 1 else None
+        return found[0], tuple(found[1:])

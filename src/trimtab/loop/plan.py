@@ -5,6 +5,7 @@ from __future__ import annotations
 from trimtab.declaration.system import Policy, ReleaseStep
 from trimtab.loop.observation import Observation, Progress
 from trimtab.loop.releases import ReleaseState
+from trimtab.measures.judge import acceptable
 from trimtab.records.base import Record
 from trimtab.records.facts import Cause, Compared, PlannedAction
 
@@ -57,6 +58,11 @@ def _undo_harm(seen: Observation, causes: tuple[Cause, ...], _: Policy) -> Plan 
     if better and all(c.difference > 0 for c in found):
         said = "; ".join(say_difference(c) for c in better)
         return _rollback(live, standby, f"{standby.release} does better than {live.release} on the same rows: {said}", causes)
+    held = {(v.metric, v.limit, v.slice) for v in seen.standby.verdicts if acceptable(v)}
+    lost = [v for v in seen.standby.beside if v.status == "broken" and (v.metric, v.limit, v.slice) in held]
+    if lost and all(c.difference > 0 for c in found):
+        said = "; ".join(f"{v.metric} broken: {v.reason}" for v in lost)
+        return _rollback(live, standby, f"{live.release} breaks what {standby.release} holds on the same rows: {said}", causes)
     failing = [v for v in seen.live if v.status == "broken" and v.metric == "serving.error_rate"]
     if failing:
         return _rollback(live, standby, f"{live.release} fails to answer: {failing[0].reason}", causes)
