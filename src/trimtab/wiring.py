@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -51,6 +52,7 @@ class Place:
     def lead(self) -> Iterator[Lease]:
         """Run this system's loop, as one process at a time may; should the lease be lost, nothing is written any more.
         A process that was killed has lost it at once."""
+        self.blobs.sweep(SystemClock().now() - timedelta(days=1))  # what killed processes had half written
         with Lease(self.ledger) as lease, self.ledger.fenced(lease.token):
             yield lease
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -71,10 +72,12 @@ def _one(args: argparse.Namespace) -> int:
     from trimtab.wiring import backtest, history_of, open_place
 
     until = moment(args.until) if args.until else None
-    shown = 0.0
+    shown, asked_by = 0.0, os.getppid()
 
     def tick(at: datetime, done: int, steps: int) -> None:
         nonlocal shown
+        if os.getppid() != asked_by:
+            raise SystemExit(1)  # it was killed, and nobody waits for the result any more
         if time.monotonic() - shown > 0.25 or done == steps:
             shown = time.monotonic()
             args.into.with_suffix(".progress").write_bytes(msgspec.json.encode((at, done, steps)))

@@ -77,7 +77,11 @@ def _replay(place: Place, args: argparse.Namespace) -> BacktestFinished:
     from trimtab.wiring import keep_backtests, replay
 
     background: list[Running] = []
-    with tempfile.TemporaryDirectory(prefix="trimtab-replay-") as scratch, Board(quiet=args.json) as board:
+    work = place.layout.work
+    for left in work.glob("backtests-*"):  # by a replay that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="backtests-", dir=work) as scratch, Board(quiet=args.json) as board:
         story = board.stage("replay, real server")
 
         def started() -> None:
