@@ -48,6 +48,10 @@ class Place:
     ledger: Ledger
     blobs: Blobs
 
+    def keep(self) -> Lease:
+        """The lease of the one process that goes on running this system's loop."""
+        return Lease(self.ledger, "watch")
+
     @contextmanager
     def lead(self) -> Iterator[Lease]:
         """Run this system's loop, as one process at a time may; should the lease be lost, nothing is written any more.
@@ -331,7 +335,7 @@ def running(
 
 def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | None = None) -> NoReturn:
     """Settle every `every` seconds, for good, by the declaration as it stands then. A round that fails is told and run
-    again later; what is live goes on being served."""
+    again later; what is live goes on being served. Between two rounds a person may promote or roll back."""
     edited = Edited(place.system)
     loop, clock = running(place, say=say, server=server)
     while True:
@@ -341,7 +345,8 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
                 say("declared", f"{system.path} was changed and is in force from here on")
                 place = replace(place, system=system)
                 loop, clock = running(place, say=say, server=server)
-            loop.settle(clock.now())
+            with place.lead():
+                loop.settle(clock.now())
         except StaleFence:  # another process leads: this one has to go
             raise
         except TrimtabError as error:

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
+from trimtab.cli.arguments import seconds
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say
 from trimtab.records.facts import PlannedAction
+
+if TYPE_CHECKING:
+    from trimtab.records.lease import Lease
+    from trimtab.wiring import Place
+
+
+def add_reason(parser: argparse.ArgumentParser) -> None:
+    """`--why` and `--wait`."""
+    parser.add_argument("--why", default="", metavar="TEXT", help="kept in the ledger beside the decision")
+    parser.add_argument(
+        "--wait", type=seconds, default=60.0, metavar="SECONDS", help="for the pass that runs now (default: 60)"
+    )
 
 
 def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict[str, str]) -> int:
@@ -15,7 +33,7 @@ def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict
     from trimtab.wiring import open_place, running
 
     why = args.why or "a person said so"
-    with open_place(system, args.state, create=False) as place, place.lead():
+    with open_place(system, args.state, create=False) as place, _lead(place, args.wait):
         loop, clock = running(place, say=None)
         now = clock.now()
         action = PlannedAction(verb=verb, why=f"by hand: {why}", arguments={**arguments, "by_hand": "yes"})
@@ -25,3 +43,24 @@ def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict
     else:
         say(f"{finished.outcome}: {plain(finished.summary)}", indent=2)
     return int(finished.outcome != "done")
+
+
+@contextmanager
+def _lead(place: Place, wait: float) -> Iterator[Lease]:
+    """Lead as soon as the pass that another process runs is over. Raises LeaseHeld when that takes longer."""
+    from trimtab.records.lease import LeaseHeld
+
+    until, told = time.monotonic() + wait, False
+    with ExitStack() as stack:
+        while True:
+            try:
+                lease = stack.enter_context(place.lead())
+                break
+            except LeaseHeld as error:
+                if time.monotonic() > until:
+                    raise
+                if not told:
+                    sys.stderr.write(f"trimtab: waiting: {error.message}\n")
+                    told = True
+                time.sleep(0.1)
+        yield lease

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from trimtab.cli.arguments import UsageError, add_words, take_system
-from trimtab.cli.by_hand import do_by_hand
+from trimtab.cli.by_hand import add_reason, do_by_hand
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `promote`."""
     add_words(parser, "[SYSTEM] RELEASE|MODEL", "then a release such as r-003, or the beginning of a model's id")
-    parser.add_argument("--why", default="", metavar="TEXT", help="kept in the ledger beside the decision")
+    add_reason(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from trimtab.cli.arguments import add_system
-from trimtab.cli.by_hand import do_by_hand
+from trimtab.cli.by_hand import add_reason, do_by_hand
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `rollback`."""
     add_system(parser)
     parser.add_argument("--to", metavar="RELEASE", default="", help="this release instead of the last one")
-    parser.add_argument("--why", default="", metavar="TEXT", help="kept in the ledger beside the decision")
+    add_reason(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,17 +22,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run passes; 1 when an action failed or a requirement is broken."""
+    """Run passes; 1 when an action failed, a requirement is broken or nothing is live."""
     from trimtab.loop.status import read_status
     from trimtab.wiring import open_place, running, watch
 
-    with open_place(args.system, args.state) as place, place.lead():
+    with open_place(args.system, args.state) as place:
         if args.watch:
-            watch(place, every=args.every, say=Story(as_json=args.json))
-        loop, clock = running(place, say=None if args.json else tell, at=args.at)
-        passes = loop.one_round(clock.now()) if args.once else loop.settle(clock.now())
-        status = read_status(place.system, place.ledger)
-        failed = any(o.outcome == "failed" for done in passes for o in loop.outcomes(done))
+            with place.keep():
+                watch(place, every=args.every, say=Story(as_json=args.json))
+        with place.lead():
+            loop, clock = running(place, say=None if args.json else tell, at=args.at)
+            passes = loop.one_round(clock.now()) if args.once else loop.settle(clock.now())
+            status = read_status(place.system, place.ledger)
+            failed = any(o.outcome == "failed" for done in passes for o in loop.outcomes(done))
     if args.json:
         emit_json({"passes": passes, "status": status})
     else:
@@ -40,4 +42,4 @@ def run(args: argparse.Namespace) -> int:
         say(f"settled: {plain(last.reason)}" if last.reason else f"did {', '.join(last.actions)}", indent=2)
         say()
         show_verdicts(status.verdicts)
-    return int(failed) or worst(status.verdicts)
+    return int(failed or status.live is None) or worst(status.verdicts)

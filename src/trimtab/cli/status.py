@@ -8,6 +8,8 @@ from trimtab.cli.arguments import add_system
 from trimtab.cli.output import emit_json, show_verdicts, worst
 from trimtab.cli.terminal import plain, say, show_table, styled
 
+_SAY_SO = frozenset({"train", "force"})
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `status`."""
@@ -37,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     if status.at:
         say(f"last pass {status.at:%Y-%m-%d %H:%M} UTC: {plain(status.reason)}", indent=2)
     for action in status.failed:
-        say(f"{styled('✗', 'bold red')} {action.verb} failed: {plain(action.summary)}", indent=2)
+        said = action.summary if action.verb in _SAY_SO else f"{action.verb} failed: {action.summary}"
+        say(f"{styled('✗', 'bold red')} {plain(said)}", indent=2)
+        if action.verb in _SAY_SO:
+            say("  what it printed: `trimtab log --kind training_failed --json`", indent=2)
     say()
     show_verdicts(status.verdicts)
     if status.causes:

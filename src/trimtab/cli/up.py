@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
 
     story = Story(as_json=args.json)
     signal.signal(signal.SIGTERM, _interrupt)
-    with open_place(args.system, args.state) as place, place.lead():
+    with open_place(args.system, args.state) as place, place.keep():
         server = server_of(place, linked=True)
         found = server.pid is not None
         try:
