@@ -29,12 +29,12 @@ _COLUMNS = ("at", "id", "release", "model", "stage", "generation", "score", "lab
 
 
 class ReplayProcess:
-    """`trimtab replay` on one state folder, which may be killed and started again."""
+    """`trimtab replay` on one state folder, which may be killed and started again. `until`: not the whole of it."""
 
-    def __init__(self, state: Path, system: Path = TIDES) -> None:
+    def __init__(self, state: Path, until: str = "") -> None:
         self.state = state
         self.log = state.parent / f"{state.name}.log"
-        self._command = ["replay", str(system), "--state", str(state)]
+        self._command = ["replay", str(TIDES), "--state", str(state), *(["--until", until] if until else [])]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, brittle: int = 0) -> None:
