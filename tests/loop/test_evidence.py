@@ -65,13 +65,13 @@ def test_better_and_worse_are_each_others_mirror(make: Make) -> None:
     assert (same.difference, same.verdict) == (0.0, "no_difference")
 
 
-def test_classes_are_compared_in_log_loss_too(make: Make) -> None:
+def test_classes_are_compared_by_their_probabilities_too(make: Make) -> None:
     system = msgspec.structs.replace(make().system, value=VALUE)
     found = dict(compare_all(system, **rows()))
-    assert list(found) == ["value.per_1000", "quality.log_loss"]
-    assert found["quality.log_loss"].difference > 0
+    assert list(found) == ["value.per_1000", "quality.log_loss", "quality.roc_auc"]
+    assert min(paired.difference for paired in found.values()) > 0
     plain = msgspec.structs.replace(system, value=None, requirements=())
-    assert [metric for metric, _ in compare_all(plain, **rows())] == ["quality.log_loss"]
+    assert [metric for metric, _ in compare_all(plain, **rows())] == ["quality.log_loss", "quality.roc_auc"]
     numbers = msgspec.structs.replace(plain, task="regression")
     assert [metric for metric, _ in compare_all(numbers, **rows())] == ["quality.mae"]
 

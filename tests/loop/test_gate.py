@@ -119,7 +119,8 @@ def test_more_rows_pass_and_a_blunder_does_not(run: Run) -> None:
     bad = judged(run, blunder, spoilt, champion)
     assert not bad.passed
     facts = {(entry.fact.release, entry.fact.metric): entry.fact for entry in run.ledger.entries(Compared)}
-    assert set(facts) == {(r.release, m) for r in (release, blunder) for m in ("value.per_1000", "quality.log_loss")}
+    metrics = ("value.per_1000", "quality.log_loss", "quality.roc_auc")
+    assert set(facts) == {(r.release, m) for r in (release, blunder) for m in metrics}
     assert facts[blunder.release, "quality.log_loss"].verdict == "worse"
     for fact in facts.values():
         assert fact.place == "release"
