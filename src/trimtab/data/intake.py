@@ -24,8 +24,13 @@ from trimtab.data.rules import (
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.times import UTC_TIME, in_utc, microseconds
 
+_Check = tuple[str | pl.Expr, pl.Expr]
+"""The reason, and the rows it holds for."""
+
 REASON = "reason"
 CONTENT = "row"
+_UNREAD_NAME = r'"((?:[^"\\]|\\.)*)":"'
+"""The first name with a text after it, in a JSON object of texts and nulls."""
 _STORABLE = re.compile(r"^[^_.`\"\x00-\x1f][^.`\"\x00-\x1f]*$")
 
 
@@ -144,13 +149,16 @@ def _types(frame: pl.DataFrame, stored: Mapping[str, pl.DataType] | None) -> dic
 
 def _read_cells(
     frame: pl.DataFrame, types: Mapping[str, pl.DataType], spec: DatasetSpec
-) -> tuple[pl.DataFrame, list[tuple[str, pl.Expr]]]:
+) -> tuple[pl.DataFrame, list[_Check]]:
     """The frame in stored types, and for each column that was changed the rows in which it could not be read."""
     have = frame.schema
-    cells, checks, flags = [], [], []
+    cells, flags = list[pl.Expr](), list[pl.Expr]()
+    checks: list[_Check] = []
     if UNREAD in have:
         flags.append(pl.col(UNREAD))
-        checks.append((f"{WRONG_TYPE}: a cell cannot be read as its column's type", pl.col(UNREAD).is_not_null()))
+        first = pl.col(UNREAD).str.extract(_UNREAD_NAME, 1).fill_null("a cell")
+        reason = pl.format(f"{WRONG_TYPE}: {{}} cannot be read as its column's type", first)
+        checks.append((reason, pl.col(UNREAD).is_not_null()))
     for name, want in types.items():
         read = reading(name, have[name], want, zone=spec.timezone)
         cells.append(read.cell.alias(name))
@@ -162,7 +170,7 @@ def _read_cells(
     return frame.select(*cells, *nothing, *flags), checks
 
 
-def _checks(frame: pl.DataFrame, spec: DatasetSpec, now: datetime) -> list[tuple[str, pl.Expr]]:
+def _checks(frame: pl.DataFrame, spec: DatasetSpec, now: datetime) -> list[_Check]:
     schema = frame.schema
     rules = [*validity_rules(spec, schema), *consistency_rules(spec, schema)]
     return [
@@ -173,10 +181,10 @@ def _checks(frame: pl.DataFrame, spec: DatasetSpec, now: datetime) -> list[tuple
     ]
 
 
-def _first_reason(bad: pl.DataFrame, checks: Sequence[tuple[str, pl.Expr]]) -> pl.Series:
+def _first_reason(bad: pl.DataFrame, checks: Sequence[_Check]) -> pl.Series:
     if bad.is_empty():
         return pl.Series(REASON, [], dtype=pl.String)
-    told = [pl.when(broken).then(pl.lit(reason)) for reason, broken in checks]
+    told = [pl.when(broken).then(pl.lit(reason) if isinstance(reason, str) else reason) for reason, broken in checks]
     return bad.select(pl.coalesce(told).alias(REASON)).to_series()
 
 
