@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from trimtab.records.facts import BacktestFinished
     from trimtab.wiring import Place
 
-_AGAINST = ("never", "every:30d")
+_AGAINST = ("never", "declared", "every:30d")
+"""Backtested beside the replay: they go through the same history without the declared incidents, so that their values
+can be compared. What `declared` trains first, the replay finds trained."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `replay`."""
     add_system(parser)
     parser.add_argument("--fresh", action="store_true", help="forget an earlier replay instead of going on with it")
-    parser.add_argument("--report", action="store_true", help="also backtest never and every:30d, and write the report")
+    parser.add_argument("--report", action="store_true", help="also backtest other policies, and write the report")
     parser.add_argument(
         "--until", type=moment_text, metavar="TIME", help="stop the replay at this moment instead of the declared end"
     )
@@ -98,7 +100,7 @@ def _replay(place: Place, args: argparse.Namespace) -> BacktestFinished:
             for other in background:
                 while other.follow():
                     board.wait(0.2)
-            keep_backtests(place, [finished, *(other.result() for other in background)])
+            keep_backtests(place, [other.result() for other in background])
         finally:
             for other in background:
                 other.end()

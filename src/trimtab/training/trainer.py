@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -123,11 +125,27 @@ class Trainer:
         known = self.known(identity.id)
         if known is not None:
             return known
-        built = self.build(job, code, train, valid, profile=profile)
-        if isinstance(built, Failure):
-            fact = TrainingFailed(identity=identity, reason=built.reason, log=built.log)
-            return Refused(fact=fact, measured=built.measured)
-        return self._keep(job, identity, code, built)
+        with self._alone(identity.id):
+            known = self.known(identity.id)
+            if known is not None:  # another process has just trained it
+                return known
+            built = self.build(job, code, train, valid, profile=profile)
+            if isinstance(built, Failure):
+                fact = TrainingFailed(identity=identity, reason=built.reason, log=built.log)
+                return Refused(fact=fact, measured=built.measured)
+            return self._keep(job, identity, code, built)
+
+    @contextmanager
+    def _alone(self, identity: str) -> Iterator[None]:
+        """Hold the right to train one identity, across processes; it is given back when this process dies."""
+        self._work.mkdir(parents=True, exist_ok=True)
+        path = self._work / f"{identity}.lock"
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)  # one that waits on the old file finds the model kept
 
     def build(
         self,
