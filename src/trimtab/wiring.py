@@ -145,7 +145,7 @@ def build_loop(
         gate=gate,
         warm=often,
     )
-    return Loop(system, ledger, serving, observer, actor, say)
+    return Loop(system=system, ledger=ledger, serving=serving, observer=observer, actor=actor, watch=say)
 
 
 def span_of(system: System) -> Replay:
@@ -216,8 +216,6 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
             predictions=serving.predictions(span.start, span.end),
             history=history,
         )
-
-
 
 
 def free_port() -> int:

@@ -101,7 +101,14 @@ def make(tmp_path: Path, kept: Path, history: pl.DataFrame) -> Iterator[Make]:
             observer = Observer(system, ledger, blobs, datasets, serving, SourceCode(system).digests)
             gate = Gate(system, ledger, blobs, datasets)
             actor = Actor(system, ledger, datasets, observer, trainer, gate)
-            loop = Loop(system, ledger, serving, observer, actor, lambda *words: said.append(words))
+            loop = Loop(
+                system=system,
+                ledger=ledger,
+                serving=serving,
+                observer=observer,
+                actor=actor,
+                watch=lambda *words: said.append(words),
+            )
             return Run(
                 system=system,
                 span=system.replay,

@@ -152,7 +152,6 @@ def observations(draw: st.DrawFn, turn: int | None = None) -> Observation:
         concept=draw(st.sampled_from(["", "the loss rose"])),
         challenger=draw(_progress),
         standby=draw(_progress),
-        approved=draw(st.sampled_from([(), ("r-001",), ("r-002", "r-003")])),
     )
 
 

@@ -18,12 +18,7 @@ from trimtab.loop.plan import next_step
 from trimtab.loop.ports import Datasets, PartlyCollected
 from trimtab.loop.releases import Releases, ReleaseState, fold
 from trimtab.monitoring.profile import profile_rows
-from trimtab.records.facts import (
-    AnyFact,
-    PlannedAction,
-    ReleaseMoved,
-    TrainingTried,
-)
+from trimtab.records.facts import PlannedAction, ReleaseMoved, TrainingTried
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.model import Stage
@@ -74,7 +69,9 @@ class Actor:
     def _named(self, name: str) -> ReleaseState:
         found = self._releases().named(name)
         if found is None:
-            raise PermanentError(f"no release is called {name!r}", hint="`trimtab status` and `trimtab models list` name them")
+            raise PermanentError(
+                f"no release is called {name!r}", hint="`trimtab status` and `trimtab models list` name them"
+            )
         return found
 
     def _collect(self, _: PlannedAction, __: str, now: datetime) -> Result:
@@ -107,9 +104,7 @@ class Actor:
         """Train on what is known now; what it came to, and the model's identity."""
         system, spec = self.system, self.system.model
         rows = self.datasets.labelled(now)
-        parts = split(
-            rows, spec=system.labelled, now=now, window=spec.window, holdout=spec.holdout, task=system.task
-        )
+        parts = split(rows, spec=system.labelled, now=now, window=spec.window, holdout=spec.holdout, task=system.task)
         job = self._job(code, name, now)
         result = self.trainer.train(job, parts.train, parts.valid, profile=profile_rows)
         model = result.fact.identity.id
@@ -123,7 +118,11 @@ class Actor:
         release = self._releases().next_name()
         facts = (
             Draft(key=f"model:{model}", fact=result.fact, at=now, measured=result.measured),
-            self._moved(release, model, None, "candidate", why, now, visit=1),
+            Draft(
+                key=f"release:{release}:candidate:1",
+                fact=ReleaseMoved(release=release, model=model, source=None, to="candidate", why=why),
+                at=now,
+            ),
         )
         summary = f"model {model} on {result.fact.rows:,} rows became candidate {release}"
         return Result(outcome="done", summary=summary, facts=facts), model
@@ -161,7 +160,7 @@ class Actor:
             return self._live(release, releases, "the policy has no gate", now)
         decision, facts = self.gate.judge(release, self.observer.model(release.model), champion, name, now)
         if not decision.passed:
-            moved = self._moved(release.release, release.model, release.stage, "rejected", decision.why, now)
+            moved = self._step(release, "rejected", decision.why, now)
             return Result(
                 outcome="refused", summary=f"{release.release} rejected: {decision.why}", facts=(*facts, moved)
             )
@@ -169,7 +168,7 @@ class Actor:
         if step.stage == "live":
             result = self._live(release, releases, decision.why, now)
             return Result(outcome="done", summary=result.summary, facts=(*facts, *result.facts))
-        moved = self._moved(release.release, release.model, release.stage, step.stage, decision.why, now)
+        moved = self._step(release, step.stage, decision.why, now)
         return Result(
             outcome="done", summary=f"{release.release} goes to {step.stage}: {decision.why}", facts=(*facts, moved)
         )
@@ -177,7 +176,7 @@ class Actor:
     def _move(self, action: PlannedAction, _: str, now: datetime) -> Result:
         release = self._named(action.arguments["release"])
         to: Stage = msgspec.convert(action.arguments["to"], Stage)
-        moved = self._moved(release.release, release.model, release.stage, to, action.why, now)
+        moved = self._step(release, to, action.why, now)
         return Result(outcome="done", summary=f"{release.release} is now {to}: {action.why}", facts=(moved,))
 
     def _promote(self, action: PlannedAction, _: str, now: datetime) -> Result:
@@ -228,20 +227,13 @@ class Actor:
         return Result(outcome="done", summary=live.summary, facts=(*trained.facts, *live.facts))
 
     def _step(self, release: ReleaseState, to: Stage, why: str, now: datetime) -> Draft:
-        return self._moved(release.release, release.model, release.stage, to, why, now)
-
-    def _moved(
-        self, release: str, model: str, source: Stage | None, to: Stage, why: str, now: datetime, visit: int = 0
-    ) -> Draft:
-        n = visit or 1 + sum(
-            entry.fact.to == to for entry in self.ledger.entries(ReleaseMoved, prefix=f"release:{release}:")
-        )
-        fact: AnyFact = ReleaseMoved(release=release, model=model, source=source, to=to, why=why)
-        return Draft(key=f"release:{release}:{to}:{n}", fact=fact, at=now)
+        """A release's move to another stage; the key counts its visits there."""
+        moves = self.ledger.entries(ReleaseMoved, prefix=f"release:{release.release}:")
+        visit = 1 + sum(entry.fact.to == to for entry in moves)
+        fact = ReleaseMoved(release=release.release, model=release.model, source=release.stage, to=to, why=why)
+        return Draft(key=f"release:{release.release}:{to}:{visit}", fact=fact, at=now)
 
 
 def _before(releases: Releases) -> ReleaseState | None:
     retired = [r for r in releases.all if r.stage == "retired"]
     return max(retired, key=lambda r: r.since) if retired else None
-
-

@@ -93,7 +93,7 @@ def summarise(
         rolled_back=sum(move.to == "rolled_back" for _, move in moves),
         holds=_holds(ledger),
         daily=_by_day(labelled["at"], worth),
-        promotions=_promotions(moves, system, span, ledger, blobs, history),
+        promotions=_promotions(moves, system=system, span=span, ledger=ledger, blobs=blobs, history=history),
         refusals=tuple(
             Refusal(release=move.release, at=at, stage=move.to, why=move.why)
             for at, move in moves
@@ -130,6 +130,7 @@ def _holds(ledger: Ledger) -> dict[str, float]:
 
 def _promotions(
     moves: list[tuple[datetime, ReleaseMoved]],
+    *,
     system: System,
     span: Replay,
     ledger: Ledger,

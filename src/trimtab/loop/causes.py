@@ -37,7 +37,9 @@ def _concept_drift(seen: Observation, _: Trigger) -> str:
 
 
 def _requirement_broken(seen: Observation, trigger: Trigger) -> str:
-    counts = (lambda name: name == trigger.metric) if trigger.metric else (lambda name: name.startswith(_RETRAINING_HELPS))
+    def counts(metric: str) -> bool:
+        return metric == trigger.metric if trigger.metric else metric.startswith(_RETRAINING_HELPS)
+
     broken = [v for v in seen.live if v.status == "broken" and counts(v.metric)]
     return "; ".join(f"{v.metric} broken: {v.reason}" for v in broken)
 

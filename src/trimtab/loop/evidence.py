@@ -47,9 +47,21 @@ def compare(
     challenger: NDArray[np.float64],
     thresholds: tuple[float, float],
     moments: NDArray[np.int64],
+    metric: str = "",
 ) -> Paired:
-    """Challenger against champion on the same labelled rows, in the deciding metric; days are the blocks."""
-    return _paired(system, deciding_metric(system), y, champion, challenger, thresholds, moments)
+    """Challenger against champion on the same labelled rows, in `metric` (default: the deciding one); days are the
+    blocks. `thresholds` are the champion's and the challenger's."""
+    return paired_difference(
+        metric or deciding_metric(system),
+        y=y,
+        champion=champion,
+        challenger=challenger,
+        threshold_champion=thresholds[0],
+        threshold_challenger=thresholds[1],
+        value=system.value,
+        task=system.task,
+        blocks=days(moments),
+    )
 
 
 def compare_all(
@@ -68,29 +80,21 @@ def compare_all(
     """
     metrics = [deciding_metric(system)]
     metrics += [m for m in _LIKEWISE.get(system.task, ()) if m not in metrics]
-    return [(m, _paired(system, m, y, champion, challenger, thresholds, moments)) for m in metrics]
-
-
-def _paired(
-    system: System,
-    metric: str,
-    y: NDArray[np.float64],
-    champion: NDArray[np.float64],
-    challenger: NDArray[np.float64],
-    thresholds: tuple[float, float],
-    moments: NDArray[np.int64],
-) -> Paired:
-    return paired_difference(
-        metric,
-        y=y,
-        champion=champion,
-        challenger=challenger,
-        threshold_champion=thresholds[0],
-        threshold_challenger=thresholds[1],
-        value=system.value,
-        task=system.task,
-        blocks=days(moments),
-    )
+    return [
+        (
+            metric,
+            compare(
+                system,
+                y=y,
+                champion=champion,
+                challenger=challenger,
+                thresholds=thresholds,
+                moments=moments,
+                metric=metric,
+            ),
+        )
+        for metric in metrics
+    ]
 
 
 def as_fact(

@@ -35,15 +35,14 @@ class Decision(Record, kw_only=True):
     why: str
 
 
-def decide(
-    challenger: Sequence[Verdict], champion: Sequence[Verdict] | None, compared: Sequence[Compared]
-) -> Decision:
+def decide(challenger: Sequence[Verdict], champion: Sequence[Verdict] | None, compared: Sequence[Compared]) -> Decision:
     """The rule of the release gate.
 
     A challenger passes when every requirement is acceptable and, on the newest rows that neither was trained on, it is
     better than the live model in at least one figure the two are compared by and in none beyond chance worse. One week
-    is too short to prove a small gain, so proof is not asked for; but who shows none is refused. A requirement that the live model breaks on
-    the same rows does not stop a challenger that is better: keeping the worse model would break it just the same.
+    is too short to prove a small gain, so proof is not asked for; but who shows none is refused. A requirement that the
+    live model breaks on the same rows does not stop a challenger that is better: keeping the worse model would break it
+    just the same.
     """
     failing = [v for v in challenger if not acceptable(v)]
     if champion is not None:
@@ -61,7 +60,8 @@ def decide(
 
 
 def _say(verdict: Verdict) -> str:
-    return f"{verdict.metric} {verdict.status}: {verdict.reason}" if verdict.reason else f"{verdict.metric} {verdict.status}"
+    said = f"{verdict.metric} {verdict.status}"
+    return f"{said}: {verdict.reason}" if verdict.reason else said
 
 
 @dataclass
@@ -109,7 +109,8 @@ class Gate:
                 moments=rows[MOMENT].to_physical().to_numpy(),
             )
         ]
-        facts += [Draft(key=f"compared:{release.release}:release:{c.metric}:{number}", fact=c, at=now) for c in compared]
+        about = f"compared:{release.release}:release"
+        facts += [Draft(key=f"{about}:{c.metric}:{number}", fact=c, at=now) for c in compared]
         theirs = self._champion_verdicts(champion, rows, y, old)
         return decide(verdicts, theirs, compared), tuple(facts)
 

@@ -53,4 +53,3 @@ class Observation(Record, kw_only=True):
     concept: str = ""
     challenger: Progress | None = None
     standby: Progress | None = None
-    approved: tuple[str, ...] = ()

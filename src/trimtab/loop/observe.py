@@ -104,9 +104,7 @@ class Observer:
         )
         return seen, facts
 
-    def _given(
-        self, place: str, subject: str, verdicts: tuple[Verdict, ...], number: str, now: datetime
-    ) -> Draft:
+    def _given(self, place: str, subject: str, verdicts: tuple[Verdict, ...], number: str, now: datetime) -> Draft:
         fact = VerdictsGiven(place=place, subject=subject, verdicts=verdicts)
         return Draft(key=f"verdicts:{place}:{subject}:{number}", fact=fact, at=now)
 
@@ -139,7 +137,7 @@ class Observer:
         """Verdicts on what callers got, whichever release answered."""
         signature = self.model(live.model).bundle.signature
         answers = recent.filter(pl.col("stage") != "shadow").with_columns(stage=pl.lit("live"))
-        answers = self._with_slices(answers, live, now)
+        answers = self._with_slices(answers, now)
         return tuple(
             live_verdicts(
                 self.system.requirements,
@@ -153,7 +151,7 @@ class Observer:
             )
         )
 
-    def _with_slices(self, answers: pl.DataFrame, live: ReleaseState, now: datetime) -> pl.DataFrame:
+    def _with_slices(self, answers: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """Add the columns that requirements are sliced by, read back from the features that were scored."""
         wanted = sorted({r.by for r in self.system.requirements if r.by is not None})
         if not wanted or answers.is_empty():
@@ -165,7 +163,8 @@ class Observer:
             signature = self.model(mine["model"][0]).bundle.signature
             decoded = decode_matrix(matrix, signature)
             columns = [decoded[name] for name in wanted if name in decoded.columns]
-            parts.append(mine.join(pl.DataFrame([pl.Series("id", ids, dtype=pl.String), *columns]), on="id", how="left"))
+            read = pl.DataFrame([pl.Series("id", ids, dtype=pl.String), *columns])
+            parts.append(mine.join(read, on="id", how="left"))
         return pl.concat(parts, how="diagonal")
 
     def _waits_for(self, cause: str) -> bool:
@@ -179,9 +178,7 @@ class Observer:
         profile = read_profile(self.blobs.get(self.model(live.model).profile))
         return drift(profile, matrix, blocks=days(moments))
 
-    def _drift_fact(
-        self, live: ReleaseState, columns: tuple[ColumnDrift, ...], number: str, now: datetime
-    ) -> Draft:
+    def _drift_fact(self, live: ReleaseState, columns: tuple[ColumnDrift, ...], number: str, now: datetime) -> Draft:
         fact = DriftMeasured(
             model=live.model,
             window_from=now - timedelta(seconds=self.system.policy.window),

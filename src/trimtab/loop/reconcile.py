@@ -46,7 +46,14 @@ class Loop:
     """One system's controller. It holds no state of its own: everything it knows stands in the ledger."""
 
     def __init__(
-        self, system: System, ledger: Ledger, serving: Serving, observer: Observer, actor: Actor, watch: Watcher
+        self,
+        *,
+        system: System,
+        ledger: Ledger,
+        serving: Serving,
+        observer: Observer,
+        actor: Actor,
+        watch: Watcher,
     ) -> None:
         self._system = system
         self._ledger = ledger
@@ -203,7 +210,7 @@ def wanted_routes(system: System, ledger: Ledger, generation: int, now: datetime
                 release=release.release,
                 model=release.model,
                 bundle=entry.fact.bundle,
-                stage=release.stage,  # type: ignore[arg-type]
+                stage=release.stage,
                 weight=weight,
             )
         )
