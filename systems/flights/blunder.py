@@ -1,6 +1,7 @@
 """A blunder on purpose: the label is read the wrong way round, so the model warns those who will be on time.
 
-The replay makes this model live past the gates on one day, as a person in a hurry might, to show how the loop undoes it.
+The replay makes this model live past the gates on one day, as a person in a hurry might, to show how the loop
+undoes it.
 """
 
 from __future__ import annotations

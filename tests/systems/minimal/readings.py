@@ -1,4 +1,4 @@
-"""Writes `readings.csv`: one reading of three pumps every half hour, up to a moment. The same seed gives the same rows."""
+"""Writes `readings.csv`: one reading of three pumps every half hour, up to a moment; one seed gives the same rows."""
 
 from __future__ import annotations
 
