@@ -107,6 +107,8 @@ class Actor:
         parts = split(rows, spec=system.labelled, now=now, window=spec.window, holdout=spec.holdout, task=system.task)
         job = self._job(code, name, now)
         result = self.trainer.train(job, parts.train, parts.valid, profile=profile_rows)
+        if self.warm:
+            self.trainer.warm()
         model = result.fact.identity.id
         if not isinstance(result, Trained):
             failed = Draft(key=f"training_failed:{model}:{name}", fact=result.fact, at=now, measured=result.measured)
