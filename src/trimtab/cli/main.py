@@ -95,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _guarded(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one line for each kind of error
     """Run the verb; whatever it raises becomes one line and an exit code, never a traceback."""
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()  # here, where a reader that went away is no error
     except DeclarationError as error:
         return _refuse(_told(error), 2)
     except TrimtabError as error:
@@ -111,6 +112,7 @@ def _guarded(args: argparse.Namespace) -> int:  # noqa: PLR0911 - one line for e
     except Exception as error:  # a fault of Trimtab's own: still one line
         said = " ".join(str(error).split())
         return _refuse(f"a fault in Trimtab: {type(error).__name__}: {said}", 1, error)
+    return code
 
 
 def _told(error: TrimtabError) -> str:

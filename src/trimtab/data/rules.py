@@ -130,7 +130,7 @@ def _validity(rule: ColumnRule, dtype: pl.DataType, spec: DatasetSpec) -> Rule:
         broken.append(_outside(rule, cell, dtype))
         wants.append(_bounds(rule))
     if rule.allowed:
-        broken.append(~cell.is_in(_allowed(rule, dtype, where)))
+        broken.append(~cell.is_in(_allowed(rule, dtype, where).implode()))
         wants.append(f"one of {', '.join(rule.allowed[:5])}{', …' if len(rule.allowed) > 5 else ''}")
     if rule.pattern:
         if not isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)):

@@ -38,8 +38,10 @@ _MOST_PASSES = 40
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as it stands in keys: UTC to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment as it stands in keys: UTC to the second, and finer where it is not a whole one."""
+    utc = moment.astimezone(UTC)
+    part = f".{utc.microsecond:06d}" if utc.microsecond else ""
+    return f"{utc:%Y-%m-%dT%H:%M:%S}{part}Z"
 
 
 class Loop:

@@ -1,0 +1,145 @@
+"""Rows that are wrong: put aside with the reason, each one once, while the good ones beside them are taken in."""
+
+from __future__ import annotations
+
+import pytest
+from tests.cli.conftest import Cli, Place, is_live, outcome, row
+
+ASIDE = {
+    "wrong type": (row("x1", load="many"), "wrong type: load cannot be read"),
+    "a time that is none": (row("x1", at="yesterday"), "wrong type: at cannot be read"),
+    "out of range": (row("x1", load="100.5"), "invalid: load is not within 0..100"),
+    "not one of the values": (row("x1", pump="west"), "invalid: pump is not one of north, south, east"),
+    "not a number": (row("x1", load="NaN"), "invalid: load is not within 0..100"),
+    "no key": (row(""), "missing: key reading"),
+}
+
+
+@pytest.mark.parametrize("name", ASIDE)
+def test_a_bad_row_is_put_aside_with_its_reason(cli: Cli, lived: Place, name: str) -> None:
+    bad, reason = ASIDE[name]
+    lived.append(bad, row("good"))
+    ran = cli("run", lived)
+    assert ran.code == 0, ran.said
+    assert outcome(ran, "done").endswith("1 new rows in 1 datasets, 1 quarantined")
+    assert reason in cli("data", "quarantine", lived, "readings").out
+    assert cli("run", lived).code == 0
+    kept = cli("data", "quarantine", lived, "readings", "--json").json
+    assert list(kept["reasons"].values()) == [1], "seen again, it is not put aside again"
+    is_live(cli, lived)
+
+
+def test_of_two_rows_with_one_key_one_stays(cli: Cli, lived: Place) -> None:
+    lived.append(row("twin"), row("twin", load="51"))
+    assert "1 new rows" in outcome(cli("run", lived), "done")
+    shown = cli("data", "quarantine", lived, "readings").out
+    assert "duplicate: its key comes more than once in one collection" in shown
+    assert "twin" in shown
+
+
+def test_a_row_that_contradicts_a_stored_one_changes_nothing(cli: Cli, lived: Place) -> None:
+    before = cli("data", "list", lived, "--json").json[0]["version"]["id"]
+    lived.append(row("p-01499", load="1"))
+    assert cli("run", lived).code == 0
+    assert cli("data", "list", lived, "--json").json[0]["version"]["id"] == before
+    assert "its key is stored with other content" in cli("data", "quarantine", lived, "readings").out
+    assert cli("data", "verify", lived).code == 0
+
+
+def test_a_row_of_the_future_waits(cli: Cli, lived: Place) -> None:
+    lived.append(row("later", at="2999-01-01T00:00:00Z"), row("good"))
+    assert outcome(cli("run", lived), "done").endswith("1 new rows in 1 datasets")
+
+
+def test_a_source_that_says_so_puts_the_future_aside(cli: Cli, fresh: Place) -> None:
+    """A function may give what it likes, unlike a file that is read up to the present."""
+    fresh.edit("trimtab.toml", 'source = "readings.csv"', 'source = "python:sources:rows"')
+    fresh.write(
+        "sources.py",
+        "from pathlib import Path\nimport polars as pl\n\n\ndef rows(since, until):\n"
+        "    found = pl.read_csv(Path(__file__).with_name('readings.csv'), try_parse_dates=True)\n"
+        "    return found\n",
+    )
+    fresh.append(row("later", at="2999-01-01T00:00:00Z"))
+    assert "1,500 new rows in 1 datasets, 1 quarantined" in cli("run", fresh, "--once").out
+    assert "future: at lies after the present" in cli("data", "quarantine", fresh, "readings").out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda text: text.replace(",outside", "", 1), "readings.csv cannot be read"),
+        (lambda text: "\n".join(line.rpartition(",")[0] for line in text.splitlines()), "no column 'hot'"),
+        (lambda text: text.replace("at,", "when,", 1), "has no column 'at' (time)"),
+        (lambda text: text + "r1,r2,r3,r4,r5,r6,r7,r8,r9\n", "readings.csv cannot be read"),
+        (lambda text: text + row("naive", at="2026-01-01T00:00:00") + "\n" + row("x"), "have no time zone"),
+        (lambda text: "", "readings.csv cannot be read"),
+    ],
+    ids=["a heading lost", "a column lost", "the time lost", "ragged", "no zone", "no bytes"],
+)
+def test_a_file_that_cannot_be_taken_is_named_and_nothing_is_lost(
+    cli: Cli, lived: Place, spoil: object, told: str
+) -> None:
+    path = lived.folder / "readings.csv"
+    whole = path.read_text("utf-8")
+    lived.grow(2)
+    newer = path.read_text("utf-8")
+    path.write_text(spoil(newer), "utf-8")  # type: ignore[operator]
+    ran = cli("run", lived)
+    assert ran.code == 1
+    failed = outcome(ran, "failed")
+    assert told in failed
+    assert "readings" in failed
+    is_live(cli, lived)
+    assert f"collect failed: {failed.split(None, 1)[1][:60]}" in cli("status", lived).out
+    assert cli("data", "show", lived, "readings", "--json").json[-1]["rows"] == len(whole.splitlines()) - 1
+    path.write_text(newer, "utf-8")
+    assert "2 new rows" in outcome(cli("run", lived), "done")
+    assert "collect failed" not in cli("status", lived).out
+
+
+def test_a_source_that_raises(cli: Cli, lived: Place) -> None:
+    lived.edit("trimtab.toml", 'source = "readings.csv"', 'source = "python:sources:rows"')
+    lived.write("sources.py", "def rows(since, until):\n    raise RuntimeError('the line is dead')\n")
+    ran = cli("run", lived)
+    assert ran.code == 1
+    failed = outcome(ran, "failed")
+    for word in ("'readings'", "sources.py:2", "RuntimeError: the line is dead"):
+        assert word in failed
+    is_live(cli, lived)
+    ran = cli("check", lived, "--state", lived.folder / "none")
+    assert (ran.code, "the line is dead" in ran.out) == (1, True)
+    lived.write("sources.py", "def lines(since, until):\n    return []\n")
+    ran = cli("run", lived)
+    assert (ran.code, "has no function 'rows'" in ran.said) == (1, True)
+    assert "its functions are lines" in ran.said
+    is_live(cli, lived)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (0, "no labelled row is known yet"),
+        (20, "too few labelled rows: 20, need 30"),
+    ],
+)
+def test_too_little_data_to_begin_with(cli: Cli, fresh: Place, rows: int, told: str) -> None:
+    lines = (fresh.folder / "readings.csv").read_text("utf-8").splitlines()
+    fresh.write("readings.csv", "\n".join(lines[: rows + 1]) + "\n")
+    ran = cli("run", fresh)
+    assert (ran.code, told in ran.out) == (1, True)
+    assert cli("status", fresh).code == 1
+    assert cli("check", fresh).code == 0
+
+
+def test_one_class_only(cli: Cli, fresh: Place) -> None:
+    lines = (fresh.folder / "readings.csv").read_text("utf-8").splitlines()
+    fresh.write("readings.csv", "\n".join([lines[0], *(f"{line[:-1]}1" for line in lines[1:])]) + "\n")
+    ran = cli("check", fresh)
+    assert (ran.code, "'hot' holds 1 classes (1)" in ran.out) == (1, True)
+    ran = cli("run", fresh)
+    assert ran.code == 1
+    assert "one class only: hot = 1" in outcome(ran, "failed")
+    shown = cli("status", fresh)
+    assert (shown.code, "nothing is live" in shown.out, "one class only" in shown.out) == (1, True, True)
+    assert cli("run", fresh).out.count("train ") == 0, "the same rows are not tried again"
