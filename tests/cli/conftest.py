@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,7 +88,7 @@ class Place:
         return (self.folder / "readings.csv").read_text("utf-8").splitlines()[1:]
 
     def grow(self, count: int, ago: float = 61.0) -> None:
-        """`count` more readings, the newest of them `ago` minutes old: just over the hour after which the truth is known."""
+        """`count` more readings, the newest `ago` minutes old: just over the hour after which the truth is known."""
         newest = datetime.now(UTC) - timedelta(minutes=ago)
         self.append(*READINGS.lines(len(self.rows()), count, newest))
 
@@ -147,7 +149,6 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
 
 def real(*words: object, timeout: float = 50.0, **environment: str) -> Ran:
     """Run a verb in a process of its own."""
-    import os
 
     done = subprocess.run(
         [sys.executable, "-m", "trimtab.cli.main", *map(str, words)],
@@ -189,3 +190,11 @@ def outcome(ran: Ran, word: str) -> str:
     found = [line for line in ran.out.splitlines() if re.match(rf"{word}\s", line)]
     assert len(found) == 1, ran.said
     return found[0]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -33,7 +33,8 @@ CASES = {
         "an allocation went beyond what the limit allows",
     ),
     "looks at other rows": (
-        "from model_before import train\n\n\ndef features(rows):\n    return rows.with_columns(rank=rows['load'].rank())\n",
+        "from model_before import train\n\n\n"
+        "def features(rows):\n    return rows.with_columns(rank=rows['load'].rank())\n",
         "column 'rank' another value for a row alone",
     ),
 }
@@ -62,7 +63,7 @@ def test_the_training_fails_in_words_and_the_live_model_goes_on(cli: Cli, lived:
 def test_what_it_prints_goes_to_its_log_alone(cli: Cli, lived: Place) -> None:
     """Not even a training that fails may write into the output of the verb."""
     text = (lived.folder / "model.py").read_text("utf-8")
-    noise = "    import sys\n    print('\\x1b[31m' * 100_000)\n    sys.stdout.write('{\"x\": 1}')\n    sys.stderr.write('oops')\n"
+    noise = "    import sys\n    print('\\x1b[31m' * 100_000)\n    print('{\"x\": 1}')\n    sys.stderr.write('oops')\n"
     lived.write("model.py", text.replace("    model =", f"{noise}    model =").replace("max_iter=300", "max_iter=299"))
     ran = cli("run", lived, "--json")
     assert [done["actions"] for done in ran.json["passes"]][:3] == [["collect"], ["train"], ["gate"]]
