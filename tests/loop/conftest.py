@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,22 +82,35 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make(tmp_path: Path, kept: Path, history: pl.DataFrame) -> Iterator[Make]:
-    """Makes runs of the bakery; `policy` and other words change the declaration, `own` gives it a folder to edit."""
+    """Makes runs of the bakery; `policy` and other words change the declaration, `own` gives it a folder to edit, and
+    `edits` (file, what stands there, what shall) edits it before anything is read."""
     with ExitStack() as open_until_the_end:
 
-        def made(*, policy: dict[str, Any] | None = None, own: bool = False, **changes: Any) -> Run:
-            folder = BAKERY
-            if own:
+        def made(
+            *,
+            policy: dict[str, Any] | None = None,
+            own: bool = False,
+            edits: Sequence[tuple[str, str, str]] = (),
+            **changes: Any,
+        ) -> Run:
+            folder, rows = BAKERY, history
+            if own or edits:
                 folder = tmp_path / "bakery"
                 shutil.copytree(BAKERY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+            for name, old, new in edits:
+                text = (folder / name).read_text()
+                assert old in text
+                (folder / name).write_text(text.replace(old, new))
             system = msgspec.structs.replace(load(folder), **changes)
             if policy:
                 system = msgspec.structs.replace(system, policy=msgspec.structs.replace(system.policy, **policy))
             assert system.replay is not None
+            if edits:
+                rows = load_history(system, system.replay.end)
             ledger = open_until_the_end.enter_context(Ledger.open(None))
             blobs, said = Blobs(kept / "blobs"), []
             trainer = open_until_the_end.enter_context(Trainer(blobs, tmp_path / "work"))
-            datasets, serving = HistoricDatasets(system, history), EmbeddedServing(blobs)
+            datasets, serving = HistoricDatasets(system, rows), EmbeddedServing(blobs)
             observer = Observer(system, ledger, blobs, datasets, serving, SourceCode(system).digests)
             gate = Gate(system, ledger, blobs, datasets)
             actor = Actor(system, ledger, datasets, observer, trainer, gate)
@@ -112,7 +125,7 @@ def make(tmp_path: Path, kept: Path, history: pl.DataFrame) -> Iterator[Make]:
             return Run(
                 system=system,
                 span=system.replay,
-                history=history,
+                history=rows,
                 ledger=ledger,
                 blobs=blobs,
                 datasets=datasets,

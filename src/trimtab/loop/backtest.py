@@ -14,7 +14,7 @@ from trimtab.declaration.system import Replay, System
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.session import load_model
-from trimtab.loop.evidence import compare, deciding_metric
+from trimtab.loop.evidence import compare, deciding_metric, truth_of
 from trimtab.loop.history import MOMENT
 from trimtab.loop.replay import between
 from trimtab.measures.metrics import value_of
@@ -149,13 +149,13 @@ def _promotions(
         rows = rows.filter(rows[str(system.labelled.label)].is_not_null())
         if rows.height < 2:
             continue
-        champion, challenger = (_scored(ledger, blobs, m.model, rows) for m in (before, now))
+        champion, challenger = (_model(ledger, move.model) for move in (before, now))
         paired = compare(
             system,
-            y=rows[str(system.labelled.label)].cast(float).to_numpy(),
-            champion=champion[0],
-            challenger=challenger[0],
-            thresholds=(champion[1], challenger[1]),
+            y=truth_of(rows, system, challenger),
+            champion=_scored(blobs, champion, rows),
+            challenger=_scored(blobs, challenger, rows),
+            thresholds=(champion.bundle.signature.threshold, challenger.bundle.signature.threshold),
             moments=rows[MOMENT].to_physical().to_numpy(),
         )
         found.append(
@@ -174,13 +174,16 @@ def _promotions(
     return tuple(found)
 
 
-def _scored(ledger: Ledger, blobs: Blobs, model: str, rows: pl.DataFrame) -> tuple[np.ndarray, float]:
-    entry = ledger.get(f"model:{model}")
+def _model(ledger: Ledger, name: str) -> ModelTrained:
+    entry = ledger.get(f"model:{name}")
     if entry is None or not isinstance(entry.fact, ModelTrained):
-        raise LookupError(f"model {model} is not in the ledger")
-    bundle = entry.fact.bundle
-    matrix = encode_frame(apply_features(blobs, bundle, rows), bundle.signature)
-    return load_model(blobs, bundle).scores(matrix), bundle.signature.threshold
+        raise LookupError(f"model {name} is not in the ledger")
+    return entry.fact
+
+
+def _scored(blobs: Blobs, model: ModelTrained, rows: pl.DataFrame) -> NDArray[np.float64]:
+    matrix = encode_frame(apply_features(blobs, model.bundle, rows), model.bundle.signature)
+    return np.asarray(load_model(blobs, model.bundle).scores(matrix), dtype=np.float64)
 
 
 def side_by_side(system: System, policies: Sequence[BacktestFinished]) -> Backtest:

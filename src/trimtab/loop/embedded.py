@@ -10,13 +10,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trimtab.errors import PermanentError
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.session import Model, load_model
 from trimtab.loop.history import ASKED_AT
+from trimtab.loop.ports import Label
 from trimtab.monitoring.live import ServingFigures
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import Route, Routes
+from trimtab.serving.feedback import class_index
 from trimtab.serving.router import Shares
 
 _MICRO = 1_000_000
@@ -103,12 +106,24 @@ class EmbeddedServing:
         for position, name in enumerate(ids):
             self._waiting.setdefault(name, []).append((chunk, position))
 
-    def truth(self, ids: Sequence[str], labels: Sequence[float], at: datetime) -> None:
+    def truth(self, ids: Sequence[str], labels: Sequence[Label], at: datetime) -> None:
         moment = round(at.timestamp() * _MICRO)
+        known = {label: self._number(label) for label in set(labels)}
         for name, label in zip(ids, labels, strict=True):
             for chunk, position in self._waiting.pop(name, ()):
-                chunk.label[position] = label
+                chunk.label[position] = known[label]
                 chunk.truth_at[position] = moment
+
+    def _number(self, label: Label) -> float:
+        """A truth as the server understands it: the index of the class it names, or the number."""
+        routes = self._routes.routes if self._routes else ()
+        signature = next((route.bundle.signature for route in routes if route.stage == "live"), None)
+        if signature is None or signature.task == "regression":
+            return float(label)
+        found = class_index(label, signature)
+        if found is None:
+            raise PermanentError(f"the truth {label!r} is none of the classes {', '.join(signature.classes)}")
+        return float(found)
 
     def _within(self, low: int, high: int) -> list[_Chunk]:
         found = []

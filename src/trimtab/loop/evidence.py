@@ -12,6 +12,7 @@ from trimtab.declaration.system import System
 from trimtab.measures.metrics import decision_threshold
 from trimtab.measures.paired import Paired, paired_difference
 from trimtab.records.facts import Compared, ModelTrained
+from trimtab.training.rows import encode_labels
 
 _DAY = 86_400_000_000
 _LIKEWISE = {
@@ -32,6 +33,12 @@ def deciding_metric(system: System) -> str:
 def threshold_of(system: System) -> float:
     """The decision threshold that follows from `[value]`; one half without it."""
     return decision_threshold(system.value) if system.value is not None else 0.5
+
+
+def truth_of(rows: pl.DataFrame, system: System, model: ModelTrained) -> NDArray[np.float64]:
+    """The truth of labelled rows as scores are measured against it: the class index of `model`, or the number."""
+    labels = rows[str(system.labelled.label)]
+    return encode_labels(labels, model.bundle.signature.classes, system.task).astype(np.float64)
 
 
 def days(moments: NDArray[np.int64]) -> NDArray[np.int64]:

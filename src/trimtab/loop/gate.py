@@ -13,7 +13,7 @@ from trimtab.declaration.system import System
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.session import load_model
-from trimtab.loop.evidence import as_fact, compare_all
+from trimtab.loop.evidence import as_fact, compare_all, truth_of
 from trimtab.loop.history import MOMENT
 from trimtab.loop.plan import say_difference
 from trimtab.loop.ports import Datasets
@@ -88,8 +88,7 @@ class Gate:
         if champion is None:
             return decide(verdicts, None, ()), tuple(facts)
         rows = self._holdout(model, now)
-        label = str(self.system.labelled.label)
-        y = rows[label].cast(pl.Float64).to_numpy()
+        y = truth_of(rows, self.system, model)
         old, new = self._scores(champion, rows, evaluated=False), self._scores(model, rows, evaluated=True)
         compared = [
             as_fact(

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from trimtab.monitoring.live import ServingFigures
 
 
+Label = float | str
+"""A truth: a number, or the name of a class."""
+
+
 class PartlyCollected(PermanentError):  # noqa: N818 - it says what happened
     """Some datasets could not be collected; what came of the others is in `commits`."""
 
@@ -59,7 +63,7 @@ class Traffic(Protocol):
         """Ask for one prediction a row, at the moment in its column `_asked_at`; returns when all are answered."""
         ...
 
-    def truth(self, ids: Sequence[str], labels: Sequence[float], at: datetime) -> None:
+    def truth(self, ids: Sequence[str], labels: Sequence[Label], at: datetime) -> None:
         """Tell what became of earlier predictions."""
         ...
 

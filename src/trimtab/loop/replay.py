@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from trimtab.declaration.system import Incident, Replay, System
 from trimtab.errors import TemporaryError
 from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
-from trimtab.loop.ports import Traffic
+from trimtab.loop.ports import Label, Traffic
 from trimtab.loop.reconcile import Loop, stamp
 from trimtab.records.base import SimulatedClock
 from trimtab.records.facts import PassFinished, PlannedAction
@@ -42,7 +42,7 @@ class Script:
         asked = history.filter(history[MOMENT] > start)
         self.rows = _asked_at(asked, start)
         self.ids = row_ids(asked, system)
-        self.labels: list[float | None] = asked[str(system.labelled.label)].cast(float).to_list()
+        self.labels = _labels(asked[str(system.labelled.label)])
         self._asked = asked[MOMENT].to_physical().to_numpy()
         self._told = asked[KNOWN_AT].to_physical().to_numpy()
 
@@ -53,6 +53,12 @@ class Script:
     def told(self, after: datetime, until: datetime) -> tuple[int, int]:
         """Positions of the rows whose truth comes out in (after, until]."""
         return _positions(self._told, after, until)
+
+
+def _labels(labels: pl.Series) -> list[Label | None]:
+    """The truth as callers tell it: numbers as numbers, names as names."""
+    named = not labels.dtype.is_numeric() and labels.dtype.to_python() is not bool
+    return labels.cast(str if named else float).to_list()
 
 
 def _positions(moments: NDArray[np.int64], after: datetime, until: datetime) -> tuple[int, int]:
@@ -115,10 +121,9 @@ class Replayer:
             if high > low:
                 self.traffic.predict(self.script.rows[low:high], self.script.ids[low:high])
             low, high = self.script.told(after, to)
-            told = [i for i in range(low, high) if self.script.labels[i] is not None]
+            told = [(i, label) for i in range(low, high) if (label := self.script.labels[i]) is not None]
             if told:
-                ids = [self.script.ids[i] for i in told]
-                self.traffic.truth(ids, [self.script.labels[i] for i in told], to)  # type: ignore[misc]
+                self.traffic.truth([self.script.ids[i] for i, _ in told], [label for _, label in told], to)
             after = to
 
     def _due(self, after: datetime | None, until: datetime) -> list[Incident]:

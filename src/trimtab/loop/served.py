@@ -15,6 +15,7 @@ from trimtab.deployment.port import Target
 from trimtab.deployment.routes_file import RoutesFile
 from trimtab.errors import TemporaryError
 from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
+from trimtab.loop.ports import Label
 from trimtab.monitoring.live import ServingFigures
 from trimtab.monitoring.serving_figures import serving_figures
 from trimtab.records.model import Routes
@@ -122,7 +123,7 @@ class HttpTraffic:
         moment = rows[ASKED_AT][0]
         self._ask(lambda client: client.predict(columns, ids, moment))
 
-    def truth(self, ids: Sequence[str], labels: Sequence[float], at: datetime) -> None:
+    def truth(self, ids: Sequence[str], labels: Sequence[Label], at: datetime) -> None:
         told = [Truth(name, label, at) for name, label in zip(ids, labels, strict=True)]
         self._ask(lambda client: client.feedback(told))
 
