@@ -115,6 +115,16 @@ class Table:
         self.wrong(key, f"a whole number from {least}" + (f" to {most}" if most is not None else ""))
         return None
 
+    def flag(self, key: str) -> bool | None:
+        """True or false."""
+        if not self.has(key):
+            return None
+        value = self.values[key]
+        if not isinstance(value, bool):
+            self.wrong(key, "true or false")
+            return None
+        return value
+
     def duration(self, key: str, example: str = '"7 d"', *, zero: bool = False) -> float | None:
         """Seconds; above zero unless `zero` is allowed."""
         text = self.text(key, example)

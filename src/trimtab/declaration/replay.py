@@ -87,13 +87,14 @@ def _incidents(
         entry = Table(table.problems, table.key("incidents", position), values)
         at = _moment(entry, "at", default)
         code = entry.text("code", '"broken_model.py"') if entry.require("code", '"broken_model.py"') else None
+        gated = entry.flag("gated")
         entry.close()
         if code is not None:
             check_file(table.problems, entry.key("code"), folder, code)
         if at is not None and start is not None and end is not None and not start <= at < end:
             _outside(table.problems, entry.key("at"))
         if at is not None and code is not None:
-            incidents.append(Incident(at=at, code=code))
+            incidents.append(Incident(at=at, code=code, gated=gated or False))
     return tuple(sorted(incidents, key=lambda incident: incident.at))
 
 

@@ -54,10 +54,12 @@ class Policy(Record, kw_only=True):
 
 
 class Incident(Record, kw_only=True):
-    """Something done on purpose during a replay: at `at`, the model trained by `code` is made live past the gates."""
+    """Something done on purpose during a replay: at `at`, the model trained by `code` is made live past the gates, or
+    (`gated`) proposed as a challenger like any other."""
 
     at: datetime
     code: str
+    gated: bool = False
 
 
 class Replay(Record, kw_only=True):

@@ -58,6 +58,7 @@ class Actor:
             "promote": self._promote,
             "rollback": self._rollback,
             "force": self._force,
+            "propose": self._propose,
         }
         if action.verb not in verbs:
             raise PermanentError(f"the loop does not know how to {action.verb!r}", hint=f"it knows {', '.join(verbs)}")
@@ -216,6 +217,11 @@ class Actor:
         return Result(
             outcome="done", summary=f"{live.release} rolled back to {former.release}: {action.why}", facts=facts
         )
+
+    def _propose(self, action: PlannedAction, name: str, now: datetime) -> Result:
+        """Train other code as a challenger: the next pass takes it through the gates."""
+        trained, _ = self._trained(action.arguments["code"], action.why, name, now)
+        return trained
 
     def _force(self, action: PlannedAction, name: str, now: datetime) -> Result:
         """Train other code and make it live past the gates: what a person can do, and the loop must undo. It is no

@@ -131,7 +131,7 @@ class Replayer:
 
     def _incidents(self, after: datetime | None, until: datetime) -> None:
         for incident in self._due(after, until):
-            self.loop.by_hand(_force(incident), _name(incident), until)
+            self.loop.by_hand(_on_purpose(incident), _name(incident), until)
 
 
 def _asked_at(rows: pl.DataFrame, start: datetime) -> pl.DataFrame:
@@ -146,10 +146,11 @@ def _name(incident: Incident) -> str:
     return f"by-hand/{stamp(incident.at)}"
 
 
-def _force(incident: Incident) -> PlannedAction:
+def _on_purpose(incident: Incident) -> PlannedAction:
+    what = "proposed as a challenger" if incident.gated else "made live past the gates"
     return PlannedAction(
-        verb="force",
-        why=f"incident: {incident.code} is made live past the gates",
+        verb="propose" if incident.gated else "force",
+        why=f"incident: {incident.code} is {what}",
         arguments={"code": incident.code},
     )
 
