@@ -43,8 +43,10 @@ class Disturbance:
 
 
 def blows(dice: random.Random, victims: list[Victim], seconds: float) -> list[Blow]:
-    """These victims in a random order, at random instants of a run that takes about so many seconds. Workers early: there
-    are few trainings, and none at the end."""
+    """These victims in a random order, at random instants of a run that takes about so many seconds.
+
+    Workers come early: there are few trainings, and none at the end.
+    """
     order = sorted(victims, key=lambda victim: dice.random() * (0.5 if victim == "worker" else 1.0))
     apart = 1.6 * seconds / (len(victims) + 1)
     return [Blow(victim, dice.uniform(0.0, 1.5 if victim == "worker" else apart)) for victim in order]
