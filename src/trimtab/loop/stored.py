@@ -53,8 +53,14 @@ class StoredDatasets:
         return commits
 
     def known(self, now: datetime) -> tuple[int, datetime | None]:
+        spec = self._system.labelled
+        version = self.stores[spec.name].current()
+        if version is None:
+            return 0, None
+        if version.time_max <= known_until(now, spec):  # told by the version itself, without reading a row
+            return version.rows, version.time_max
         rows = self.labelled(now)
-        return rows.height, rows[self._system.labelled.time][-1] if rows.height else None
+        return rows.height, rows[spec.time][-1] if rows.height else None
 
     def labelled(self, now: datetime) -> pl.DataFrame:
         rows = self._all()
