@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trimtab.deployment.local import LocalServer
+    from trimtab.deployment.port import Target
     from trimtab.loop.ports import Datasets, Serving
     from trimtab.loop.reconcile import Loop, Watcher
     from trimtab.loop.replay import Tick
+    from trimtab.loop.served import ServedReleases
     from trimtab.records.base import Clock
     from trimtab.records.facts import BacktestFinished
     from trimtab.training.trainer import Trainer
@@ -237,14 +239,22 @@ def server_of(place: Place, *, port: int | None = None, linked: bool = False) ->
     return LocalServer(place.layout.root, config, token=token, linked=linked)
 
 
+def served(place: Place, target: Target) -> ServedReleases:
+    """What `target` answers with, and the telemetry of this state."""
+    from trimtab.loop.served import ServedReleases
+    from trimtab.serving.telemetry_reader import TelemetryReader
+
+    several = place.system.task == "multiclass_classification"
+    return ServedReleases(target, TelemetryReader(place.layout.telemetry), several=several)
+
+
 def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None]) -> BacktestFinished:
     """Replay the declared span through the real server, telemetry, store and loop; `started` is called once the first
     model is live. A replay that was killed goes on where it was."""
     from trimtab.loop.backtest import summarise
     from trimtab.loop.replay import Replayer, Script
-    from trimtab.loop.served import HttpTraffic, ServedReleases
+    from trimtab.loop.served import HttpTraffic
     from trimtab.loop.stored import StoredDatasets
-    from trimtab.serving.telemetry_reader import TelemetryReader
     from trimtab.training.trainer import Trainer
 
     system, span = place.system, span_of(place.system)
@@ -255,7 +265,7 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     server.start()
     server.keep_running()
     try:
-        serving = ServedReleases(server, TelemetryReader(place.layout.telemetry))
+        serving = served(place, server)
         datasets = StoredDatasets(system, place.layout.data, place.ledger)
         loop = build_loop(
             place,
@@ -312,9 +322,7 @@ def running(
     """The loop over what is stored and served now; `at` makes it act as if it were that moment. `server` is the one
     that serves (default: whichever runs on this state)."""
     from trimtab.deployment.routes_file import RoutesFile
-    from trimtab.loop.served import ServedReleases
     from trimtab.loop.stored import StoredDatasets
-    from trimtab.serving.telemetry_reader import TelemetryReader
     from trimtab.training.trainer import Trainer
 
     found = server or server_of(place)
@@ -324,7 +332,7 @@ def running(
         system=place.system,
         ledger=place.ledger,
         datasets=StoredDatasets(place.system, place.layout.data, place.ledger),
-        serving=ServedReleases(target, TelemetryReader(place.layout.telemetry)),
+        serving=served(place, target),
         say=say or quiet,
         trainer=Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)),
     )

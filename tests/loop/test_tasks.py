@@ -90,3 +90,35 @@ def test_regression_goes_all_the_way(make: Make) -> None:
     error = (scored["score"] - scored["label"]).abs().sum()
     assert done.value == pytest.approx(-error - 0.001 * scored.height)
     assert done.per_1000 == pytest.approx(done.value / scored.height * 1000)
+
+
+THREE = (
+    (
+        "sources.py",
+        """            "sold_out": pl.Series(sold_out).set(""",
+        """            "sold_out": pl.Series(np.select([wish > 0.8, wish > -0.8], ["early", "late"], "never")).set(""",
+    ),
+    ("trimtab.toml", 'task    = "binary_classification"', 'task    = "multiclass_classification"'),
+    ("trimtab.toml", "true_positive = 6.0\nfalse_positive = -4.0\n", "correct = 2.0\nwrong = -3.0\n"),
+    ("trimtab.toml", '"quality.roc_auc"     = { limit = ">= 0.7", window = "10 d" }', '"quality.log_loss" = "<= 1.0"'),
+    ("trimtab.toml", 'retrain_on = ["schedule:12 d", ', 'retrain_on = ["concept_drift", '),
+    ("trimtab.toml", '">= 0 EUR"', '">= -5000 EUR"'),
+)
+
+
+def test_several_classes_go_all_the_way(make: Make) -> None:
+    watched = {**OFTEN, "retrain_on": (*OFTEN["retrain_on"], Trigger(cause="concept_drift"))}  # type: ignore[misc]
+    run = make(policy=watched, edits=THREE)
+    done = finished(run)
+    verdicts = {
+        v.metric: v for e in run.ledger.entries(VerdictsGiven, prefix="verdicts:live:") for v in e.fact.verdicts
+    }
+    assert {v.status for v in verdicts.values()} <= {"met", "unknown"}
+    assert verdicts["quality.log_loss"].figure is not None
+    assert {e.fact.metric for e in run.ledger.entries(Compared)} == {"value.per_1000", "quality.log_loss"}
+    scored = run.serving.predictions(START, END).filter(pl.col("stage") != "shadow").drop_nulls("label")
+    assert scored["score"].list.len().unique().to_list() == [3]
+    right = scored.select(pl.col("score").list.arg_max() == pl.col("label")).to_series()
+    assert right.mean() > 0.6  # type: ignore[operator]
+    assert done.value == pytest.approx(2.0 * right.sum() - 3.0 * (~right).sum() - 0.001 * scored.height)
+    assert done.promotions

@@ -14,7 +14,7 @@ from trimtab.declaration.system import Replay, System
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.session import load_model
-from trimtab.loop.evidence import compare, deciding_metric, truth_of
+from trimtab.loop.evidence import compare, deciding_metric, scores_of, truth_of
 from trimtab.loop.history import MOMENT
 from trimtab.loop.replay import between
 from trimtab.measures.metrics import value_of
@@ -70,7 +70,7 @@ def summarise(
     worth = (
         value_of(
             labelled["label"].to_numpy(),
-            labelled["score"].to_numpy(),
+            scores_of(labelled["score"]),
             _threshold(ledger),
             system.value,
             system.task,

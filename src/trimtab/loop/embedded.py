@@ -89,7 +89,7 @@ class EmbeddedServing:
                 {
                     "id": ids,
                     "at": moments.cast(_TIME),
-                    "score": np.asarray(self._models[route.model].scores(matrix), dtype=np.float64),
+                    "score": _column(self._models[route.model].scores(matrix)),
                 }
             ).with_columns(
                 release=pl.lit(route.release),
@@ -157,6 +157,13 @@ class EmbeddedServing:
         kept = (moments >= low) & (moments < high)
         matrix = np.concatenate([c.matrix for c in chunks])
         return matrix[kept], [name for name, keep in zip(ids, kept, strict=True) if keep], moments[kept]
+
+
+def _column(scores: NDArray[np.float32]) -> pl.Series:
+    """One number a row, or a list where there are several classes."""
+    several = scores.ndim == 2
+    values = scores.astype(np.float64)
+    return pl.Series("score", values.tolist(), dtype=pl.List(pl.Float64)) if several else pl.Series("score", values)
 
 
 def _nothing() -> pl.DataFrame:

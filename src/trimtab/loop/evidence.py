@@ -41,6 +41,13 @@ def truth_of(rows: pl.DataFrame, system: System, model: ModelTrained) -> NDArray
     return encode_labels(labels, model.bundle.signature.classes, system.task).astype(np.float64)
 
 
+def scores_of(column: pl.Series) -> NDArray[np.float64]:
+    """Scores as they are measured: [n], or [n, classes] where each row has a list of them."""
+    if isinstance(column.dtype, pl.List):
+        return np.array(column.to_list(), dtype=np.float64)
+    return column.cast(pl.Float64).to_numpy()
+
+
 def days(moments: NDArray[np.int64]) -> NDArray[np.int64]:
     """Microseconds since 1970 → day numbers, the blocks in which rows move together."""
     return moments // _DAY

@@ -13,12 +13,12 @@ import polars as pl
 
 from trimtab.declaration.system import System
 from trimtab.inference.encode import decode_matrix
-from trimtab.loop.evidence import as_fact, compare_all, days, same_rows
+from trimtab.loop.evidence import as_fact, compare_all, days, same_rows, scores_of
 from trimtab.loop.observation import LastTraining, Observation, Progress
 from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
 from trimtab.measures.metrics import measurable
-from trimtab.monitoring.concept import ConceptDetector
+from trimtab.monitoring.concept import detect
 from trimtab.monitoring.drift import drift
 from trimtab.monitoring.live import live_verdicts
 from trimtab.monitoring.profile import read_profile
@@ -197,11 +197,9 @@ class Observer:
         mine = (pl.col("release") == live.release) & (pl.col("stage") == "live") & pl.col("label").is_not_null()
         rows = rows.filter(mine).sort("at", "id")
         moments, y = rows["at"].to_physical().to_numpy(), rows["label"].to_numpy()
-        score = rows["score"].cast(pl.Float64).to_numpy()
+        score = scores_of(rows["score"])
         if self.system.task == "regression":
-            detector = ConceptDetector(reference=self.model(live.model).metrics.get("quality.mae"))
-            detector.feed(np.abs(y - score), moments)
-            drifted = detector.state()
+            drifted = detect(np.abs(y - score), moments, reference=self.model(live.model).metrics.get("quality.mae"))
             return drifted.reason if drifted.detected else ""
         found = surprise(*promises(y, score), moments, days=_SURPRISE_DAYS)
         return found.reason if found.detected else ""
@@ -233,7 +231,8 @@ class Observer:
         """Verdicts on what one of two releases scored on the rows that both did."""
         known = measurable(self.system.task)
         wanted = [msgspec.structs.replace(r, window=None) for r in self.system.requirements if r.metric in known]
-        rows = shared.with_columns(score=pl.col(scores).cast(pl.Float64), stage=pl.lit("live"))
+        kind = pl.List(pl.Float64) if isinstance(shared.schema[scores], pl.List) else pl.Float64
+        rows = shared.with_columns(score=pl.col(scores).cast(kind), stage=pl.lit("live"))
         return tuple(
             live_verdicts(
                 [r for r in wanted if r.by is None],
@@ -283,8 +282,8 @@ class Observer:
             for metric, paired in compare_all(
                 self.system,
                 y=shared["label"].to_numpy(),
-                champion=shared["answered"].cast(pl.Float64).to_numpy(),
-                challenger=shared["score"].cast(pl.Float64).to_numpy(),
+                champion=scores_of(shared["answered"]),
+                challenger=scores_of(shared["score"]),
                 thresholds=(champion.bundle.signature.threshold, challenger.bundle.signature.threshold),
                 moments=moments,
             )

@@ -35,9 +35,11 @@ class ServedReleases:
     """What a target answers with, and what its telemetry says it answered. The telemetry is read on; it is never
     written here."""
 
-    def __init__(self, target: Target, reader: TelemetryReader) -> None:
+    def __init__(self, target: Target, reader: TelemetryReader, *, several: bool = False) -> None:
+        """`several`: models answer with a score for each of several classes."""
         self._target = target
         self._reader = reader
+        self._several = several
         self._generation = 0
 
     def apply(self, routes: Routes) -> None:
@@ -53,7 +55,19 @@ class ServedReleases:
 
     def predictions(self, since: datetime, until: datetime) -> pl.DataFrame:
         self._reader.refresh()
-        return self._reader.predictions(since, until)
+        rows = self._reader.predictions(since, until)
+        return self._with_every_score(rows, since, until) if self._several else rows
+
+    def _with_every_score(self, rows: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
+        import polars as pl  # heavy: only where rows are touched
+
+        scores = [rows.select("id", "release").clear().with_columns(score=pl.lit(None, dtype=pl.List(pl.Float64)))]
+        for release in rows["release"].unique().to_list():
+            found, ids = self._reader.scores(since, until, release)
+            every = pl.Series("score", found.tolist(), dtype=pl.List(pl.Float64))
+            named = pl.lit(release, dtype=pl.String).alias("release")
+            scores.append(pl.DataFrame([pl.Series("id", ids, dtype=pl.String), every]).select("id", named, "score"))
+        return rows.drop("score").join(pl.concat(scores), on=["id", "release"], how="left", maintain_order="left")
 
     def matrix(
         self, release: str, since: datetime, until: datetime
