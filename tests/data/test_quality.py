@@ -140,6 +140,16 @@ def test_freshness_counts_from_what_could_be_known(after: float, age: float) -> 
     assert verdict.figure == age
 
 
+def test_data_that_stopped_coming_are_stale_and_not_unknown() -> None:
+    spec = DatasetSpec(name="t", source="x", key=("id",), time="at")
+    nothing_lately = trips(0, 28).clear()
+    asked = ask("freshness", "<=", 7200.0)
+    (verdict,) = measure(nothing_lately, spec, [asked], now=hours(30), quarantined={}, newest=hours(20))
+    assert (verdict.status, verdict.figure) == ("broken", 10 * 3600.0)
+    (verdict,) = measure(nothing_lately, spec, [asked], now=hours(30), quarantined={})
+    assert verdict.status == "unknown"
+
+
 def test_moments() -> None:
     spec = DatasetSpec(
         name="t", source="x", key=("id",), time="at", label="late", predict_before=7200.0, label_delay=8 * 3600.0

@@ -37,6 +37,7 @@ class _Batch:
     schema: Mapping[str, pl.DataType]
     now: datetime
     quarantined: Mapping[str, int]
+    newest: datetime | None = None
 
     @property
     def refused(self) -> int:
@@ -53,6 +54,7 @@ def measure(
     *,
     now: datetime,
     quarantined: Mapping[str, int],
+    newest: datetime | None = None,
 ) -> list[Verdict]:
     """A verdict for each `data.` requirement, in their order; others are passed over.
 
@@ -67,11 +69,13 @@ def measure(
     - freshness: seconds from the newest row to the newest `time` that could be known at `now`, never below zero;
     - rows: accepted rows.
 
-    Without a row, shares and freshness are unknown. Raises DataError for a column that is not there.
+    Without a row, shares and freshness are unknown; but where `frame` is only the latest rows, `newest` is the time of
+    the newest there ever was, so that data that stopped coming are stale, not unknown. Raises DataError for a column
+    that is not there.
     """
     wanted = [requirement for requirement in requirements if requirement.metric.startswith("data.")]
     lazy = frame.lazy()
-    batch = _Batch(spec, lazy.collect_schema(), now, quarantined)
+    batch = _Batch(spec, lazy.collect_schema(), now, quarantined, newest)
     checks = [_METRICS[requirement.metric](requirement, batch) for requirement in wanted]
     expressions: dict[str, pl.Expr] = {"rows": pl.len()}
     flags: dict[str, pl.Expr] = {}
@@ -170,7 +174,7 @@ def _freshness(requirement: Requirement, batch: _Batch) -> _Check:  # noqa: ARG0
     _present((spec.time,), batch)
 
     def figure(row: _Row) -> Estimate:
-        newest = row["newest"]
+        newest = row["newest"] or batch.newest
         if newest is None:
             return _nothing()
         could_be = min(batch.now, known_until(batch.now, spec))

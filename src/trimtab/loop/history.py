@@ -109,4 +109,5 @@ class HistoricDatasets:
         since = now - timedelta(seconds=self._system.policy.window + spec.label_delay)
         rows = self.labelled(now)
         recent = rows.filter(rows[KNOWN_AT] > since)
-        return tuple(measure(recent, spec, wanted, now=now, quarantined={}))
+        newest = rows[spec.time][-1] if rows.height else None
+        return tuple(measure(recent, spec, wanted, now=now, quarantined={}, newest=newest))

@@ -74,16 +74,22 @@ class StoredDatasets:
             return pl.DataFrame(schema={spec.time: pl.Datetime("us", "UTC"), KNOWN_AT: pl.Datetime("us", "UTC")})
         if self._joined is not None and version.id == self._version:
             return self._joined
-        grown = self._joined is not None and version.parent == self._version and not version.completed
+        grown = self._joined is not None and self._only_grew(store)
         since = self._joined[spec.time].max() if grown and self._joined is not None else None
         rows = with_moments(store.read(since=since), self._system)  # type: ignore[arg-type]
-        if grown and rows.height != version.added:  # rows came that are older than those we have
-            grown, rows = False, with_moments(store.read(), self._system)
+        if grown and self._joined is not None and rows.height != version.rows - self._joined.height:
+            grown, rows = False, with_moments(store.read(), self._system)  # rows came that are older than those we have
         joined = with_digests(join_features(rows, self._views(rows), self._system))
         if grown and self._joined is not None:
             joined = pl.concat([self._joined, joined])
         self._joined, self._version = joined.sort(MOMENT, *spec.key), version.id
         return self._joined
+
+    def _only_grew(self, store: DatasetStore) -> bool:
+        """Whether no row that we have was filled in since the version that was joined last."""
+        versions = store.versions()
+        position = next((i for i, v in enumerate(versions) if v.id == self._version), None)
+        return position is not None and not any(v.completed for v in versions[position + 1 :])
 
     def _views(self, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
         """Of each view's dataset, what the rows can see: from the first moment less the view's life on."""
@@ -110,4 +116,5 @@ class StoredDatasets:
             return tuple(judge(requirement, nothing, place="data") for requirement in wanted)
         since = known_until(now, spec) - timedelta(seconds=self._system.policy.window)
         recent = self.stores[spec.name].read(since=since)
-        return tuple(measure(recent, spec, wanted, now=now, quarantined=version.quarantined))
+        refused, newest = version.quarantined, version.time_max
+        return tuple(measure(recent, spec, wanted, now=now, quarantined=refused, newest=newest))
