@@ -53,6 +53,7 @@ def read_dataset(table: Table, folder: str) -> DatasetSpec | None:
             zone(timezone)
     valid = _rules(table)
     consistent = _comparisons(table)
+    late = table.duration("late", '"1 d"', zero=True)
     table.close()
     if name is None or source is None or key is None or time is None:
         return None
@@ -65,6 +66,7 @@ def read_dataset(table: Table, folder: str) -> DatasetSpec | None:
         timezone=timezone,
         valid=valid,
         consistent=consistent,
+        late=late or 0.0,
         line=table.line,
         **spans,
     )
