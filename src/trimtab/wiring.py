@@ -22,7 +22,6 @@ from trimtab.records.base import SimulatedClock, SystemClock
 from trimtab.records.blobs import Blobs
 from trimtab.records.journal import Draft
 from trimtab.records.layout import Layout
-from trimtab.records.lease import Lease
 from trimtab.records.ledger import Ledger, StaleFence
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from trimtab.loop.served import ServedReleases
     from trimtab.records.base import Clock
     from trimtab.records.facts import BacktestFinished
+    from trimtab.records.lease import Lease
     from trimtab.training.trainer import Trainer
 
 
@@ -52,12 +52,16 @@ class Place:
 
     def keep(self) -> Lease:
         """The lease of the one process that goes on running this system's loop."""
+        from trimtab.records.lease import Lease  # psutil comes with it
+
         return Lease(self.ledger, "watch")
 
     @contextmanager
     def lead(self) -> Iterator[Lease]:
         """Run this system's loop, as one process at a time may; should the lease be lost, nothing is written any more.
         A process that was killed has lost it at once."""
+        from trimtab.records.lease import Lease
+
         self.blobs.sweep(SystemClock().now() - timedelta(days=1))  # what killed processes had half written
         with Lease(self.ledger) as lease, self.ledger.fenced(lease.token):
             yield lease
