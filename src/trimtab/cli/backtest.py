@@ -108,7 +108,7 @@ def _show(found: Backtest) -> None:
         )
     say(f"{styled(found.system, 'bold')}, {found.start:%Y-%m-%d} to {found.end:%Y-%m-%d}")
     say()
-    columns = ("policy", f"value {found.currency}", "/1,000", "declared less it", "trained", "refused", "back")
+    columns = ("policy", f"value {found.currency}", "/1,000", "declared - it", "trained", "refused", "back")
     show_table("", columns, rows, right=(1, 2, 3, 4, 5, 6))
     _show_declared(found.policies[0])
 
