@@ -53,6 +53,23 @@ def on_its_way(stage: str, rows: int = 1000, verdict_of: str | None = None, **kn
     return {"others": (release("r-002", stage),), "challenger": progress}  # type: ignore[arg-type]
 
 
+def lead(difference: float, *, low: float, likewise: float | None = None) -> Progress:
+    """The former model ahead by so much, with this lower end, and by so much in a second figure."""
+    first = msgspec.structs.replace(compared("no_difference", "r-000"), difference=difference, low=low)
+    second = () if likewise is None else (msgspec.structs.replace(first, difference=likewise, low=likewise - 1),)
+    return Progress(rows=500, compared=first, likewise=second)
+
+
+def beside(status: str, *, ahead: float) -> Progress:
+    """The live model broken on rows where the former one's verdict is `status`, and the former one's lead in value."""
+    figure = 0.8 if status == "met" else 0.5
+    return msgspec.structs.replace(
+        lead(ahead, low=ahead - 1),
+        verdicts=(verdict("quality.roc_auc", status, figure=figure),),
+        beside=(verdict("quality.roc_auc", "broken", figure=0.5),),
+    )
+
+
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "nothing is due": ({}, "nothing to do: r-001 is live and no declared cause holds"),
     "no model yet": ({"live": None, "last_training": None}, "train"),
@@ -100,6 +117,30 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "the former model does no better": (
         {"others": (STANDBY,), "standby": Progress(rows=500, compared=compared("no_difference", "r-000"))},
+        "nothing to do: r-001 is live and no declared cause holds",
+    ),
+    "the live model breaks what the former one holds on the same rows": (
+        {"others": (STANDBY,), "standby": beside("met", ahead=0.1)},
+        "rollback r-001 r-000",
+    ),
+    "both break it": (
+        {"others": (STANDBY,), "standby": beside("broken", ahead=0.1)},
+        "nothing to do: r-001 is live and no declared cause holds",
+    ),
+    "the live model breaks it, but earns more": (
+        {"others": (STANDBY,), "standby": beside("met", ahead=-0.1)},
+        "nothing to do: r-001 is live and no declared cause holds",
+    ),
+    "a lead that one look would take for real, and seven do not": (
+        {"others": (STANDBY,), "standby": lead(0.5, low=0.1)},
+        "nothing to do: r-001 is live and no declared cause holds",
+    ),
+    "a lead that stands seven looks": (
+        {"others": (STANDBY,), "standby": lead(0.5, low=0.2)},
+        "rollback r-001 r-000",
+    ),
+    "a lead in one figure and a loss in another": (
+        {"others": (STANDBY,), "standby": lead(0.5, low=0.4, likewise=-0.1)},
         "nothing to do: r-001 is live and no declared cause holds",
     ),
     "the live model fails to answer": (
