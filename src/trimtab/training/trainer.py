@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -368,6 +368,10 @@ def _clean(work: Path) -> None:
         owner = folder.name.split("-")[1]
         if owner.isdigit() and int(owner) != os.getpid() and not _runs(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
+    for lock in work.glob("*.lock"):  # what a killed trainer held; one that is held now is left alone
+        with suppress(OSError), lock.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.unlink(missing_ok=True)
 
 
 def _runs(pid: int) -> bool:
