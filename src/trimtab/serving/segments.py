@@ -124,8 +124,8 @@ def frames(data: bytes | memoryview, base: int = 0) -> Iterator[Frame]:
         length, check, kind, meta = HEAD.unpack_from(view, position)
         body = position + HEAD.size
         end = body + length
-        # A tail of zeros, which a power cut may leave, has a sound checksum: that of nothing.
-        if length == 0 or end > size or meta > length or zlib.crc32(view[body:end]) != check:
+        # No kind is 0: a tail of zeros, which a power cut may leave, has a sound checksum, that of nothing.
+        if kind == 0 or end > size or meta > length or zlib.crc32(view[body:end]) != check:
             return
         yield Frame(kind, view[body : body + meta], base + body + meta, base + position, base + end)
         position = end
