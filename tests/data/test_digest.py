@@ -51,7 +51,7 @@ def same(a: object, b: object) -> bool:
 
 
 @given(st.lists(ROW, min_size=1, max_size=6), st.permutations(list(CELLS)), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_order_of_rows_and_columns_does_not_matter(
     rows: list[dict[str, Any]], columns: list[str], shuffler: Any
 ) -> None:
@@ -66,7 +66,7 @@ def test_order_of_rows_and_columns_does_not_matter(
 
 
 @given(ROW, st.sampled_from(list(CELLS)), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_changing_any_cell_changes_row_and_set(row: dict[str, Any], column: str, data: st.DataObject) -> None:
     other = row | {column: data.draw(st.none() | CELLS[column][1])}
     assume(not same(row[column], other[column]))
@@ -76,7 +76,7 @@ def test_changing_any_cell_changes_row_and_set(row: dict[str, Any], column: str,
 
 
 @given(st.lists(ROW, min_size=1, max_size=5), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_column_of_nulls_changes_nothing(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     plain = frame(rows)
     dtype = data.draw(st.sampled_from([*SCHEMA.values(), pl.Null()]))

@@ -183,7 +183,7 @@ def test_one_row_a_key_stays_whatever_the_order() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 8), st.none() | st.integers(-5, 5), st.none() | st.integers(0, 20)), max_size=30)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_row_is_accepted_refused_or_early(rows: list[tuple[int, int | None, int | None]]) -> None:
     frame = pl.DataFrame(
         {

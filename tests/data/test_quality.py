@@ -55,7 +55,7 @@ REFUSED = st.dictionaries(
 
 
 @given(ROWS, REFUSED)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_figures_are_those_of_a_plain_count(rows: list[dict[str, object]], refused: dict[str, int]) -> None:
     frame = pl.DataFrame(rows, schema=SCHEMA)
     names = ["completeness", "validity", "uniqueness", "consistency", "freshness", "rows"]

@@ -322,7 +322,7 @@ def test_rules_and_reasons_reach_the_version(make_store: Callable[..., DatasetSt
 
 
 @given(cuts=st.lists(st.integers(1, 59), max_size=4), overlap=st.integers(0, 6), seed=st.integers(0, 99))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_how_rows_were_cut_into_batches_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], overlap: int, seed: int
 ) -> None:

@@ -71,7 +71,7 @@ def searched(row: dict[str, Any], view: list[dict[str, Any]], spec: FeatureViewS
     st.sampled_from([("place",), ("place", "lane")]),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_each_row_sees_the_newest_it_may_and_no_row_is_lost(
     rows: list[dict[str, Any]], view: list[dict[str, Any]], ttl: float | None, entity: tuple[str, ...], shuffler: Any
 ) -> None:
@@ -91,7 +91,7 @@ def test_each_row_sees_the_newest_it_may_and_no_row_is_lost(
     st.lists(st.integers(0, 100), max_size=30),
     st.integers(0, 100),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_after_the_moment_changes_a_row(moments: list[int], hours: list[int], cut: int) -> None:
     rows = pl.DataFrame(
         {"place": ["a"] * len(moments), "moment": [START + timedelta(minutes=m) for m in moments]},

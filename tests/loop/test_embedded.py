@@ -83,7 +83,7 @@ def test_before_routes_nothing_is_answered(tmp_path: Path) -> None:
     assert (matrix.size, ids, len(moments)) == (0, [], 0)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     numbers=st.lists(st.integers(0, 100_000), unique=True, min_size=1, max_size=40),
     weight=st.sampled_from([0.05, 0.3, 0.5, 0.9]),
@@ -105,7 +105,7 @@ def test_a_row_is_answered_by_whom_the_server_would_pick(
     assert found.height == 2 * len(numbers)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     hours=st.lists(st.integers(0, 30), min_size=1, max_size=30).map(sorted),
     window=st.tuples(st.integers(0, 32), st.integers(0, 32)),

@@ -60,7 +60,7 @@ def test_rows_that_the_rules_refuse_are_in_neither(history: pl.DataFrame, raw: d
     assert history["sold_out"].null_count() > 5
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(now=SINCE_THE_FIRST)
 def test_nothing_known_later_is_ever_there(history: pl.DataFrame, now: datetime) -> None:
     datasets = HistoricDatasets(SYSTEM, history)

@@ -42,7 +42,7 @@ def test_steps_go_from_start_to_end(end: datetime, step: float, count: int) -> N
 moments = st.integers(-5 * 86_400, 60 * 86_400).map(lambda seconds: START + timedelta(seconds=seconds))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(after=moments, until=moments, column=st.sampled_from([MOMENT, KNOWN_AT]))
 def test_between_is_after_and_up_to(history: pl.DataFrame, after: datetime, until: datetime, column: str) -> None:
     if until < after:

@@ -48,7 +48,7 @@ def test_after_a_change_the_window_holds_what_came_since() -> None:
     assert adwin.mean == pytest.approx(0.6, abs=0.02)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1000), parts=st.lists(st.integers(0, 1500), max_size=6))
 def test_portions_do_not_matter(seed: int, parts: list[int]) -> None:
     stream = np.random.default_rng(seed).random(3000)
@@ -61,7 +61,7 @@ def test_portions_do_not_matter(seed: int, parts: list[int]) -> None:
     assert (whole.width, whole.mean, whole.seen) == (portioned.width, portioned.mean, portioned.seen)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 1000), n=st.integers(0, 4000))
 def test_the_window_is_the_newest_values(seed: int, n: int) -> None:
     stream = np.random.default_rng(seed).random(n) * (1 + (np.arange(n) > n // 2))

@@ -60,7 +60,7 @@ REFERENCES = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(3, 300),
@@ -82,7 +82,7 @@ def test_binary_figures_are_those_of_scikit_learn(seed: int, n: int, levels: int
         assert got.rows == n
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), n=st.integers(3, 200), classes=st.integers(2, 5))
 def test_figures_of_several_classes_are_those_of_scikit_learn(seed: int, n: int, classes: int) -> None:
     r = np.random.default_rng(seed)
@@ -99,7 +99,7 @@ def test_figures_of_several_classes_are_those_of_scikit_learn(seed: int, n: int,
     assert worth.figure == pytest.approx(1000 * np.where(said == y, 2.0, -1.0).mean())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), n=st.integers(3, 200))
 def test_regression_figures_are_those_of_scikit_learn(seed: int, n: int) -> None:
     r = np.random.default_rng(seed)
@@ -251,7 +251,7 @@ def test_every_declared_metric_is_measured_and_knows_its_better_side() -> None:
     assert {name for task in tasks for name in measurable(task)} == {metric.name for metric in declared}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tp=st.floats(-5, 10), fp=st.floats(-10, 5), tn=st.floats(-2, 5), fn=st.floats(-10, 2), seed=st.integers(0, 1000))
 def test_the_decision_threshold_earns_the_most(tp: float, fp: float, tn: float, fn: float, seed: int) -> None:
     value = Value(true_positive=tp, false_positive=fp, true_negative=tn, false_negative=fn)

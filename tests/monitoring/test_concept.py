@@ -85,7 +85,7 @@ def test_the_reference_may_be_an_estimate_or_what_came_before() -> None:
     assert alone.difference == pytest.approx(0.2, abs=0.08)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 50), cuts=st.lists(st.integers(0, 4000), max_size=8))
 def test_portions_do_not_matter(seed: int, cuts: list[int]) -> None:
     stream, moments = losses(seed, 20, rise=0.2, since=10)

@@ -138,7 +138,7 @@ def test_every_real_shift_is_found_and_nothing_else(profile: Profile) -> None:
     assert found["c0", "psi"].drifted
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 100), shifts=st.lists(st.floats(0.2, 3), min_size=2, max_size=5))
 def test_the_effect_grows_with_the_shift(profile: Profile, seed: int, shifts: list[float]) -> None:
     window = rows(np.random.default_rng(seed), 2000)

@@ -22,7 +22,7 @@ def blobs(tmp_path):
     return Blobs(tmp_path / "blobs")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.binary(max_size=3000))
 def test_bytes_come_back_under_their_digest(data, tmp_path_factory):
     blobs = Blobs(tmp_path_factory.getbasetemp() / "generated")

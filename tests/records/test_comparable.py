@@ -68,7 +68,7 @@ def test_figures_of_speed_and_memory_are_left_out(wrap):
     assert comparable_of(given_by(LATENCY, RECALL), at=datetime(2013, 4, 3, tzinfo=UTC)) != usual
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(trained=of_type(ModelTrained))
 def test_estimates_of_a_model_too(trained):
     def with_time(seconds: float, auc: float) -> ModelTrained:

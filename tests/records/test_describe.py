@@ -146,7 +146,7 @@ def test_it_says_what_happened(fact, said):
     assert said in describe(entry(fact), width=140)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(fact=facts, key=keys, at=moments)
 def test_every_fact_fits_one_line(fact, key, at):
     line = describe(entry(fact, key, at))
@@ -157,7 +157,7 @@ def test_every_fact_fits_one_line(fact, key, at):
 
 @pytest.mark.parametrize("kind", KINDS, ids=kind_of)
 def test_every_kind_has_words_of_its_own(kind):
-    @settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=1, suppress_health_check=list(HealthCheck))
     @given(fact=of_type(kind))
     def holds(fact):
         assert describe(entry(fact)).startswith("2013-04-02 05:00  ")

@@ -20,13 +20,13 @@ from trimtab.records.ledger import Draft, Ledger, LedgerConflict
 from trimtab.records.requirement import Verdict
 
 AT = datetime(2013, 4, 2, 5, tzinfo=UTC)
-SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 drafts = st.builds(Draft, key=keys, fact=facts, at=moments, measured=st.dictionaries(texts, figures, max_size=2))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=kind_of)
 def test_every_kind_of_fact_reads_back_as_it_was(kind):
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
     @given(fact=of_type(kind), key=keys, at=moments)
     def holds(fact, key, at):
         with Ledger.open(None) as ledger:
@@ -99,7 +99,7 @@ def test_a_ledger_that_was_written_anew_does_not_match_its_anchor():
 
 
 @given(figure=st.sampled_from([math.nan, math.inf, -math.inf]), place=st.sampled_from(["figure", "low", "limit"]))
-@settings(max_examples=9, deadline=None)
+@settings(max_examples=9)
 def test_what_is_no_number_is_refused_by_name(figure, place):
     given_ = {"limit": 0.6, "figure": 0.7} | {place: figure}
     bad = Verdict(metric="quality.recall", status="met", comparison=">=", place="live", **given_)
@@ -118,7 +118,7 @@ def test_what_is_no_number_is_refused_by_name(figure, place):
         assert ledger.count() == 0
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(trained=of_type(ModelTrained))
 def test_hyper_parameters_that_json_cannot_hold_are_refused(trained):
     with Ledger.open(None) as ledger:

@@ -103,7 +103,7 @@ def test_names_sort_by_time(stamps: list[int]) -> None:
     assert sorted(names) == [segment_name(stamp, 1, 0) for stamp in sorted(stamps)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_whatever_is_cut_off_the_reader_and_the_next_start_agree(data: st.DataObject) -> None:
     """A file cut at any byte: what was whole is there, what was torn is not, before and after recovery."""

@@ -9,7 +9,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
@@ -178,6 +178,9 @@ def test_classes_that_the_model_has_not_met_get_nothing() -> None:
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(width=32, allow_nan=False))
+@example(threshold=-3.402823364973241e38, value=0.0)
+@example(threshold=-1.7e308, value=-3.4e38)
+@example(threshold=1.7e308, value=3.4e38)
 def test_rounding_a_threshold_down_changes_no_answer(threshold: float, value: float) -> None:
     rounded = round_down(np.array([threshold]))
     assert (np.float32(value) <= rounded[0]) == (value <= threshold)

@@ -38,9 +38,10 @@ class Tree:
 
 def round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     """The greatest float32 that is not above each threshold."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # below the least float32 comes -inf, which is right: no value is smaller
         near = threshold.astype(np.float32)
-    return np.where(near.astype(np.float64) > threshold, np.nextafter(near, np.float32(-np.inf)), near)
+        below = np.nextafter(near, np.float32(-np.inf))
+    return np.where(near.astype(np.float64) > threshold, below, near)
 
 
 def ensemble_graph(
