@@ -246,7 +246,7 @@ def server_of(place: Place, *, port: int | None = None, linked: bool = False) ->
 def served(place: Place, target: Target) -> ServedReleases:
     """What `target` answers with, and the telemetry of this state."""
     from trimtab.loop.served import ServedReleases
-    from trimtab.serving.telemetry_reader import TelemetryReader
+    from trimtab.serving.telemetry.reader import TelemetryReader
 
     several = place.system.task == "multiclass_classification"
     return ServedReleases(target, TelemetryReader(place.layout.telemetry), several=several)

@@ -14,7 +14,7 @@ from tests.e2e.disturbing import Disturbance, Victim, blows, disturb
 from tests.e2e.replaying import OUTSIDE, Outcome, ReplayProcess, outcome_of, same
 
 from trimtab.records.layout import Layout
-from trimtab.serving.telemetry_reader import TelemetryReader
+from trimtab.serving.telemetry.reader import TelemetryReader
 
 KILLS = 50
 _EACH: list[Victim] = ["loop", "server", "worker", "loop", "server", "worker"]

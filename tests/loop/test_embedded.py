@@ -18,7 +18,7 @@ from trimtab.loop.embedded import EmbeddedServing
 from trimtab.loop.history import ASKED_AT
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import Routes
-from trimtab.serving.router import Shares
+from trimtab.serving.routing.shares import Shares
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -22,7 +22,7 @@ from trimtab.records.metric import Task
 from trimtab.records.model import Routes
 from trimtab.records.server import ServerConfig
 from trimtab.serving.client import Client, Truth
-from trimtab.serving.telemetry_reader import TelemetryReader
+from trimtab.serving.telemetry.reader import TelemetryReader
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = START + timedelta(hours=30)

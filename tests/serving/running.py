@@ -21,7 +21,7 @@ from trimtab.records.layout import Layout
 from trimtab.records.model import Route
 from trimtab.records.server import ServerConfig, ServerStatus
 from trimtab.serving.client import Client
-from trimtab.serving.telemetry_reader import TelemetryReader
+from trimtab.serving.telemetry.reader import TelemetryReader
 
 
 class Running:

@@ -11,9 +11,9 @@ from tests.serving.conftest import Make
 from tests.serving.running import Running
 
 from trimtab.serving.client import Truth
-from trimtab.serving.identifiers import Identifiers
-from trimtab.serving.known import KnownIds
-from trimtab.serving.metrics import BOUNDS, Metrics
+from trimtab.serving.execution.identifiers import Identifiers
+from trimtab.serving.execution.metrics import BOUNDS, Metrics
+from trimtab.serving.telemetry.known import KnownIds
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 

@@ -16,7 +16,7 @@ from tests.serving.running import Running, receive_all, until
 
 from trimtab.errors import TemporaryError
 from trimtab.serving.client import Client, Truth
-from trimtab.serving.segments import read_seal
+from trimtab.serving.telemetry.segments import read_seal
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 

@@ -10,7 +10,7 @@ from tests.serving.running import Running
 
 from trimtab.records.model import Signature
 from trimtab.serving.client import Truth
-from trimtab.serving.feedback import class_index
+from trimtab.serving.execution.feedback import class_index
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 T0 = datetime(2013, 6, 1, tzinfo=UTC)

@@ -11,8 +11,8 @@ from tests.serving.conftest import Make
 from trimtab.errors import PermanentError
 from trimtab.records.model import Column, Feature
 from trimtab.serving.client import Truth
-from trimtab.serving.releases import check_routes
-from trimtab.serving.router import BUCKETS, Shares, bucket
+from trimtab.serving.routing.releases import check_routes
+from trimtab.serving.routing.shares import BUCKETS, Shares, bucket
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 weights = st.lists(st.floats(0.0, 0.3), max_size=3)

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.errors import PermanentError, TemporaryError
-from trimtab.serving.recovery import abandoned, debts
-from trimtab.serving.segments import (
+from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.recovery import abandoned, debts
+from trimtab.serving.telemetry.segments import (
     ANSWERED,
     FEEDBACK,
     SHADOWED,
@@ -29,8 +30,7 @@ from trimtab.serving.segments import (
     read_seal,
     segment_name,
 )
-from trimtab.serving.telemetry import TelemetryWriter
-from trimtab.serving.telemetry_reader import TelemetryReader
+from trimtab.serving.telemetry.writer import TelemetryWriter
 
 T0 = datetime(2013, 1, 1, tzinfo=UTC)
 

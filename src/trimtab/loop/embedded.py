@@ -19,8 +19,8 @@ from trimtab.loop.ports import Label
 from trimtab.monitoring.live import ServingFigures
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import Route, Routes
-from trimtab.serving.feedback import class_index
-from trimtab.serving.router import Shares
+from trimtab.serving.execution.feedback import class_index
+from trimtab.serving.routing.shares import Shares
 
 _MICRO = 1_000_000
 _TIME = pl.Datetime("us", "UTC")

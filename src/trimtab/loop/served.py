@@ -21,7 +21,7 @@ from trimtab.monitoring.serving_figures import serving_figures
 from trimtab.records.model import Routes
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import Client, Truth
-from trimtab.serving.telemetry_reader import TelemetryReader
+from trimtab.serving.telemetry.reader import TelemetryReader
 
 if TYPE_CHECKING:
     import polars as pl

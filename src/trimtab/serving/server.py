@@ -21,19 +21,19 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig, ServerInfo
-from trimtab.serving.batcher import Batcher
-from trimtab.serving.book import Book
 from trimtab.serving.config import read_config
-from trimtab.serving.connection import Connection
-from trimtab.serving.desired import Desired
-from trimtab.serving.desk import PredictionDesk
-from trimtab.serving.identifiers import Identifiers
-from trimtab.serving.known import KnownIds, ids_in
-from trimtab.serving.metrics import Metrics
-from trimtab.serving.recovery import Debt, abandoned, debts
-from trimtab.serving.releases import Fleet
-from trimtab.serving.shadow import Shadows
-from trimtab.serving.telemetry import TelemetryWriter
+from trimtab.serving.execution.batcher import Batcher
+from trimtab.serving.execution.book import Book
+from trimtab.serving.execution.identifiers import Identifiers
+from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.execution.shadow import Shadows
+from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.desk import PredictionDesk
+from trimtab.serving.routing.desired import Desired
+from trimtab.serving.routing.releases import Fleet
+from trimtab.serving.telemetry.known import KnownIds, ids_in
+from trimtab.serving.telemetry.recovery import Debt, abandoned, debts
+from trimtab.serving.telemetry.writer import TelemetryWriter
 
 _LOG = logging.getLogger("trimtab.serving")
 _DRAIN = 10.0

@@ -13,14 +13,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from trimtab.serving.feedback import Feedback, pack_feedback
-from trimtab.serving.known import KnownIds
-from trimtab.serving.metrics import Metrics
-from trimtab.serving.questions import Question
-from trimtab.serving.releases import Fleet, Release
-from trimtab.serving.scoring import Part, Rows, Stumble
-from trimtab.serving.segments import ANSWERED, FAILED, SHADOWED, Failure, Scored, pack
-from trimtab.serving.telemetry import TelemetryWriter
+from trimtab.serving.execution.feedback import Feedback, pack_feedback
+from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.execution.questions import Question
+from trimtab.serving.execution.scoring import Part, Rows, Stumble
+from trimtab.serving.routing.releases import Fleet, Release
+from trimtab.serving.telemetry.known import KnownIds
+from trimtab.serving.telemetry.segments import ANSWERED, FAILED, SHADOWED, Failure, Scored, pack
+from trimtab.serving.telemetry.writer import TelemetryWriter
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.segments import Scored, Truths
+from trimtab.serving.telemetry.segments import Scored, Truths
 
 if TYPE_CHECKING:
     import polars as pl  # only for types

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.serving.segments import (
+from trimtab.serving.telemetry.segments import (
     FAILED,
     FEEDBACK,
     MAGIC,
@@ -26,7 +26,7 @@ from trimtab.serving.segments import (
     moment,
     read_seal,
 )
-from trimtab.serving.telemetry_table import PredictionTable
+from trimtab.serving.telemetry.table import PredictionTable
 
 if TYPE_CHECKING:
     import polars as pl  # only for types: a reader that is never asked for a frame does not pay for it

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import TrimtabError
-from trimtab.serving.questions import Question
-from trimtab.serving.releases import Release
+from trimtab.serving.execution.questions import Question
+from trimtab.serving.routing.releases import Release
 
 Rows = Sequence[Mapping[str, Any]]
 

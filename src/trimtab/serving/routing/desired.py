@@ -14,7 +14,7 @@ import msgspec
 
 from trimtab.errors import PermanentError, TrimtabError
 from trimtab.records.model import Routes
-from trimtab.serving.releases import Fleet, load_fleet
+from trimtab.serving.routing.releases import Fleet, load_fleet
 
 if TYPE_CHECKING:
     from trimtab.records.blobs import Blobs

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from trimtab.records.model import ColumnKind, Signature
-from trimtab.serving.questions import Answers, Question, brief, refuse_many
-from trimtab.serving.releases import ENCODED, Fleet, Release, label_type
-from trimtab.serving.replies import RefusalError
+from trimtab.serving.execution.questions import Answers, Question, brief, refuse_many
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import ENCODED, Fleet, Release, label_type
 
 OUTPUTS = ("score", "label", "prediction_id")
 _NAN = float("nan")

@@ -16,16 +16,17 @@ import orjson
 import trimtab
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ReleaseStatus, ServerConfig, ServerStatus
-from trimtab.serving import open_inference, plain
-from trimtab.serving.batcher import Batcher
-from trimtab.serving.book import Book
-from trimtab.serving.connection import Connection
-from trimtab.serving.desired import Desired
-from trimtab.serving.feedback import read_feedback
-from trimtab.serving.questions import Question, read_json
-from trimtab.serving.releases import Release
-from trimtab.serving.replies import TEXT, RefusalError
-from trimtab.serving.shadow import Shadows
+from trimtab.serving.execution.batcher import Batcher
+from trimtab.serving.execution.book import Book
+from trimtab.serving.execution.feedback import read_feedback
+from trimtab.serving.execution.questions import Question, read_json
+from trimtab.serving.execution.shadow import Shadows
+from trimtab.serving.http import open_inference, plain
+from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.replies import TEXT
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.desired import Desired
+from trimtab.serving.routing.releases import Release
 
 _LOG = logging.getLogger("trimtab.serving")
 _OPEN = frozenset((b"/v2/health/live", b"/v2/health/ready"))

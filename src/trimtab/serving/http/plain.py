@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from trimtab.serving.questions import Answers, Question, brief, refuse_many
-from trimtab.serving.replies import RefusalError
+from trimtab.serving.execution.questions import Answers, Question, brief, refuse_many
+from trimtab.serving.refusals import RefusalError
 
 _KEYS = frozenset(("rows", "ids", "time"))
 

@@ -12,7 +12,8 @@ from typing import cast
 import httptools
 
 from trimtab.records.server import ServerConfig
-from trimtab.serving.replies import JSON, RefusalError, refusal, reply
+from trimtab.serving.http.replies import JSON, refusal, reply
+from trimtab.serving.refusals import RefusalError
 
 _IDLE, _HEAD, _BODY, _DEAF, _LINGER = range(5)  # deaf: answers what is due, then the refusal; linger: only waits
 _AHEAD = 32  # requests that wait behind the one being answered before we stop reading

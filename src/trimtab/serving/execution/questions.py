@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import orjson
 
-from trimtab.serving.releases import Fleet, Release, RowsError
-from trimtab.serving.replies import RefusalError
-from trimtab.serving.segments import micros
-
-if TYPE_CHECKING:
-    from trimtab.serving.connection import Connection
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import Fleet, Release, RowsError
+from trimtab.serving.telemetry.segments import micros
 
 _LONGEST_ID = 200
+
+
+class Caller(Protocol):
+    """Who asked: a connection of any protocol. One of the two is called, once, on the event loop."""
+
+    def answer(self, status: int, body: bytes) -> None:
+        """Sends an answer."""
+        ...
+
+    def refuse(self, error: RefusalError) -> None:
+        """Sends a refusal."""
+        ...
 
 
 class Answers:
@@ -40,7 +49,7 @@ class Question:
 
     __slots__ = (
         "at",
-        "connection",
+        "caller",
         "count",
         "fleet",
         "given",
@@ -55,8 +64,8 @@ class Question:
         "target",
     )
 
-    def __init__(self, connection: Connection, fleet: Fleet, target: Release, render: Render, started: float) -> None:
-        self.connection = connection
+    def __init__(self, caller: Caller, fleet: Fleet, target: Release, render: Render, started: float) -> None:
+        self.caller = caller
         self.fleet = fleet
         self.target = target
         self.render = render

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from trimtab.serving.segments import (
+from trimtab.serving.telemetry.segments import (
     ANSWERED,
     MAGIC,
     SEAL,

@@ -17,7 +17,7 @@ from trimtab.inference.features_code import derive, load_features
 from trimtab.inference.session import load_model
 from trimtab.records.base import canonical_json
 from trimtab.records.model import Route, Routes, Signature
-from trimtab.serving.router import Shares
+from trimtab.serving.routing.shares import Shares
 
 if TYPE_CHECKING:
     from trimtab.records.blobs import Blobs

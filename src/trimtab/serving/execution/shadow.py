@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 
 from trimtab.errors import TemporaryError, TrimtabError
-from trimtab.serving.book import Book, Owed
-from trimtab.serving.recovery import Debt
-from trimtab.serving.releases import Fleet, Release
+from trimtab.serving.execution.book import Book, Owed
+from trimtab.serving.routing.releases import Fleet, Release
+from trimtab.serving.telemetry.recovery import Debt
 
 _MOST_ROWS = 500_000  # rows that may wait; more are left unscored and counted
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from trimtab.records.model import Signature
-from trimtab.serving.questions import brief, check_id, read_moment, refuse_many
-from trimtab.serving.replies import RefusalError
-from trimtab.serving.segments import FEEDBACK, Truths, pack
+from trimtab.serving.execution.questions import brief, check_id, read_moment, refuse_many
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.telemetry.segments import FEEDBACK, Truths, pack
 
 _KEYS = frozenset(("id", "truth", "time"))
 

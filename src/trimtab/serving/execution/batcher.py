@@ -15,12 +15,12 @@ import numpy as np
 import orjson
 
 from trimtab.errors import TemporaryError, TrimtabError
-from trimtab.serving.book import Book, Owed
-from trimtab.serving.identifiers import Identifiers
-from trimtab.serving.questions import Answers, Question
-from trimtab.serving.releases import Release, RowsError
-from trimtab.serving.replies import RefusalError
-from trimtab.serving.scoring import Outcome, Part, attempt
+from trimtab.serving.execution.book import Book, Owed
+from trimtab.serving.execution.identifiers import Identifiers
+from trimtab.serving.execution.questions import Answers, Question
+from trimtab.serving.execution.scoring import Outcome, Part, attempt
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import Release, RowsError
 
 _MOST_ROWS = 4096
 Settled = list[tuple[list[Question], Outcome | Exception]]
@@ -49,7 +49,7 @@ class Batcher:
         self.waiting = 0
 
     def submit(self, question: Question) -> None:
-        """Takes a question; its connection is answered in this turn of the loop or a later one."""
+        """Takes a question; its caller is answered in this turn of the loop or a later one."""
         self.waiting += 1
         self._queue.append(question)
         if not self._woken:
@@ -103,12 +103,12 @@ class Batcher:
             owed = self._book.answered(batch, parts, stumbles)
         except TemporaryError as error:
             for one in batch:
-                one.connection.refuse(RefusalError(503, error.message, hint=error.hint))
+                one.caller.refuse(RefusalError(503, error.message, hint=error.hint))
             return
         answers = _answers(batch, parts)
         offset = 0
         for one in batch:
-            one.connection.answer(200, one.render(one, answers, offset))
+            one.caller.answer(200, one.render(one, answers, offset))
             offset += one.count
         for debt in owed:
             self._shadow(debt)
@@ -116,11 +116,11 @@ class Batcher:
     def _refuse(self, batch: list[Question], error: Exception) -> None:
         for one in batch:
             if isinstance(error, RowsError):
-                one.connection.refuse(RefusalError(422, error.message, hint=error.hint))
+                one.caller.refuse(RefusalError(422, error.message, hint=error.hint))
                 continue
             told = error.message if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
             self._book.failed(one.target, one.count, told)
-            one.connection.refuse(RefusalError(500, f"release {one.target.release} could not answer: {told}"))
+            one.caller.refuse(RefusalError(500, f"release {one.target.release} could not answer: {told}"))
 
 
 def _batches(questions: Sequence[Question]) -> Iterable[list[Question]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from trimtab.errors import TrimtabError
+from trimtab.serving.refusals import RefusalError
 
 _REASONS = {
     200: "OK",
@@ -30,16 +30,6 @@ _HEADS = {
 }
 _OK = _HEADS[200] % (JSON, 0)
 _OK = _OK[: _OK.rindex(b"0")]
-
-
-class RefusalError(TrimtabError):
-    """A request that is answered with `status` and the message; `more` joins the error's JSON object."""
-
-    def __init__(self, status: int, message: str, *, hint: str = "", allow: str = "", more: object = None) -> None:
-        super().__init__(message, hint=hint)
-        self.status = status
-        self.allow = allow
-        self.more = more
 
 
 def reply(status: int, body: bytes, *, close: bool = False, kind: bytes = JSON, extra: bytes = b"") -> bytes:

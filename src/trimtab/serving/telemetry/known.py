@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames
+from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames
 
 _RUN = 2**20  # ids in the largest sorted run; runs are dropped whole, oldest first
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trimtab.errors import TemporaryError
-from trimtab.serving.segments import MAGIC, Seal, pack_seal, segment_name
+from trimtab.serving.telemetry.segments import MAGIC, Seal, pack_seal, segment_name
 
 
 class TelemetryWriter:

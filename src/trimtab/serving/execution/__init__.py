@@ -1,0 +1,1 @@
+"""From a question to its answer: queued, scored in batches, kept, told."""
