@@ -13,11 +13,13 @@ import httptools
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.http.replies import JSON, refusal, reply
+from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
 
 _IDLE, _HEAD, _BODY, _DEAF, _LINGER = range(5)  # deaf: answers what is due, then the refusal; linger: only waits
 _AHEAD = 32  # requests that wait behind the one being answered before we stop reading
 _LINGER_TIME = 2.0
+_HOP_BY_HOP = frozenset((b"connection", b"http2-settings", b"upgrade"))
 _TRUSTED_BODY = 65_536  # a longer one is not taken in before the token is seen
 
 
@@ -28,7 +30,7 @@ class Desk(Interface):
     connections: set[Connection]
     draining: bool
 
-    def handle(self, connection: Connection, method: bytes, url: bytes, body: bytes) -> None:
+    def handle(self, connection: Connection, request: Request) -> None:
         """Answers, now or later, with `connection.answer`."""
         ...
 
@@ -53,6 +55,7 @@ class Connection(asyncio.Protocol):
         "_encoding",
         "_ended",
         "_expect",
+        "_fields",
         "_header",
         "_keep",
         "_last",
@@ -76,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._phase = _HEAD
         self._since = 0.0  # when the present wait began; 0: set by the next sweep that sees it
         self._busy = False
-        self._waiting: deque[tuple[bytes, bytes, bytes, bool, bytes]] = deque()
+        self._waiting: deque[Request] = deque()
         self._trusted: bytes | None = None
         self._stuck = False
         self._ended = False
@@ -86,6 +89,7 @@ class Connection(asyncio.Protocol):
 
     def _clear(self) -> None:
         self._url = b""
+        self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._bytes = 0
         self._header = 0
@@ -155,6 +159,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         size = len(name)
         self._header += size + len(value) + 4
+        self._fields.append((name, value))
         if size == 14:
             if name.lower() == b"content-length":
                 self._length = int(value)
@@ -203,8 +208,9 @@ class Connection(asyncio.Protocol):
         self._since = 0.0
         method = self._parser.get_method()
         keep = self._parser.should_keep_alive()
-        parts, url, token = self._body, self._url, self._token
+        parts = self._body
         body = parts[0] if len(parts) == 1 else b"".join(parts)
+        request = Request(method, self._url, self._fields, body, keep, self._token)
         if self._length < 0 and not self._chunked and method == b"POST":
             self._refuse(RefusalError(411, "a POST needs content-length or transfer-encoding: chunked"))
             return
@@ -216,11 +222,11 @@ class Connection(asyncio.Protocol):
             return
         self._clear()
         if self._busy:
-            self._waiting.append((method, url, body, keep, token))
+            self._waiting.append(request)
             if len(self._waiting) >= _AHEAD:
                 self._transport.pause_reading()
         else:
-            self._begin(method, url, body, keep, token)
+            self._begin(request)
 
     # -- the desk
 
@@ -241,7 +247,7 @@ class Connection(asyncio.Protocol):
         elif self._waiting:
             if len(self._waiting) == _AHEAD and not self._stuck and self._phase != _DEAF:
                 self._transport.resume_reading()
-            self._begin(*self._waiting.popleft())
+            self._begin(self._waiting.popleft())
         elif self._last is not None:
             self._refuse(self._last)
 
@@ -287,27 +293,20 @@ class Connection(asyncio.Protocol):
 
     def _stay(self, rest: bytes) -> None:
         """We stay with HTTP/1.1, as a server may. The parser does not: a new one gets the request without the wish."""
-        method, fields = self._parser.get_method(), [b"host: x"]
-        if self._token:
-            fields.append(b"authorization: " + self._token)
-        if self._encoding:
-            fields.append(b"content-encoding: " + self._encoding)
-        if self._length >= 0:
-            fields.append(b"content-length: %d" % self._length)
-        if self._chunked:
-            fields.append(b"transfer-encoding: chunked")
+        method = self._parser.get_method()
+        fields = [b"%b: %b" % field for field in self._fields if field[0].lower() not in _HOP_BY_HOP]
         head = b"%b %b HTTP/1.1\r\n%b\r\n\r\n" % (method, self._url, b"\r\n".join(fields))
         self._parser = httptools.HttpRequestParser(self)
         self._clear()
         self.data_received(head + rest)
 
-    def _begin(self, method: bytes, url: bytes, body: bytes, keep: bool, token: bytes) -> None:
+    def _begin(self, request: Request) -> None:
         self._busy = True
-        self._keep = keep
-        if not self._allowed(token, url):
+        self._keep = request.keep
+        if not self._allowed(request.token, request.url):
             self.refuse(_NO_TOKEN)
         else:
-            self._desk.handle(self, method, url, body)
+            self._desk.handle(self, request)
 
     def _allowed(self, token: bytes, url: bytes) -> bool:
         digest = self._desk.config.token_digest

@@ -24,13 +24,14 @@ from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.replies import TEXT
+from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Release
 
 _LOG = logging.getLogger("trimtab.serving")
 _OPEN = frozenset((b"/v2/health/live", b"/v2/health/ready"))
-Endpoint = Callable[[Connection, bytes], None]
+Endpoint = Callable[[Connection, Request], None]
 
 
 class PredictionDesk:
@@ -41,7 +42,7 @@ class PredictionDesk:
         self.connections: set[Connection] = set()
         self.draining = False
         self._recalled = False  # whether the ids of former runs are known again
-        self._held: list[tuple[Connection, bytes]] = []
+        self._held: list[tuple[Connection, Request]] = []
         self._desired = desired
         self._book = book
         self._batcher = batcher
@@ -64,12 +65,13 @@ class PredictionDesk:
             self._table[path.encode()] = (method, endpoint)
         self._versions = f"{model}/versions/".encode()
 
-    def handle(self, connection: Connection, method: bytes, url: bytes, body: bytes) -> None:
+    def handle(self, connection: Connection, request: Request) -> None:
         """Answers, now or later."""
+        method, url = request.method, request.url
         try:
             verb, endpoint = self._table.get(url) or self._find(url)
             if method == verb:
-                endpoint(connection, body)
+                endpoint(connection, request)
             else:
                 connection.refuse(_wrong_method(method, verb, url))
         except RefusalError as error:
@@ -96,8 +98,8 @@ class PredictionDesk:
     def resume(self) -> None:
         """Answers the feedback that waited for the ids of former runs, and for the classes of the live release."""
         held, self._held = self._held, []
-        for connection, body in held:
-            self.handle(connection, b"POST", b"/feedback", body)
+        for connection, request in held:
+            self.handle(connection, request)
 
     def _find(self, url: bytes) -> tuple[bytes, Endpoint]:
         path = url.partition(b"?")[0]
@@ -110,22 +112,22 @@ class PredictionDesk:
             if release is None:
                 raise RefusalError(404, f"model {version!r} is neither live nor canary")
             if verb == "infer":
-                return b"POST", lambda connection, body: self._ask(connection, body, open_inference, release)
+                return b"POST", lambda connection, request: self._ask(connection, request, open_inference, release)
             if verb == "":
-                return b"GET", lambda connection, _: self._metadata(connection, b"", release)
+                return b"GET", lambda connection, request: self._metadata(connection, request, release)
             if verb == "ready":
                 return b"GET", self._ready
         if path.startswith(b"/v2/models/"):
             raise RefusalError(404, f"no such model or call: this server serves {self.config.system!r}")
         raise RefusalError(404, f"no such address: {path[:200].decode('latin-1')}")
 
-    def _infer(self, connection: Connection, body: bytes) -> None:
-        self._ask(connection, body, open_inference)
+    def _infer(self, connection: Connection, request: Request) -> None:
+        self._ask(connection, request, open_inference)
 
-    def _predict(self, connection: Connection, body: bytes) -> None:
-        self._ask(connection, body, plain)
+    def _predict(self, connection: Connection, request: Request) -> None:
+        self._ask(connection, request, plain)
 
-    def _ask(self, connection: Connection, body: bytes, form: Any, pinned: Release | None = None) -> None:
+    def _ask(self, connection: Connection, request: Request, form: Any, pinned: Release | None = None) -> None:
         started = time.perf_counter()
         fleet = self._desired.fleet
         target = pinned or fleet.live
@@ -134,18 +136,18 @@ class PredictionDesk:
         question = Question(connection, fleet, target, form.render, started)
         question.pinned = pinned is not None
         config = self.config
-        form.read_request(question, read_json(body), config.max_rows, time.time(), config.max_future)
+        form.read_request(question, read_json(request.body), config.max_rows, time.time(), config.max_future)
         self._batcher.submit(question)
 
-    def _feedback(self, connection: Connection, body: bytes) -> None:
+    def _feedback(self, connection: Connection, request: Request) -> None:
         if not (self._recalled and self._desired.begun):
-            self._held.append((connection, body))
+            self._held.append((connection, request))
             return
         live = self._desired.fleet.live
         config = self.config
-        feedback = read_feedback(
-            read_json(body), None if live is None else live.signature, config.max_rows, time.time(), config.max_future
-        )
+        signature = None if live is None else live.signature
+        told = read_json(request.body)
+        feedback = read_feedback(told, signature, config.max_rows, time.time(), config.max_future)
         unknown = self._book.truths(feedback)
         if feedback.single and unknown:
             kept = {"accepted": 0, "unknown": unknown}
@@ -153,7 +155,7 @@ class PredictionDesk:
         accepted = len(feedback.ids) - len(unknown)
         connection.answer(200, orjson.dumps({"accepted": accepted, "unknown": unknown}))
 
-    def _server(self, connection: Connection, _: bytes) -> None:
+    def _server(self, connection: Connection, _: Request) -> None:
         told = {
             "name": "trimtab",
             "version": trimtab.__version__,
@@ -163,16 +165,16 @@ class PredictionDesk:
         }
         connection.answer(200, orjson.dumps(told))
 
-    def _live(self, connection: Connection, _: bytes) -> None:
+    def _live(self, connection: Connection, _: Request) -> None:
         connection.answer(200, b'{"live":true}')
 
-    def _ready(self, connection: Connection, _: bytes) -> None:
+    def _ready(self, connection: Connection, _: Request) -> None:
         if self._desired.fleet.live is None:
             connection.answer(503, orjson.dumps({"ready": False, "error": self._desired.why_not_ready()}))
         else:
             connection.answer(200, b'{"ready":true}')
 
-    def _metadata(self, connection: Connection, _: bytes, release: Release | None = None) -> None:
+    def _metadata(self, connection: Connection, _: Request, release: Release | None = None) -> None:
         fleet = self._desired.fleet
         told = release or fleet.live
         if told is None:
@@ -181,7 +183,7 @@ class PredictionDesk:
         metadata["error"] = self._desired.error
         connection.answer(200, orjson.dumps(metadata))
 
-    def _metrics(self, connection: Connection, _: bytes) -> None:
+    def _metrics(self, connection: Connection, _: Request) -> None:
         telemetry = self._book.telemetry
         text = self._book.metrics.text(
             {
@@ -199,7 +201,7 @@ class PredictionDesk:
         )
         connection.answer(200, text.encode(), TEXT)
 
-    def _status(self, connection: Connection, _: bytes) -> None:
+    def _status(self, connection: Connection, _: Request) -> None:
         connection.answer(200, msgspec.json.encode(self.status()))
 
     def status(self) -> ServerStatus:

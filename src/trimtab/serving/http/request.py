@@ -1,0 +1,28 @@
+"""One whole request, as a connection hands it over."""
+
+from __future__ import annotations
+
+
+class Request:
+    """`fields` are its header lines, names and values as they were sent; `keep` whether the caller wants to go on with
+    this connection afterwards; `token` is the value of the authorization line."""
+
+    __slots__ = ("body", "fields", "keep", "method", "token", "url")
+
+    def __init__(  # noqa: PLR0917 - one is made for every request
+        self, method: bytes, url: bytes, fields: list[tuple[bytes, bytes]], body: bytes, keep: bool, token: bytes
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.fields = fields
+        self.body = body
+        self.keep = keep
+        self.token = token
+
+    def field(self, name: bytes) -> bytes:
+        """The value of the first header line of that name (in lower case), empty where there is none."""
+        size = len(name)
+        for key, value in self.fields:
+            if len(key) == size and key.lower() == name:
+                return value
+        return b""
