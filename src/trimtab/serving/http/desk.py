@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,19 +15,16 @@ import orjson
 
 import trimtab
 from trimtab.errors import TemporaryError
-from trimtab.records.server import ReleaseStatus, ServerConfig, ServerStatus
-from trimtab.serving.execution.batcher import Batcher
-from trimtab.serving.execution.book import Book
+from trimtab.records.server import ReleaseStatus, ServerStatus
 from trimtab.serving.execution.feedback import read_feedback
 from trimtab.serving.execution.questions import Question, read_json
-from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Release
+from trimtab.serving.system import ServedSystem
 
 _LOG = logging.getLogger("trimtab.serving")
 _OPEN = frozenset((b"/v2/health/live", b"/v2/health/ready"))
@@ -35,18 +32,19 @@ Endpoint = Callable[[Connection, Request], None]
 
 
 class PredictionDesk:
-    """Answers every request; what takes time is answered later, by the batcher."""
+    """Answers every request for one system; what takes time is answered later, by the batcher. `connections` are those
+    of the whole process."""
 
-    def __init__(self, config: ServerConfig, desired: Desired, book: Book, batcher: Batcher, shadows: Shadows) -> None:
+    def __init__(self, system: ServedSystem, connections: Set[Connection]) -> None:
+        config = system.config
         self.config = config
-        self.connections: set[Connection] = set()
-        self.draining = False
+        self._connections = connections
         self._recalled = False  # whether the ids of former runs are known again
         self._held: list[tuple[Connection, Request]] = []
-        self._desired = desired
-        self._book = book
-        self._batcher = batcher
-        self._shadows = shadows
+        self._desired = system.desired
+        self._book = system.book
+        self._batcher = system.batcher
+        self._shadows = system.shadows
         self._started = time.monotonic()
         self._table: dict[bytes, tuple[bytes, Endpoint]] = {}
         model = f"/v2/models/{config.system}"
@@ -193,7 +191,7 @@ class PredictionDesk:
                 "trimtab_telemetry_bytes_total": ("Telemetry written.", telemetry.bytes_written),
                 "trimtab_telemetry_write_failures_total": ("Writes the disk refused.", telemetry.failures),
                 "trimtab_telemetry_dropped_rows_total": ("Answered rows that were not kept (always 0).", 0),
-                "trimtab_connections": ("Open connections.", len(self.connections)),
+                "trimtab_connections": ("Open connections.", len(self._connections)),
                 "trimtab_requests_in_flight": ("Requests that are being scored.", self._batcher.waiting),
                 "trimtab_resident_bytes": ("Resident memory.", resident()),
                 "trimtab_uptime_seconds": ("Time since the start.", time.monotonic() - self._started),

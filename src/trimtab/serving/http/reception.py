@@ -1,0 +1,34 @@
+"""What all connections of a process share: who is connected, and which system's desk a request is for."""
+
+from __future__ import annotations
+
+from trimtab.records.server import ServerConfig
+from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.desk import PredictionDesk
+from trimtab.serving.http.request import Request
+
+
+class Reception:
+    """Hands each request to the desk of its system. `config` has the limits of connections."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self._sole: PredictionDesk
+
+    def open(self, desk: PredictionDesk) -> None:
+        """Requests are for this desk."""
+        self._sole = desk
+
+    def handle(self, connection: Connection, request: Request) -> None:
+        """Answers, now or later."""
+        self._sole.handle(connection, request)
+
+    def count(self, status: int) -> None:
+        """An answer of that status was sent."""
+        self._sole.count(status)
+
+    def is_open(self, url: bytes) -> bool:
+        """Whether this address needs no token."""
+        return self._sole.is_open(url)

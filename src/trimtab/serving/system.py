@@ -1,0 +1,128 @@
+"""One system in one process: its releases, its queue, its telemetry and its counters, and nothing of another's."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import Callable, Coroutine
+
+from trimtab.records.blobs import Blobs
+from trimtab.records.layout import Layout
+from trimtab.records.server import ServerConfig
+from trimtab.serving.execution.batcher import Batcher
+from trimtab.serving.execution.book import Book
+from trimtab.serving.execution.identifiers import Identifiers
+from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.execution.shadow import Shadows
+from trimtab.serving.routing.desired import Desired
+from trimtab.serving.routing.releases import Fleet
+from trimtab.serving.telemetry.known import KnownIds, ids_in
+from trimtab.serving.telemetry.recovery import Debt, abandoned, debts
+from trimtab.serving.telemetry.writer import TelemetryWriter
+
+_LOG = logging.getLogger("trimtab.serving")
+_AGAIN = 1.0
+_DRAIN_SHADOWS = 20.0
+
+
+class ServedSystem:
+    """Made before the loop runs: takes up what a former run left. `begin` starts its work on the running loop, `finish`
+    ends it in order. Raises OSError where its state folder cannot be used."""
+
+    def __init__(self, layout: Layout, config: ServerConfig) -> None:
+        self.layout = layout
+        self.config = config
+        self._left = abandoned(layout.telemetry)
+        self._debts: list[Debt] = debts(self._left)
+        for segment in self._left:
+            if segment.cut:
+                _LOG.warning("%s: cut %d bytes that were half written", segment.path.name, segment.cut)
+        self._telemetry = TelemetryWriter(layout.telemetry)
+        self.metrics = Metrics()
+        self.book = Book(self._telemetry, self.metrics, KnownIds())
+        self.desired = Desired(config.system, layout.routes, Blobs(layout.blobs), self._load_failed)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.shadows: Shadows
+        self.batcher: Batcher
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Makes the queues, which belong to the loop."""
+        self.shadows = Shadows(loop, self.book)
+        self.shadows.due = sum(len(debt.answered.ids) for debt in self._debts)
+        threads = max(1, min(4, len(os.sched_getaffinity(0))))
+        self.batcher = Batcher(loop, self.book, Identifiers(), self.shadows.take, threads)
+
+    def begin(self, resume: Callable[[], None], recall: Callable[[], None]) -> None:
+        """Starts to follow the routes. `resume` is called when those wanted at the start are in force or cannot be,
+        `recall` when the ids of former runs are known again."""
+
+        async def recalled() -> None:
+            known = await asyncio.to_thread(ids_in, self.layout.telemetry, self._telemetry.run)
+            self.book.known.adopt(known)
+            recall()
+
+        for name, work in (
+            ("routes", lambda: self.desired.watch(self._applied, resume)),
+            ("recall", recalled),
+            ("sync", self._sync),
+        ):
+            self._tasks.append(asyncio.create_task(self._keep(name, work)))
+
+    async def finish(self) -> None:
+        """Ends in order: shadow releases get a while to score what was answered; what they still owe then is paid at
+        the next start. Nothing may be asked any more."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _DRAIN_SHADOWS
+        while self.shadows.backlog and loop.time() < until:
+            await asyncio.sleep(0.01)
+        if not self._debts and not self.shadows.backlog:
+            self._seal_left()
+        for task in self._tasks:
+            task.cancel()
+        self.shadows.close()
+        self.batcher.close()
+        self._telemetry.close(seal=not self.shadows.backlog)
+
+    async def _keep(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Does `work`, and again should it fail: a fault in one part must not end the others in silence."""
+        while True:
+            try:
+                return await work()
+            except Exception:
+                _LOG.exception("%s of system %r failed: it is begun again", name, self.config.system)
+                await asyncio.sleep(_AGAIN)
+
+    def _load_failed(self) -> None:
+        self.metrics.load_errors += 1
+
+    def _applied(self, fleet: Fleet) -> None:
+        for one in fleet.releases:
+            self.metrics.of(one.release)
+        if self._debts and fleet.generation == self.desired.applied:
+            owed, self._debts = self._debts, []
+            self.shadows.pay(owed, fleet)
+        gc.collect()
+        gc.freeze()  # models live long: the collector need not walk them again
+
+    async def _sync(self) -> None:
+        """Brings telemetry to the disk once a second; seals what a former run left once it owes nothing."""
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                await asyncio.to_thread(self._telemetry.sync)
+                self._telemetry.sync_error = ""
+            except OSError as error:
+                self._telemetry.sync_error = f"telemetry cannot be synced: {error.strerror or error}"
+                _LOG.error("%s", self._telemetry.sync_error)
+            if self._left and not self._debts and not self.shadows.backlog:
+                self._seal_left()
+
+    def _seal_left(self) -> None:
+        left, self._left = self._left, []
+        for segment in left:
+            try:
+                segment.seal()
+            except OSError as error:
+                _LOG.warning("%s cannot be sealed: %s", segment.path.name, error)
