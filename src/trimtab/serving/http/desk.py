@@ -22,6 +22,7 @@ from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
+from trimtab.serving.open_inference.metadata import model_metadata
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
@@ -177,7 +178,7 @@ class PredictionDesk:
         told = release or fleet.live
         if told is None:
             raise RefusalError(503, self._desired.why_not_ready())
-        metadata = open_inference.metadata(self.config.system, fleet, told)
+        metadata = model_metadata(self.config.system, fleet, told)
         metadata["error"] = self._desired.error
         connection.answer(200, orjson.dumps(metadata))
 

@@ -1,0 +1,165 @@
+"""Tensors of a request: into the rows or the matrix of a question, with whatever is wrong named.
+
+A tensor is a mapping with `name`, `datatype`, `shape` and its values: `data`, a list, flat or one list a row, or `raw`,
+little-endian bytes as in the protocol's binary form.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trimtab.records.model import ColumnKind, Signature
+from trimtab.serving.execution.questions import Question, brief, refuse_many
+from trimtab.serving.open_inference.binary import NUMBERS, unpack
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import ENCODED, Release
+
+OUTPUTS = ("score", "label", "prediction_id")
+DATATYPES: dict[ColumnKind, tuple[str, frozenset[str]]] = {
+    "number": ("FP64", frozenset(NUMBERS)),
+    "category": ("BYTES", frozenset(("BYTES",))),
+    "boolean": ("BOOL", frozenset(("BOOL",))),
+    "time": ("BYTES", frozenset(("BYTES",))),
+}
+_NAN = float("nan")
+Tensor = Mapping[str, Any]
+
+
+def read_inputs(question: Question, inputs: object, most: int) -> None:
+    """Fills a question from the tensors of a request: one of encoded rows, or one a column. Raises RefusalError naming
+    the input, row or column."""
+    if not isinstance(inputs, list) or not inputs:
+        raise RefusalError(422, f"`inputs`: expected a list of tensors, got {brief(inputs)}")
+    first = inputs[0]
+    if (
+        len(inputs) == 1
+        and isinstance(first, dict)
+        and first.get("name") == ENCODED
+        and not question.target.hides_encoded
+    ):
+        _read_encoded(question, first, most)
+    else:
+        question.ask(_read_columns(question.target.signature, inputs, most))
+
+
+def read_outputs(names: Sequence[str], release: Release) -> tuple[str, ...]:
+    """The outputs that are asked for. Raises RefusalError naming the first that the model has not."""
+    known = [name for name in OUTPUTS if name != "label" or release.labels]
+    wrong = next((name for name in names if name not in known), None)
+    if not names or wrong is not None:
+        raise RefusalError(422, f"`outputs`: {brief(wrong if names else [])}; expected some of {', '.join(known)}")
+    return tuple(names)
+
+
+def _read_encoded(question: Question, tensor: Tensor, most: int) -> None:
+    width = question.target.width
+    shape = tensor.get("shape")
+    if tensor.get("datatype") != "FP32":
+        raise RefusalError(422, f"input '{ENCODED}': datatype {brief(tensor.get('datatype'))}; expected FP32")
+    if not isinstance(shape, list) or len(shape) != 2 or shape[1] != width or type(shape[0]) is not int:
+        raise RefusalError(422, f"input '{ENCODED}': shape {brief(shape)}; expected [rows, {width}]")
+    count = shape[0]
+    refuse_many(count, most)
+    question.count = count
+    raw = tensor.get("raw")
+    if raw is not None:
+        if len(raw) != 4 * count * width:
+            raise RefusalError(
+                422, f"input '{ENCODED}': {len(raw)} bytes; shape {shape} of FP32 needs {4 * count * width}"
+            )
+        question.matrix = bytes(raw)
+        return
+    data = _flat(tensor.get("data"), ENCODED)
+    if len(data) != count * width:
+        raise RefusalError(422, f"input '{ENCODED}': {len(data)} numbers; shape {shape} needs {count * width}")
+    try:
+        cells = array("f", data)
+    except (TypeError, OverflowError):
+        cells = array("f", _numbers(data, width))
+    question.matrix = cells.tobytes()
+
+
+def _numbers(data: Sequence[object], width: int) -> list[float]:
+    numbers = []
+    for position, cell in enumerate(data):
+        if cell is None:
+            numbers.append(_NAN)
+        elif isinstance(cell, int | float):
+            numbers.append(float(cell))
+        else:
+            row, column = divmod(position, width)
+            raise RefusalError(
+                422, f"input '{ENCODED}', row {row}, feature {column}: expected a number or null, got {brief(cell)}"
+            )
+    return numbers
+
+
+def _read_columns(signature: Signature, inputs: list[Any], most: int) -> list[dict[str, Any]]:
+    kinds = {column.name: column.kind for column in signature.inputs}
+    columns: dict[str, list[Any]] = {}
+    count = -1
+    for position, tensor in enumerate(inputs):
+        if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+            raise RefusalError(422, f"inputs[{position}]: expected a tensor with name, datatype, shape and data")
+        name = tensor["name"]
+        kind = kinds.get(name)
+        if kind is None:
+            raise RefusalError(422, f"unknown column {name!r}", hint=f"the model takes {', '.join(kinds)}")
+        if name in columns:
+            raise RefusalError(422, f"column {name!r} is given twice")
+        usual, allowed = DATATYPES[kind]
+        if tensor.get("datatype") not in allowed:
+            raise RefusalError(422, f"column {name!r}: datatype {brief(tensor.get('datatype'))}; expected {usual}")
+        rows = _rows_of(tensor.get("shape"), name)
+        if count == -1:
+            refuse_many(rows, most)
+            count = rows
+        elif rows != count:
+            raise RefusalError(422, f"column {name!r}: {rows} rows; the first column has {count}")
+        columns[name] = _values(tensor, name, count)
+    missing = next((name for name in kinds if name not in columns), None)
+    if missing is not None:
+        raise RefusalError(422, f"column {missing!r} is missing", hint=f"the model takes {', '.join(kinds)}")
+    names = tuple(columns)
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def _values(tensor: Tensor, name: str, count: int) -> list[Any]:
+    raw = tensor.get("raw")
+    if raw is not None:
+        data = unpack(raw, tensor["datatype"], count, f"column {name!r}")
+    else:
+        data = _flat(tensor.get("data"), name)
+        if len(data) != count:
+            raise RefusalError(422, f"column {name!r}: {len(data)} values; its shape says {count}")
+    if data and isinstance(data[0], bytes):
+        return _texts(data, name)
+    return data
+
+
+def _texts(data: Sequence[Any], name: str) -> list[Any]:
+    texts = []
+    for row, one in enumerate(data):
+        try:
+            texts.append(one.decode() if isinstance(one, bytes) else one)
+        except UnicodeDecodeError as error:
+            raise RefusalError(422, f"row {row}, column {name!r}: expected UTF-8, got {brief(repr(one))}") from error
+    return texts
+
+
+def _rows_of(shape: object, name: str) -> int:
+    if isinstance(shape, list) and shape and type(shape[0]) is int and shape[0] >= 0 and shape[1:] in ([], [1]):
+        return int(shape[0])
+    raise RefusalError(422, f"column {name!r}: shape {brief(shape)}; expected [rows] or [rows, 1]")
+
+
+def _flat(data: object, name: str) -> list[Any]:
+    if not isinstance(data, list):
+        raise RefusalError(422, f"input {name!r}: `data` must be a list, got {brief(data)}")
+    if data and isinstance(data[0], list):
+        if not all(isinstance(part, list) for part in data):
+            raise RefusalError(422, f"input {name!r}: `data` mixes lists and values")
+        return [cell for part in data for cell in part]
+    return data
