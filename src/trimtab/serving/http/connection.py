@@ -6,14 +6,15 @@ import asyncio
 import hashlib
 import hmac
 from collections import deque
-from typing import Protocol as Interface
 from typing import cast
 
 import httptools
 
-from trimtab.records.server import ServerConfig
+from trimtab.serving.http.port import Desk
 from trimtab.serving.http.replies import JSON, refusal, reply
 from trimtab.serving.http.request import Request
+from trimtab.serving.http.spool import Spool
+from trimtab.serving.http.stream import Stream
 from trimtab.serving.refusals import RefusalError
 
 _IDLE, _HEAD, _BODY, _DEAF, _LINGER = range(5)  # deaf: answers what is due, then the refusal; linger: only waits
@@ -23,54 +24,14 @@ _HOP_BY_HOP = frozenset((b"connection", b"http2-settings", b"upgrade"))
 _TRUSTED_BODY = 65_536  # a longer one is not taken in before the token is seen
 
 
-class Desk(Interface):
-    """What a connection hands whole requests to."""
-
-    config: ServerConfig
-    connections: set[Connection]
-    draining: bool
-
-    def handle(self, connection: Connection, request: Request) -> None:
-        """Answers, now or later, with `connection.answer`."""
-        ...
-
-    def count(self, status: int) -> None:
-        """An answer of that status was sent."""
-        ...
-
-    def is_open(self, url: bytes) -> bool:
-        """Whether this address needs no token."""
-        ...
-
-
 class Connection(asyncio.Protocol):
     """Requests are handed over one at a time and answered in the order they came."""
 
     __slots__ = (
-        "_body",
-        "_busy",
-        "_bytes",
-        "_chunked",
-        "_desk",
-        "_encoding",
-        "_ended",
-        "_expect",
-        "_fields",
-        "_header",
-        "_keep",
-        "_last",
-        "_length",
-        "_parser",
-        "_phase",
-        "_since",
-        "_stuck",
-        "_token",
-        "_transport",
-        "_trusted",
-        "_upgrade",
-        "_url",
-        "_waiting",
-    )
+        "_body", "_busy", "_bytes", "_chunked", "_desk", "_encoding", "_ended", "_expect", "_fields", "_header",
+        "_keep", "_last", "_length", "_parser", "_phase", "_since", "_spool", "_stream", "_stuck", "_token",
+        "_transport", "_trusted", "_upgrade", "_url", "_waiting",
+    )  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -82,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._trusted: bytes | None = None
         self._stuck = False
+        self._stream: Stream | None = None
         self._ended = False
         self._keep = True
         self._last: RefusalError | None = None
@@ -99,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._chunked = False
         self._expect = False
         self._upgrade = False
+        self._spool: Spool | None = None
 
     # -- asyncio
 
@@ -113,7 +76,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._desk.connections.discard(self)
         self._phase = _LINGER
-        self._waiting.clear()
+        self._forget()
+        if self._stream is not None:
+            self._stream.leave()
 
     def data_received(self, data: bytes) -> None:
         if self._phase >= _DEAF:
@@ -141,11 +106,15 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._stuck = True
         self._since = 0.0
+        if self._stream is not None:
+            self._stream.hold(stuck=True)
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._stuck = False
         self._since = 0.0
+        if self._stream is not None:
+            self._stream.hold(stuck=False)
         if len(self._waiting) < _AHEAD:
             self._transport.resume_reading()
 
@@ -186,15 +155,18 @@ class Connection(asyncio.Protocol):
         config = self._desk.config
         if self._header > config.max_header or len(self._url) > config.max_header:
             self._refuse_header()
-        elif self._length > config.max_body:
-            self._refuse_body()
         elif (self._length > _TRUSTED_BODY or self._chunked) and not self._allowed(self._token, self._url):
             self._refuse(_NO_TOKEN)
+        elif (self._length > config.max_body or self._chunked) and not self._may_come():
+            return
         elif self._expect and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         if self._phase >= _DEAF:
+            return
+        if self._spool is not None:
+            self._set_aside(self._spool, body)
             return
         self._body.append(body)
         self._bytes += len(body)
@@ -211,6 +183,7 @@ class Connection(asyncio.Protocol):
         parts = self._body
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         request = Request(method, self._url, self._fields, body, keep, self._token)
+        request.spool = self._spool
         if self._length < 0 and not self._chunked and method == b"POST":
             self._refuse(RefusalError(411, "a POST needs content-length or transfer-encoding: chunked"))
             return
@@ -234,14 +207,33 @@ class Connection(asyncio.Protocol):
         """Answers the request that was handed over last. Once only; after the caller has gone it does nothing."""
         if not self._busy:
             return
-        self._busy = False
-        self._desk.count(status)
         if self._phase == _LINGER:
+            self._answered(status, close=False)
             return
         due = bool(self._waiting) or self._last is not None
         close = not self._keep or ((self._desk.draining or self._ended) and not due)
         self._transport.write(reply(status, body, close=close, kind=kind, extra=extra))
+        self._answered(status, close=close)
+
+    def stream(self) -> Stream:
+        """In place of `answer`: an answer that comes in pieces."""
+        old = self._parser.get_http_version() == "1.0"  # it has no chunks: the connection's end is the answer's
+        self._keep = self._keep and not old and not self._desk.draining
+        self._stream = Stream(self._transport, self._streamed, chunked=not old, close=not self._keep)
+        self._stream.gone = self._phase == _LINGER
+        self._stream.stuck = self._stuck
+        return self._stream
+
+    def _streamed(self, status: int) -> None:
+        self._stream = None
+        self._answered(status, close=not self._keep)
+
+    def _answered(self, status: int, *, close: bool) -> None:
+        self._busy = False
+        self._desk.count(status)
         self._since = 0.0
+        if self._phase == _LINGER:
+            return
         if close:
             self._linger()
         elif self._waiting:
@@ -274,9 +266,7 @@ class Connection(asyncio.Protocol):
             if waited > config.body_timeout:  # a caller that does not read its answers
                 self._transport.abort()
         elif self._busy:
-            if waited > config.answer_timeout:
-                self._keep = False
-                self.refuse(RefusalError(503, f"no answer within {config.answer_timeout:g} s"))
+            self._wait_for_answer(waited, config.answer_timeout)
         elif self._phase == _HEAD:
             if waited > config.header_timeout:
                 self._late(f"the request's head did not arrive within {config.header_timeout:g} s")
@@ -285,6 +275,14 @@ class Connection(asyncio.Protocol):
                 self._late(f"the request's body did not arrive within {config.body_timeout:g} s")
         elif waited > config.idle_timeout:
             self._transport.close()
+
+    def _wait_for_answer(self, waited: float, limit: float) -> None:
+        if self._stream is not None:
+            if self._stream.rested() > limit:
+                self._transport.abort()
+        elif waited > limit:
+            self._keep = False
+            self.refuse(RefusalError(503, f"no answer within {limit:g} s"))
 
     def drain(self) -> None:
         """The server is going: closes the connection once nothing is due."""
@@ -322,6 +320,41 @@ class Connection(asyncio.Protocol):
         self._trusted = token  # seen to be right on this connection: no need to hash it again
         return True
 
+    def _may_come(self) -> bool:
+        """Whether the large body that begins may come, and where to. Refuses it otherwise."""
+        try:
+            self._spool = self._desk.spool(self._url)
+        except RefusalError as error:
+            self._refuse(error)
+        else:
+            if self._spool is not None or self._length <= self._desk.config.max_body:
+                return True
+            self._refuse_body()
+        return False
+
+    def _set_aside(self, spool: Spool, data: bytes) -> None:
+        try:
+            if spool.take(data, self._written):
+                self._since = 0.0  # a body this long may take its time, as long as it comes
+                self._transport.pause_reading()
+        except RefusalError as error:
+            self._written(error)
+
+    def _written(self, error: RefusalError | None) -> None:
+        if self._phase >= _DEAF:
+            return
+        if error is not None:
+            self._refuse(error)
+        elif len(self._waiting) < _AHEAD and not self._stuck:
+            self._transport.resume_reading()
+
+    def _forget(self) -> None:
+        """What still waits is not answered: lets go what was kept aside for it."""
+        for spool in (self._spool, *(one.spool for one in self._waiting)):
+            if spool is not None:
+                spool.close()
+        self._waiting.clear()
+
     def _refuse_header(self) -> None:
         self._refuse(RefusalError(431, f"the request's head is larger than {self._desk.config.max_header:,} bytes"))
 
@@ -347,7 +380,7 @@ class Connection(asyncio.Protocol):
         """Ends our side and waits for the caller to end its own, so that the last answer is not lost to a reset."""
         self._phase = _LINGER
         self._since = 0.0
-        self._waiting.clear()
+        self._forget()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:

@@ -22,6 +22,7 @@ from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
+from trimtab.serving.http.spool import Spool
 from trimtab.serving.open_inference.metadata import model_metadata
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
@@ -80,6 +81,10 @@ class PredictionDesk:
         except Exception as error:  # a fault of ours must not take the connection with it
             _LOG.exception("%s %s failed", method, url)
             connection.refuse(RefusalError(500, f"the server failed: {type(error).__name__}"))
+
+    def spool(self, url: bytes) -> Spool | None:  # noqa: ARG002 - no address takes large bodies yet
+        """Bodies are read into memory."""
+        return None
 
     def count(self, status: int) -> None:
         """An answer of that status was sent."""

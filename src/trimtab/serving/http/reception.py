@@ -6,6 +6,7 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.desk import PredictionDesk
 from trimtab.serving.http.request import Request
+from trimtab.serving.http.spool import Spool
 
 
 class Reception:
@@ -24,6 +25,10 @@ class Reception:
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers, now or later."""
         self._sole.handle(connection, request)
+
+    def spool(self, url: bytes) -> Spool | None:
+        """Where a large body goes."""
+        return self._sole.spool(url)
 
     def count(self, status: int) -> None:
         """An answer of that status was sent."""

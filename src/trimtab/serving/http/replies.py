@@ -20,6 +20,7 @@ _REASONS = {
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
+    507: "Insufficient Storage",
 }
 JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
 _HEADS = {
@@ -38,6 +39,13 @@ def reply(status: int, body: bytes, *, close: bool = False, kind: bytes = JSON, 
         return b"%b%d\r\n\r\n%b" % (_OK, len(body), body)
     head = _HEADS[status] % (kind, len(body)) + extra
     return head + (b"connection: close\r\n\r\n" if close else b"\r\n") + body
+
+
+def opening(status: int, kind: bytes, extra: bytes, *, chunked: bool, close: bool) -> bytes:
+    """The head of an answer whose length is not known: chunked, or for HTTP/1.0 ended by the connection's end."""
+    head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n" % (status, _REASONS[status].encode(), kind) + extra
+    head += b"transfer-encoding: chunked\r\n" if chunked else b""
+    return head + (b"connection: close\r\n\r\n" if close else b"\r\n")
 
 
 def refusal(error: RefusalError) -> tuple[int, bytes, bytes]:

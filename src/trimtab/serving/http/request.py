@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trimtab.serving.http.spool import Spool
+
 
 class Request:
     """`fields` are its header lines, names and values as they were sent; `keep` whether the caller wants to go on with
-    this connection afterwards; `token` is the value of the authorization line."""
+    this connection afterwards; `token` is the value of the authorization line. A body that the desk took aside is in
+    `spool`, and `body` is empty; whoever answers closes it."""
 
-    __slots__ = ("body", "fields", "keep", "method", "token", "url")
+    __slots__ = ("body", "fields", "keep", "method", "spool", "token", "url")
 
     def __init__(  # noqa: PLR0917 - one is made for every request
         self, method: bytes, url: bytes, fields: list[tuple[bytes, bytes]], body: bytes, keep: bool, token: bytes
@@ -18,6 +24,7 @@ class Request:
         self.body = body
         self.keep = keep
         self.token = token
+        self.spool: Spool | None = None
 
     def field(self, name: bytes) -> bytes:
         """The value of the first header line of that name (in lower case), empty where there is none."""

@@ -1,0 +1,36 @@
+"""What a connection needs of whoever answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from trimtab.records.server import ServerConfig
+from trimtab.serving.http.request import Request
+from trimtab.serving.http.spool import Spool
+
+if TYPE_CHECKING:
+    from trimtab.serving.http.connection import Connection
+
+
+class Desk(Protocol):
+    """What a connection hands whole requests to."""
+
+    config: ServerConfig
+    connections: set[Connection]
+    draining: bool
+
+    def handle(self, connection: Connection, request: Request) -> None:
+        """Answers, now or later, with `connection.answer`."""
+        ...
+
+    def spool(self, url: bytes) -> Spool | None:
+        """Where a body goes that is larger than others may be, or of unknown length; None: it is read as any other."""
+        ...
+
+    def count(self, status: int) -> None:
+        """An answer of that status was sent."""
+        ...
+
+    def is_open(self, url: bytes) -> bool:
+        """Whether this address needs no token."""
+        ...
