@@ -19,5 +19,8 @@ class Layout:
         self.serve_config = self.serve / "config.json"
         self.server = self.serve / "server.json"
         self.server_lock = self.serve / "server.lock"
+        self.tokens = self.serve / "tokens.json"
+        self.owner_token = self.serve / "owner.token"
+        self.rates = self.serve / "rates"
         self.work = root / "work"
         self.reports = root / "reports"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import orjson
 
 from trimtab.serving.refusals import RefusalError
@@ -10,6 +12,7 @@ _REASONS = {
     200: "OK",
     400: "Bad Request",
     401: "Unauthorized",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
@@ -17,6 +20,7 @@ _REASONS = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
@@ -24,9 +28,7 @@ _REASONS = {
 }
 JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
 _HEADS = {
-    code: f"HTTP/1.1 {code} {reason}\r\n".encode()
-    + (b"www-authenticate: Bearer\r\n" if code == 401 else b"")
-    + b"content-type: %b\r\ncontent-length: %d\r\n"
+    code: f"HTTP/1.1 {code} {reason}\r\n".encode() + b"content-type: %b\r\ncontent-length: %d\r\n"
     for code, reason in _REASONS.items()
 }
 _OK = _HEADS[200] % (JSON, 0)
@@ -55,5 +57,11 @@ def refusal(error: RefusalError) -> tuple[int, bytes, bytes]:
         told["hint"] = error.hint
     if isinstance(error.more, dict):
         told |= error.more
-    extra = f"allow: {error.allow}\r\n".encode() if error.allow else b""
-    return error.status, orjson.dumps(told), extra
+    extra = ""
+    if error.allow:
+        extra += f"allow: {error.allow}\r\n"
+    if error.retry_after:
+        extra += f"retry-after: {math.ceil(error.retry_after)}\r\n"
+    if error.status == 401 or error.challenge:
+        extra += f"www-authenticate: Bearer {error.challenge}".rstrip() + "\r\n"
+    return error.status, orjson.dumps(told), extra.encode()
