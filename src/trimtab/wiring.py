@@ -232,12 +232,12 @@ def free_port() -> int:
 
 
 def server_of(place: Place, *, port: int | None = None, linked: bool = False) -> LocalServer:
-    """The declared prediction server on this machine; `port` instead of the declared one."""
+    """The declared prediction server on this machine; with `port` at that one, and without gRPC."""
     from trimtab.deployment.local import LocalServer
     from trimtab.serving.config import server_config
 
     spec = place.system.serve
-    spec = spec if port is None else msgspec.structs.replace(spec, port=port)
+    spec = spec if port is None else msgspec.structs.replace(spec, port=port, grpc_port=None)
     token = os.environ.get(spec.token_env, "").strip() or None
     config = server_config(spec, place.system.name, os.environ)
     return LocalServer(place.layout.root, config, token=token, linked=linked)

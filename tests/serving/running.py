@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import orjson
 from tests.serving import models
 
@@ -19,7 +20,7 @@ from trimtab.deployment.local import LocalServer
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.model import Route
-from trimtab.records.server import ServerConfig, ServerStatus
+from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
 from trimtab.serving.client import Client
 from trimtab.serving.telemetry.reader import TelemetryReader
 
@@ -41,6 +42,12 @@ class Running:
     @property
     def url(self) -> str:
         return self.local.url
+
+    @property
+    def grpc(self) -> str:
+        info = msgspec.json.decode(self.layout.server.read_bytes(), type=ServerInfo)
+        assert info.grpc_address is not None
+        return info.grpc_address
 
     def route(self, *those: Route) -> None:
         self.generation += 1

@@ -29,8 +29,19 @@ def run(args: argparse.Namespace) -> int:
         live = releases_of(place.ledger).live
         name, spec, root = place.system.name, place.system.serve, place.layout.root.absolute()
     told = f"{live.release} is live" if live else "nothing is live yet: `trimtab run` makes it so"
+    if spec.grpc_port is not None:
+        told += f"; gRPC at {spec.host}:{spec.grpc_port}"
     if args.json:
-        emit_json({"system": name, "host": spec.host, "port": spec.port, "live": live, "pid": os.getpid()})
+        emit_json(
+            {
+                "system": name,
+                "host": spec.host,
+                "port": spec.port,
+                "grpc_port": spec.grpc_port,
+                "live": live,
+                "pid": os.getpid(),
+            }
+        )
     else:
         say(f"serving {name} at http://{spec.host}:{spec.port} ({told}); Ctrl-C ends it", indent=2)
     sys.stdout.flush()

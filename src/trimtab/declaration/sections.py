@@ -116,6 +116,7 @@ def read_serve(table: Table) -> ServeSpec:
     found: dict[str, Any] = {
         "host": table.text("host", '"127.0.0.1"'),
         "port": table.integer("port", 0, 65535),
+        "grpc_port": table.integer("grpc_port", 0, 65535),
         "token_env": table.text("token_env", '"TRIMTAB_TOKEN"'),
         "max_body": table.size("max_body", '"8 MiB"'),
         "max_rows": table.integer("max_rows", 1),

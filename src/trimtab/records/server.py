@@ -9,12 +9,14 @@ from trimtab.records.base import Record
 
 
 class ServerConfig(Record, kw_only=True):
-    """What a server needs to start, kept in `serve/config.json`. `token_digest` is the SHA-256 of the bearer token in
-    hexadecimal (empty: no token, loopback only); the token itself is never stored. Sizes in bytes, times in seconds."""
+    """What a server needs to start, kept in `serve/config.json`. Port 0 is any free one; `grpc_port` None: no gRPC.
+    `token_digest` is the SHA-256 of the bearer token in hexadecimal (empty: no token, loopback only); the token itself
+    is never stored. Sizes in bytes, times in seconds."""
 
     system: str
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int | None = None
     token_digest: str = ""
     max_body: int = 8 * 2**20
     max_rows: int = 10_000
@@ -28,18 +30,28 @@ class ServerConfig(Record, kw_only=True):
 
 
 class ServerInfo(Record, kw_only=True):
-    """Where a server listens: `serve/server.json`, written once it does. Port is never 0."""
+    """Where a server listens: `serve/server.json`, written once it does. Ports are never 0; None: no gRPC."""
 
     pid: int
     host: str
     port: int
     started: datetime
+    grpc_port: int | None = None
 
     @property
     def url(self) -> str:
         """The address a caller on this machine uses."""
+        return f"http://{self._host}:{self.port}"
+
+    @property
+    def grpc_address(self) -> str | None:
+        """The address a caller on this machine gives to a gRPC channel; None where there is no gRPC."""
+        return None if self.grpc_port is None else f"{self._host}:{self.grpc_port}"
+
+    @property
+    def _host(self) -> str:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return f"[{host}]" if ":" in host else host
 
 
 class ReleaseStatus(Record, kw_only=True):

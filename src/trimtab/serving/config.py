@@ -23,6 +23,7 @@ def server_config(spec: ServeSpec, system: str, environment: Mapping[str, str]) 
         system=system,
         host=spec.host,
         port=spec.port,
+        grpc_port=spec.grpc_port,
         token_digest=hashlib.sha256(token.encode()).hexdigest() if token else "",
         max_body=spec.max_body,
         max_rows=spec.max_rows,

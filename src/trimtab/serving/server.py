@@ -10,9 +10,11 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,6 +27,9 @@ from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.desk import PredictionDesk
 from trimtab.serving.http.reception import Reception
 from trimtab.serving.system import ServedSystem
+
+if TYPE_CHECKING:
+    from trimtab.serving.grpc.listener import GrpcListener  # only for types: its room is imported when asked for
 
 _LOG = logging.getLogger("trimtab.serving")
 _DRAIN = 10.0
@@ -40,6 +45,7 @@ class Server:
         self._lock = _lock(self._layout)
         self._systems = (ServedSystem(self._layout, self._config),)
         self._reception = Reception(self._config)
+        self._grpc: GrpcListener | None = None
 
     async def run(self) -> None:
         """Serves until it is told to end."""
@@ -71,9 +77,15 @@ class Server:
         sock = bind(self._config, before.port if before is not None else 0)
         listening = await loop.create_server(lambda: Connection(self._reception), sock=sock, backlog=1024)
         host, port = sock.getsockname()[:2]
-        info = ServerInfo(pid=os.getpid(), host=host, port=port, started=datetime.now(UTC))
+        grpc_port = None
+        if self._config.grpc_port is not None:
+            self._grpc = _grpc_listener(self._config, self._systems)
+            grpc_port = await self._grpc.start((before and before.grpc_port) or 0)
+        info = ServerInfo(pid=os.getpid(), host=host, port=port, started=datetime.now(UTC), grpc_port=grpc_port)
         write_atomically(self._layout.server, msgspec.json.encode(info))
         _LOG.info("listening at %s for system %r", info.url, self._config.system)
+        if grpc_port is not None:
+            _LOG.info("listening at %s for gRPC", info.grpc_address)
         return listening
 
     def _reread(self) -> None:
@@ -104,12 +116,27 @@ class Server:
         until = loop.time() + _DRAIN
         await asyncio.sleep(0.05)  # what has reached the socket is read and answered still
         self._reception.draining = True
+        ending = None if self._grpc is None else loop.create_task(self._grpc.stop(_DRAIN))
         while loop.time() < until:
             for connection in tuple(self._reception.connections):
                 connection.drain()
             if not self._reception.connections and not any(system.batcher.waiting for system in self._systems):
                 break
             await asyncio.sleep(0.01)
+        if ending is not None:
+            await ending
+
+
+def _grpc_listener(config: ServerConfig, systems: Sequence[ServedSystem]) -> GrpcListener:
+    try:
+        from trimtab.serving.grpc.listener import GrpcListener  # 20 MB that only those pay who ask for it
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"grpc", "google"}:
+            raise
+        raise PermanentError(
+            f"[serve] grpc_port needs a package that is missing: {error.name}", hint="pip install 'trimtab[grpc]'"
+        ) from error
+    return GrpcListener(config, systems)
 
 
 def bind(config: ServerConfig, before: int) -> socket.socket:

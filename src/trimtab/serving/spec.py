@@ -10,10 +10,11 @@ _RUNNING: tuple[Place, ...] = ("canary", "live")
 
 class ServeSpec(Record, kw_only=True):
     """`[serve]`. `token_env` names the environment variable that holds the bearer token; without a token the server
-    binds to loopback only. Sizes in bytes, times in seconds."""
+    binds to loopback only. `grpc_port` None: no gRPC. Sizes in bytes, times in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8080
+    grpc_port: int | None = None
     token_env: str = "TRIMTAB_TOKEN"
     max_body: int = 8 * 2**20
     max_rows: int = 10_000

@@ -81,6 +81,8 @@ class Book:
         for part in parts:
             counts = self.metrics.of(part.release.release)
             counts.rows[part.release.stage] += len(part.scores)
+            counts.executions += 1
+            counts.last = now // 1000
             if len(parts) == 1:
                 counts.time([ended - one.started for one in batch])
             else:

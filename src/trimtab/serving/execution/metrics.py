@@ -13,11 +13,13 @@ _MOST_RELEASES = 64
 class Counts:
     """What one release did since the server started."""
 
-    __slots__ = ("buckets", "failed", "rows", "seconds")
+    __slots__ = ("buckets", "executions", "failed", "last", "rows", "seconds")
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
         self.failed = 0
+        self.executions = 0  # runs of the model: several requests may share one
+        self.last = 0  # when it last answered, milliseconds since 1970
         self.seconds = 0.0
         self.buckets = [0] * (len(BOUNDS) + 1)
 

@@ -40,6 +40,7 @@ class Release:
     """
 
     def __init__(self, system: str, route: Route, core: Core) -> None:
+        self.system = system
         self.release = route.release
         self.model = route.model
         self.bundle = route.bundle

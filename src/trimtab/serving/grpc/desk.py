@@ -1,0 +1,174 @@
+"""Which call means what: answers each one for the system that it names."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from typing import Any
+
+import trimtab
+from trimtab.errors import TemporaryError
+from trimtab.serving.execution.questions import Question
+from trimtab.serving.grpc.inference import Inference
+from trimtab.serving.grpc.messages import Messages
+from trimtab.serving.open_inference.metadata import model_metadata
+from trimtab.serving.open_inference.repository import model_statistics, repository_index
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import Release
+from trimtab.serving.system import ServedSystem
+
+_LOG = logging.getLogger("trimtab.serving")
+_AHEAD = 32  # requests of one stream that are worked on at a time
+
+
+class Call:
+    """One request for predictions; `answered` is its body, or the refusal, once that is known."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answered: asyncio.Future[bytes] = loop.create_future()
+
+    def answer(self, status: int, body: bytes) -> None:  # noqa: ARG002 - gRPC has one status for what went well
+        """Sends an answer, unless the caller has gone."""
+        if not self.answered.done():
+            self.answered.set_result(body)
+
+    def refuse(self, error: RefusalError) -> None:
+        """Sends a refusal, unless the caller has gone."""
+        if not self.answered.done():
+            self.answered.set_exception(error)
+
+
+class InferenceDesk:
+    """Each public method is the call of that name: it takes the message, and gives the response as a message or as
+    bytes. Raises RefusalError."""
+
+    def __init__(self, systems: Sequence[ServedSystem], messages: Messages) -> None:
+        self._systems = {one.config.system: one for one in systems}
+        self._messages = messages
+        self._inference = Inference(messages)
+
+    async def server_live(self, _: Any) -> Any:
+        return self._messages["ServerLiveResponse"](live=True)
+
+    async def server_ready(self, _: Any) -> Any:
+        ready = all(system.desired.fleet.live is not None for system in self._systems.values())
+        return self._messages["ServerReadyResponse"](ready=ready)
+
+    async def model_ready(self, message: Any) -> Any:
+        system = self._system(message.name)
+        ready = system.desired.fleet.live is not None
+        if message.version:
+            ready = system.desired.fleet.pinned(message.version) is not None
+        return self._messages["ModelReadyResponse"](ready=ready)
+
+    async def server_metadata(self, _: Any) -> Any:
+        return self._messages["ServerMetadataResponse"](name="trimtab", version=trimtab.__version__)
+
+    async def model_metadata(self, message: Any) -> Any:
+        system = self._system(message.name)
+        told = model_metadata(message.name, system.desired.fleet, _release(system, message.version))
+        return self._messages["ModelMetadataResponse"](
+            **{field: told[field] for field in ("name", "versions", "platform", "inputs", "outputs")}
+        )
+
+    async def model_infer(self, message: Any) -> bytes:
+        return await self._ask(message)
+
+    async def model_stream_infer(self, messages: AsyncIterable[Any]) -> AsyncIterator[Any]:
+        """Answers in the order of the requests, which are scored together where they come together. A refusal is an
+        answer too: the stream goes on."""
+        due: asyncio.Queue[tuple[str, asyncio.Task[bytes]] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(_AHEAD)
+
+        async def take() -> None:
+            try:
+                async for message in messages:
+                    await room.acquire()
+                    due.put_nowait((message.id, asyncio.create_task(self._ask(message))))
+            finally:
+                due.put_nowait(None)
+
+        taking = asyncio.create_task(take())
+        response = self._messages["ModelStreamInferResponse"]
+        try:
+            while (one := await due.get()) is not None:
+                request_id, asked = one
+                try:
+                    made = response()
+                    made.infer_response.MergeFromString(await asked)
+                except RefusalError as error:
+                    made = response(error_message=error.in_one_line())
+                    made.infer_response.id = request_id
+                room.release()
+                yield made
+            await taking
+        finally:
+            taking.cancel()
+            while not due.empty():
+                if (left := due.get_nowait()) is not None:
+                    left[1].cancel()
+
+    async def model_statistics(self, message: Any) -> Any:
+        systems = [self._system(message.name)] if message.name else self._systems.values()
+        told = []
+        for system in systems:
+            told += model_statistics(system.config.system, system.desired, system.metrics, message.version)
+        if message.version and not told:
+            raise RefusalError(404, f"model {message.version!r} is not routed")
+        return self._messages["ModelStatisticsResponse"](model_stats=told)
+
+    async def repository_index(self, message: Any) -> Any:
+        told = []
+        for system in self._systems.values():
+            told += repository_index(system.config.system, system.desired, ready=message.ready)
+        return self._messages["RepositoryIndexResponse"](models=told)
+
+    async def _ask(self, message: Any) -> bytes:
+        started = time.perf_counter()
+        system = self._system(message.model_name)
+        target = _release(system, message.model_version)
+        loop, config = asyncio.get_running_loop(), system.config
+        call = Call(loop)
+        render = self._inference.render(bool(message.raw_input_contents))
+        question = Question(call, system.desired.fleet, target, render, started)
+        question.pinned = bool(message.model_version)
+        self._inference.read(question, message, config.max_rows, time.time(), config.max_future)
+        system.batcher.submit(question)
+        late = RefusalError(503, f"no answer within {config.answer_timeout:g} s")
+        timer = loop.call_later(config.answer_timeout, call.refuse, late)
+        try:
+            return await call.answered
+        finally:
+            timer.cancel()
+
+    def _system(self, name: str) -> ServedSystem:
+        found = self._systems.get(name)
+        if found is None:
+            raise RefusalError(404, f"no such model: this server serves {', '.join(map(repr, self._systems))}")
+        return found
+
+
+def _release(system: ServedSystem, version: str) -> Release:
+    desired = system.desired
+    if version:
+        found = desired.fleet.pinned(version)
+        if found is None:
+            raise RefusalError(404, f"model {version!r} is neither live nor canary")
+        return found
+    if desired.fleet.live is None:
+        raise RefusalError(503, desired.why_not_ready())
+    return desired.fleet.live
+
+
+def refusal_of(error: Exception, name: str) -> RefusalError:
+    """What a caller is told of an error; a fault of ours is logged."""
+    if isinstance(error, RefusalError):
+        return error
+    if isinstance(error, TemporaryError):
+        return RefusalError(503, error.message, hint=error.hint)
+    _LOG.error("%s failed", name, exc_info=error)
+    return RefusalError(500, f"the server failed: {type(error).__name__}")

@@ -1,0 +1,122 @@
+"""The gRPC side of a server: `grpc.aio` on the event loop that HTTP is served from, behind the same execution."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from trimtab.errors import PermanentError
+from trimtab.records.server import ServerConfig
+from trimtab.serving.grpc.desk import InferenceDesk, refusal_of
+from trimtab.serving.grpc.messages import SERVICE, Messages
+from trimtab.serving.grpc.statuses import code_of, trailer_of
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.system import ServedSystem
+
+_LOG = logging.getLogger("trimtab.serving")
+_OPEN = frozenset(("ServerLive", "ServerReady"))  # need no token, as health over HTTP
+Context = Any  # grpc.aio.ServicerContext, which is generic only for type checkers
+
+
+class GrpcListener:
+    """Serves the systems at `config.grpc_port`. Raises PermanentError when it cannot listen there."""
+
+    def __init__(self, config: ServerConfig, systems: Sequence[ServedSystem]) -> None:
+        self._config = config
+        self._metrics = systems[0].metrics
+        messages = Messages()
+        self._desk = InferenceDesk(systems, messages)
+        handlers = {
+            method.name: self._handler(method, messages[method.input_type.name]) for method in messages.service.methods
+        }
+        self._server = grpc.aio.server(
+            handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],
+            options=[
+                ("grpc.max_receive_message_length", config.max_body),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_metadata_size", config.max_header),
+                ("grpc.max_connection_idle_ms", int(1000 * config.idle_timeout)),
+                ("grpc.server_handshake_timeout_ms", int(1000 * config.header_timeout)),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+
+    async def start(self, before: int = 0) -> int:
+        """Listens; the port. For port 0 the port `before`, where it is free, so that callers find it again."""
+        port = self._bind(before)
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Takes nothing new, and waits until what is due has been answered, `grace` seconds at the most."""
+        await self._server.stop(grace)
+
+    def _bind(self, before: int) -> int:
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        wanted = self._config.grpc_port or 0
+        for port in (before, 0) if wanted == 0 and before else (wanted,):
+            try:
+                if found := self._server.add_insecure_port(f"{host}:{port}"):
+                    return int(found)
+            except RuntimeError:  # taken, or not ours
+                continue
+        raise PermanentError(
+            f"cannot listen at {host}:{wanted} for gRPC", hint="is another server there? see grpc_port"
+        )
+
+    def _handler(self, method: Any, message: Any) -> grpc.RpcMethodHandler[Any, Any]:
+        """What answers one method: its token is looked at before its message is read."""
+        name, act = method.name, getattr(self._desk, re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower())
+
+        async def unary(body: bytes, context: Context) -> bytes:
+            try:
+                self._admit(name, context)
+                told = await act(_read(message, body))
+            except Exception as error:  # whatever it is, the caller is told
+                await self._abort(context, refusal_of(error, name))
+            self._metrics.requests[200] += 1
+            return told if isinstance(told, bytes) else bytes(told.SerializeToString())
+
+        async def stream(bodies: AsyncIterable[bytes], context: Context) -> AsyncIterator[bytes]:
+            try:
+                self._admit(name, context)
+                async for told in act(_read(message, body) async for body in bodies):
+                    self._metrics.requests[200] += 1
+                    yield told.SerializeToString()
+            except Exception as error:
+                await self._abort(context, refusal_of(error, name))
+
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+    async def _abort(self, context: Context, error: RefusalError) -> NoReturn:
+        self._metrics.requests[error.status] += 1
+        await context.abort(code_of(error.status), error.in_one_line(), trailer_of(error))
+        raise AssertionError("abort raises")
+
+    def _admit(self, name: str, context: Context) -> None:
+        digest = self._config.token_digest
+        if not digest or name in _OPEN:
+            return
+        token = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")
+        found = hashlib.sha256(token[7:].strip().encode()).hexdigest()
+        if token[:7].lower() != "bearer " or not hmac.compare_digest(found, digest):
+            raise RefusalError(
+                401, "a bearer token is required", hint="send the metadata 'authorization: Bearer <token>'"
+            )
+
+
+def _read(message: Any, body: bytes) -> Any:
+    try:
+        return message.FromString(body)
+    except DecodeError as error:
+        raise RefusalError(400, f"not a {message.DESCRIPTOR.name}: {error}") from error

@@ -1,0 +1,64 @@
+"""The protocol's repository and statistics extensions: which models there are, and what each has done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.routing.desired import Desired
+from trimtab.serving.routing.releases import Release
+
+
+def repository_index(system: str, desired: Desired, *, ready: bool = False) -> list[dict[str, str]]:
+    """One entry a model version: `name`, `version`, `state` and, where it does not answer, the `reason`. With `ready`
+    only those that answer. A system without a live release has one entry without a version."""
+    fleet = desired.fleet
+    found = []
+    if fleet.live is None:
+        state = "LOADING" if desired.loading else "UNAVAILABLE"
+        found.append({"name": system, "version": "", "state": state, "reason": desired.why_not_ready()})
+    for release in _first_of_each_model(fleet.releases):
+        answers = release.stage != "shadow"
+        reason = "" if answers else "in shadow: it scores what others answer"
+        found.append({"name": system, "version": release.model, "state": "READY" if answers else "UNAVAILABLE",
+                      "reason": reason})  # fmt: skip
+    return [one for one in found if one["state"] == "READY"] if ready else found
+
+
+def model_statistics(system: str, desired: Desired, metrics: Metrics, version: str = "") -> list[dict[str, Any]]:
+    """What each model version (or that one: a model or a release) did since the server started.
+
+    `inference_count` is rows answered, `execution_count` runs of the model: several requests may share one. In
+    `inference_stats`, `success` counts requests with the time from a whole request to its answer, `fail` rows that got
+    none. Moments are milliseconds since 1970, durations nanoseconds.
+    """
+    told = []
+    for first in _first_of_each_model(desired.fleet.releases):
+        those = [one for one in desired.fleet.releases if one.model == first.model]
+        if version and not any(version in (one.model, one.release) for one in those):
+            continue
+        counts = [metrics.of(one.release) for one in those]
+        requests, seconds = sum(sum(one.buckets) for one in counts), sum(one.seconds for one in counts)
+        told.append(
+            {
+                "name": system,
+                "version": first.model,
+                "last_inference": max(one.last for one in counts),
+                "inference_count": sum(one.rows["live"] + one.rows["canary"] for one in counts),
+                "execution_count": sum(one.executions for one in counts),
+                "inference_stats": {
+                    "success": {"count": requests, "ns": int(1e9 * seconds)},
+                    "fail": {"count": sum(one.failed for one in counts), "ns": 0},
+                },
+                "batch_stats": [],
+            }
+        )
+    return told
+
+
+def _first_of_each_model(releases: tuple[Release, ...]) -> list[Release]:
+    found: dict[str, Release] = {}
+    for one in releases:
+        if one.model not in found or found[one.model].stage == "shadow":
+            found[one.model] = one
+    return list(found.values())
