@@ -35,6 +35,7 @@ test-durability: $(DEV)
 
 # pytest ends with 5 when it found no test: there is nothing to fail then.
 test-components: $(DEV)
+	@tools/component
 	@$(PYTEST) -q -m component --timeout 600 $(ARGS) || [ $$? -eq 5 ]
 
 check: $(DEV)
