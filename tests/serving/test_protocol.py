@@ -34,7 +34,7 @@ def test_server_and_health(shared: Running) -> None:
     assert told["system"] == models.SYSTEM
     assert shared.ask("GET", "/v2/health/live") == (200, {"live": True})
     assert shared.ask("GET", "/v2/health/ready") == (200, {"ready": True})
-    assert shared.ask("GET", "/v2/models/flights/ready") == (200, {"ready": True})
+    assert shared.ask("GET", "/v2/models/flights/ready") == (200, {"name": "flights", "ready": True})
 
 
 def test_metadata_names_the_columns_and_outputs(shared: Running) -> None:

@@ -145,7 +145,7 @@ def read_moment(value: object, where: str, now: float, ahead: float) -> int:
     return stamp
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes | memoryview) -> Any:
     """The body as JSON. Raises RefusalError (400)."""
     try:
         return orjson.loads(body)

@@ -1,40 +1,54 @@
-"""Open Inference Protocol, version 2, over JSON: requests in, answers out."""
+"""Open Inference Protocol, version 2, over HTTP: requests in, answers out."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
+from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief
+from trimtab.serving.http.binary import BinaryAnswer, read_body, wanted_in_bytes
+from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.tensors import OUTPUTS, read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release, label_type
 
+if TYPE_CHECKING:
+    from trimtab.serving.http.connection import Connection
+
+_NOT_OFFERED = frozenset(("classification", "shared_memory_region"))
 _USUAL = (
     b'%b"parameters":{"prediction_ids":[%b],%b},"outputs":[{"name":"score","datatype":"FP32","shape":[%d],"data":[%b'
     b'%b%d],"data":[%b]},{"name":"prediction_id","datatype":"BYTES","shape":[%d],"data":[%b]}]}'
 )
 
 
-def read_request(question: Question, request: Any, most: int, now: float, ahead: float) -> None:
-    """Fills a question from a decoded body. Raises RefusalError naming the input, row or column."""
-    if not isinstance(request, dict):
-        raise RefusalError(422, f"expected an object with `inputs`, got {brief(request)}")
-    read_inputs(question, request.get("inputs"), most)
-    parameters = request.get("parameters")
+def read_request(question: Question, request: Request, config: ServerConfig, now: float) -> None:
+    """Fills a question from the body of a request. Raises RefusalError naming the input, row or column."""
+    asked = read_body(request, question.target)
+    if not isinstance(asked, dict):
+        raise RefusalError(422, f"expected an object with `inputs`, got {brief(asked)}")
+    read_inputs(question, asked.get("inputs"), config.max_rows)
+    parameters = asked.get("parameters")
     if parameters is not None:
         if not isinstance(parameters, dict):
             raise RefusalError(422, f"`parameters`: expected an object, got {brief(parameters)}")
         question.identify(parameters.get("prediction_ids"), "parameters.prediction_ids")
-        question.date(parameters.get("time"), "parameters.time", now, ahead)
-    request_id = request.get("id")
+        question.date(parameters.get("time"), "parameters.time", now, config.max_future)
+    request_id = asked.get("id")
     if request_id is not None:
         if not isinstance(request_id, str):
             raise RefusalError(422, f"`id`: expected a string, got {brief(request_id)}")
         question.request_id = request_id
-    if "outputs" in request:
-        question.outputs = _read_outputs(request["outputs"], question.target)
+    outputs = asked.get("outputs")
+    if outputs is not None:
+        question.outputs = _read_outputs(outputs, question.target)
+    if parameters is not None or outputs is not None:
+        wanted = wanted_in_bytes(asked, question.target)
+        if wanted is not None:
+            answer = BinaryAnswer(cast("Connection", question.caller), wanted)
+            question.caller, question.render = answer, answer.render
 
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:
@@ -76,4 +90,16 @@ def _tensor(name: bytes, datatype: bytes, shape: bytes, data: bytes) -> bytes:
 def _read_outputs(outputs: object, release: Release) -> tuple[str, ...]:
     if not isinstance(outputs, list):
         raise RefusalError(422, f"`outputs`: expected a list, got {brief(outputs)}")
-    return read_outputs([str(one.get("name")) if isinstance(one, dict) else str(one) for one in outputs], release)
+    names = []
+    for one in outputs:
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str):
+            raise RefusalError(422, f"`outputs`: expected objects with a `name`, got {brief(one)}")
+        parameters = one.get("parameters")
+        if parameters is not None and not isinstance(parameters, dict):
+            raise RefusalError(
+                422, f"output {one['name']!r}: expected parameters as an object, got {brief(parameters)}"
+            )
+        for name in _NOT_OFFERED.intersection(parameters or ()):
+            raise RefusalError(422, f"output {one['name']!r}: {name} is not offered")
+        names.append(one["name"])
+    return read_outputs(names, release)

@@ -6,29 +6,32 @@ from typing import Any
 
 import orjson
 
-from trimtab.serving.execution.questions import Answers, Question, brief, refuse_many
+from trimtab.records.server import ServerConfig
+from trimtab.serving.execution.questions import Answers, Question, brief, read_json, refuse_many
+from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
 
 _KEYS = frozenset(("rows", "ids", "time"))
 
 
-def read_request(question: Question, request: Any, most: int, now: float, ahead: float) -> None:
+def read_request(question: Question, request: Request, config: ServerConfig, now: float) -> None:
     """Fills a question from `{"rows": [{...}], "ids": [...], "time": "..."}` or a list of rows. `time` is one moment
     or one a row. Raises RefusalError naming the row, the column and what was expected."""
-    if isinstance(request, list):
-        request = {"rows": request}
-    if not isinstance(request, dict):
-        raise RefusalError(422, f"expected an object with `rows`, or a list of rows, got {brief(request)}")
-    if not request.keys() <= _KEYS:
-        unknown = next(key for key in request if key not in _KEYS)
+    asked: Any = read_json(request.body)
+    if isinstance(asked, list):
+        asked = {"rows": asked}
+    if not isinstance(asked, dict):
+        raise RefusalError(422, f"expected an object with `rows`, or a list of rows, got {brief(asked)}")
+    if not asked.keys() <= _KEYS:
+        unknown = next(key for key in asked if key not in _KEYS)
         raise RefusalError(422, f"unknown key {unknown!r}", hint="a request has `rows`, and may have `ids` and `time`")
-    rows = request.get("rows")
+    rows = asked.get("rows")
     if not isinstance(rows, list):
         raise RefusalError(422, f"`rows`: expected a list of objects, got {brief(rows)}")
-    refuse_many(len(rows), most)
+    refuse_many(len(rows), config.max_rows)
     question.ask(rows)
-    question.identify(request.get("ids"), "ids")
-    question.date(request.get("time"), "time", now, ahead)
+    question.identify(asked.get("ids"), "ids")
+    question.date(asked.get("time"), "time", now, config.max_future)
 
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:

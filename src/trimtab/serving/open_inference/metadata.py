@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import trimtab
 from trimtab.serving.open_inference.tensors import DATATYPES
 from trimtab.serving.routing.releases import ENCODED, Fleet, Release, label_type
+
+EXTENSIONS = ("binary_tensor_data", "model_repository", "parameters", "statistics")
+
+
+def server_metadata() -> dict[str, Any]:
+    """Name, version, and the extensions of the protocol that are offered."""
+    return {"name": "trimtab", "version": trimtab.__version__, "extensions": list(EXTENSIONS)}
 
 
 def model_metadata(system: str, fleet: Fleet, release: Release) -> dict[str, Any]:

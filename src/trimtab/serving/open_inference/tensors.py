@@ -63,13 +63,13 @@ def _read_encoded(question: Question, tensor: Tensor, most: int) -> None:
     count = shape[0]
     refuse_many(count, most)
     question.count = count
-    raw = tensor.get("raw")
+    raw = _raw(tensor)
     if raw is not None:
         if len(raw) != 4 * count * width:
             raise RefusalError(
                 422, f"input '{ENCODED}': {len(raw)} bytes; shape {shape} of FP32 needs {4 * count * width}"
             )
-        question.matrix = bytes(raw)
+        question.matrix = bytes(raw)  # a copy: within the body its floats may lie at any address
         return
     data = _flat(tensor.get("data"), ENCODED)
     if len(data) != count * width:
@@ -127,7 +127,7 @@ def _read_columns(signature: Signature, inputs: list[Any], most: int) -> list[di
 
 
 def _values(tensor: Tensor, name: str, count: int) -> list[Any]:
-    raw = tensor.get("raw")
+    raw = _raw(tensor)
     if raw is not None:
         data = unpack(raw, tensor["datatype"], count, f"column {name!r}")
     else:
@@ -137,6 +137,11 @@ def _values(tensor: Tensor, name: str, count: int) -> list[Any]:
     if data and isinstance(data[0], bytes):
         return _texts(data, name)
     return data
+
+
+def _raw(tensor: Tensor) -> bytes | memoryview | None:
+    raw = tensor.get("raw")
+    return raw if isinstance(raw, bytes | memoryview) else None  # anything else was in the JSON of a caller
 
 
 def _texts(data: Sequence[Any], name: str) -> list[Any]:

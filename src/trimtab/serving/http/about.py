@@ -1,0 +1,141 @@
+"""What the server tells about itself: health, metadata, counters, status."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Set
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from trimtab.records.server import ReleaseStatus, ServerStatus
+from trimtab.serving.http.addresses import Addresses
+from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.replies import TEXT
+from trimtab.serving.http.request import Request
+from trimtab.serving.open_inference.metadata import model_metadata, server_metadata
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import Release
+from trimtab.serving.system import ServedSystem
+
+
+class About:
+    """Each public method answers one address. `connections` are those of the whole process."""
+
+    def __init__(self, system: ServedSystem, connections: Set[Connection]) -> None:
+        self._system = system
+        self._name = system.config.system
+        self._desired = system.desired
+        self._connections = connections
+        self._started = time.monotonic()
+
+    def register(self, addresses: Addresses) -> None:
+        """Adds its addresses."""
+        addresses.add("GET", "/v2", self.server)
+        addresses.add("GET", "/v2/health/live", self.live)
+        addresses.add("GET", "/v2/health/ready", self.ready)
+        addresses.of_model("GET", "", self.metadata)
+        addresses.of_model("GET", "ready", self.model_ready)
+        addresses.add("GET", "/metrics", self.metrics)
+        addresses.add("GET", "/trimtab/status", self.status)
+
+    def server(self, connection: Connection, _: Request, __: Release | None) -> None:
+        """Name, version and extensions."""
+        told = server_metadata() | {"system": self._name, "error": self._desired.error}
+        connection.answer(200, orjson.dumps(told))
+
+    def live(self, connection: Connection, _: Request, __: Release | None) -> None:
+        """The process runs."""
+        connection.answer(200, b'{"live":true}')
+
+    def ready(self, connection: Connection, _: Request, __: Release | None) -> None:
+        """A release is live."""
+        if self._desired.fleet.live is None:
+            connection.answer(503, orjson.dumps({"ready": False, "error": self._desired.why_not_ready()}))
+        else:
+            connection.answer(200, b'{"ready":true}')
+
+    def model_ready(self, connection: Connection, _: Request, release: Release | None) -> None:
+        """The model, or that version of it, answers."""
+        if release is None and self._desired.fleet.live is None:
+            told = {"name": self._name, "ready": False, "error": self._desired.why_not_ready()}
+            connection.answer(503, orjson.dumps(told))
+        else:
+            connection.answer(200, orjson.dumps({"name": self._name, "ready": True}))
+
+    def metadata(self, connection: Connection, _: Request, release: Release | None) -> None:
+        """What the model takes and gives."""
+        fleet = self._desired.fleet
+        told = release or fleet.live
+        if told is None:
+            raise RefusalError(503, self._desired.why_not_ready())
+        metadata = model_metadata(self._name, fleet, told)
+        metadata["error"] = self._desired.error
+        connection.answer(200, orjson.dumps(metadata))
+
+    def metrics(self, connection: Connection, _: Request, __: Release | None) -> None:
+        """The counters as Prometheus text."""
+        telemetry = self._system.book.telemetry
+        text = self._system.book.metrics.text(
+            {
+                "trimtab_generation": ("Generation of routes in force (-1: none).", self._desired.applied),
+                "trimtab_generation_wanted": ("Newest generation of routes seen (-1: none).", self._desired.wanted),
+                "trimtab_telemetry_queue_rows": ("Rows that wait for a shadow release.", self._system.shadows.backlog),
+                "trimtab_telemetry_bytes_total": ("Telemetry written.", telemetry.bytes_written),
+                "trimtab_telemetry_write_failures_total": ("Writes the disk refused.", telemetry.failures),
+                "trimtab_telemetry_dropped_rows_total": ("Answered rows that were not kept (always 0).", 0),
+                "trimtab_connections": ("Open connections.", len(self._connections)),
+                "trimtab_requests_in_flight": ("Requests that are being scored.", self._system.batcher.waiting),
+                "trimtab_resident_bytes": ("Resident memory.", resident()),
+                "trimtab_uptime_seconds": ("Time since the start.", time.monotonic() - self._started),
+            }
+        )
+        connection.answer(200, text.encode(), TEXT)
+
+    def status(self, connection: Connection, _: Request, __: Release | None) -> None:
+        """What is served and how it goes, as a `ServerStatus`."""
+        connection.answer(200, msgspec.json.encode(self._standing()))
+
+    def _standing(self) -> ServerStatus:
+        desired, metrics = self._desired, self._system.book.metrics
+        releases = []
+        for one in desired.fleet.releases:
+            counts = metrics.of(one.release)
+            releases.append(
+                ReleaseStatus(
+                    release=one.release,
+                    model=one.model,
+                    stage=one.stage,
+                    weight=one.weight,
+                    answered=counts.rows["live"] + counts.rows["canary"],
+                    shadowed=counts.rows["shadow"],
+                    failed=counts.failed,
+                )
+            )
+        return ServerStatus(
+            system=self._name,
+            ready=desired.fleet.live is not None,
+            applied=desired.applied,
+            wanted=desired.wanted,
+            error=desired.error,
+            releases=tuple(releases),
+            pid=os.getpid(),
+            uptime=time.monotonic() - self._started,
+            rss=resident(),
+            backlog=self._system.shadows.backlog + (0 if desired.begun else self._system.shadows.due),
+            known=len(self._system.book.known),
+            telemetry_error=self._system.book.telemetry.last_error or self._system.book.telemetry.sync_error,
+        )
+
+
+def resident() -> int:
+    """Resident memory of this process in bytes."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    except OSError:  # no /proc: ask the slow way
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,93 @@
+"""Which address means what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.request import Request
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.desired import Desired
+from trimtab.serving.routing.releases import Release
+
+Endpoint = Callable[[Connection, Request, Release | None], None]
+_NOT_OFFERED = {
+    "logging": "the logging extension",
+    "trace": "the trace extension",
+    "systemsharedmemory": "shared memory",
+    "cudasharedmemory": "shared memory",
+}
+_NOT_OF_MODELS = {
+    "trace": "the trace extension",
+    "config": "the model configuration extension",
+    "generate": "the generate extension",
+    "generate_stream": "the generate extension",
+}
+_LISTED = "`GET /v2` lists the extensions that are"
+
+
+class Address(NamedTuple):
+    """`endpoint` answers `method`; `release` is the model version that the address names, if it does."""
+
+    method: bytes
+    endpoint: Endpoint
+    release: Release | None = None
+
+
+class Addresses:
+    """The addresses of one system."""
+
+    def __init__(self, system: str, desired: Desired) -> None:
+        self.system = system
+        self.model = f"/v2/models/{system}"
+        self._desired = desired
+        self._table: dict[bytes, Address] = {}
+        self._versioned: dict[str, Address] = {}
+
+    def add(self, method: str, path: str, endpoint: Endpoint) -> None:
+        """An address of the server."""
+        self._table[path.encode()] = Address(method.encode(), endpoint)
+
+    def of_model(self, method: str, verb: str, endpoint: Endpoint, *, versions: bool = True) -> None:
+        """An address of the model, and of each version of it. `verb` is what follows the name, empty for nothing."""
+        self.add(method, f"{self.model}/{verb}".rstrip("/"), endpoint)
+        if versions:
+            self._versioned[verb] = Address(method.encode(), endpoint)
+
+    def find(self, url: bytes) -> Address:
+        """The address of a request, whatever follows its `?`. Raises RefusalError (404)."""
+        return self._table.get(url) or self._search(url)
+
+    def _search(self, url: bytes) -> Address:
+        raw = url.partition(b"?")[0]
+        path = unquote(raw.decode("latin-1"))
+        found = self._table.get(raw) or self._table.get(path.encode()) or self._table.get(path.rstrip("/").encode())
+        if found is not None:
+            return found
+        if path.startswith(f"{self.model}/"):
+            return self._of_model(path[len(self.model) + 1 :].rstrip("/"))
+        shown = path if len(path) <= 200 else path[:197] + "..."
+        if path.startswith("/v2/models/"):
+            raise RefusalError(404, f"no such model or call: this server serves {self.system!r}")
+        if path.startswith("/v2/") and (name := path.split("/")[2]) in _NOT_OFFERED:
+            raise RefusalError(404, f"{_NOT_OFFERED[name]} is not offered", hint=_LISTED)
+        raise RefusalError(404, f"no such address: {shown}", hint="`GET /openapi.json` lists them all")
+
+    def _of_model(self, rest: str) -> Address:
+        verb = rest
+        if rest.startswith("versions/"):
+            _, version, *verbs = rest.split("/", 2)
+            release = self._desired.fleet.pinned(version)
+            if release is None:
+                raise RefusalError(404, f"model {version!r} is neither live nor canary")
+            verb = verbs[0] if verbs else ""
+            found = self._versioned.get(verb)
+            if found is not None:
+                return found._replace(release=release)
+        missing = _NOT_OF_MODELS.get(verb.split("/")[0])
+        if missing is not None:
+            raise RefusalError(404, f"{missing} is not offered", hint=_LISTED)
+        calls = ", ".join(name for name in self._versioned if name)
+        raise RefusalError(404, f"no such call of a model: {verb[:100]!r}", hint=f"a model has {calls}")

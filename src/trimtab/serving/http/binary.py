@@ -1,0 +1,160 @@
+"""The binary tensor extension over HTTP: a JSON object and, behind it, the bytes of tensors in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from trimtab.serving.execution.questions import Answers, Question, brief, read_json
+from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.request import Request
+from trimtab.serving.open_inference.binary import pack
+from trimtab.serving.open_inference.tensors import OUTPUTS
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import ENCODED, Release, label_type
+
+HEADER = b"inference-header-content-length"
+OCTETS = b"application/octet-stream"
+_SIZE = "binary_data_size"
+
+
+def read_body(request: Request, release: Release) -> Any:
+    """The JSON of a request. Tensors that came in bytes have them as `raw`, a view into the body that is not copied.
+    Raises RefusalError: 400 where the two parts cannot be told, 422 naming the tensor."""
+    told = request.field(HEADER)
+    if not told:
+        return read_json(request.body)
+    if not told.isdigit() or len(told) > 18:
+        raise RefusalError(400, f"{HEADER.decode()}: expected a number of bytes, got {brief(told.decode('latin-1'))}")
+    length = int(told)
+    if length > len(request.body):
+        raise RefusalError(400, f"{HEADER.decode()} is {length:,}: the body has {len(request.body):,} bytes")
+    if length == 0:
+        return _bare(request.body, release)
+    view = memoryview(request.body)
+    asked = read_json(view[:length])
+    _share_out(asked, view[length:])
+    return asked
+
+
+def _share_out(asked: Any, rest: memoryview) -> None:
+    """Gives each tensor that says how many bytes it has its own."""
+    inputs = asked.get("inputs") if isinstance(asked, dict) else None
+    offset = 0
+    for tensor in inputs if isinstance(inputs, list) else ():
+        parameters = tensor.get("parameters") if isinstance(tensor, dict) else None
+        if not isinstance(parameters, dict) or _SIZE not in parameters:
+            continue
+        size, name = parameters[_SIZE], tensor.get("name")
+        if type(size) is not int or size < 0:
+            raise RefusalError(422, f"input {name!r}: {_SIZE} {brief(size)}; expected a number of bytes")
+        if "data" in tensor:
+            raise RefusalError(422, f"input {name!r}: `data` and {_SIZE} are both given")
+        if offset + size > len(rest):
+            left = len(rest) - offset
+            raise RefusalError(422, f"input {name!r}: {_SIZE} is {size:,}; {left:,} bytes are left in the body")
+        tensor["raw"] = rest[offset : offset + size]
+        offset += size
+    if offset != len(rest):
+        raise RefusalError(
+            422, f"{len(rest) - offset:,} bytes of the body belong to no tensor", hint=f"give each its {_SIZE}"
+        )
+
+
+def _bare(body: bytes, release: Release) -> dict[str, Any]:
+    """A request that is nothing but the bytes of the model's only input; everything is answered in bytes."""
+    inputs = release.signature.inputs
+    asked: dict[str, Any] = {"parameters": {"binary_data_output": True}}
+    if len(inputs) == 1 and inputs[0].kind in ("category", "time"):
+        tensor = {"name": inputs[0].name, "datatype": "BYTES", "shape": [1], "data": [body]}
+    elif len(inputs) == 1 and inputs[0].kind == "boolean":
+        tensor = {"name": inputs[0].name, "datatype": "BOOL", "shape": [len(body)], "raw": body}
+    elif len(inputs) == 1:
+        tensor = {"name": inputs[0].name, "datatype": "FP64", "shape": [len(body) // 8], "raw": body}
+    else:
+        rows = len(body) // (4 * release.width)
+        tensor = {"name": ENCODED, "datatype": "FP32", "shape": [rows, release.width], "raw": body}
+    return asked | {"inputs": [tensor]}
+
+
+class BinaryAnswer:
+    """Stands between a question and its connection where some of the outputs are wanted in bytes: makes the body, and
+    sends it with the length of its JSON part."""
+
+    def __init__(self, connection: Connection, wanted: Sequence[tuple[str, bool]]) -> None:
+        self._connection = connection
+        self._wanted = wanted
+        self._head = 0
+
+    def answer(self, status: int, body: bytes) -> None:
+        """Sends the answer."""
+        extra = b"%b: %d\r\n" % (HEADER, self._head)
+        self._connection.answer(status, body, OCTETS, extra)
+
+    def refuse(self, error: RefusalError) -> None:
+        """Sends a refusal, which is JSON alone."""
+        self._connection.refuse(error)
+
+    def render(self, question: Question, answers: Answers, offset: int) -> bytes:
+        """The JSON object, then the bytes of the outputs that are wanted so."""
+        count, end = question.count, offset + question.count
+        release = answers.releases[offset]
+        parameters: dict[str, Any] = {"prediction_ids": question.ids}
+        if count > 1 and question.fleet.canaries:
+            parameters["releases"] = [one.release for one in answers.releases[offset:end]]
+        else:
+            parameters |= {"release": release.release, "model": release.model}
+        outputs, tail = [], []
+        for name, in_bytes in self._wanted:
+            datatype, shape, values = _output(name, question, answers, offset)
+            output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+            if in_bytes:
+                raw = pack([one.encode() for one in values]) if datatype == "BYTES" else values.tobytes()
+                output["parameters"] = {_SIZE: len(raw)}
+                tail.append(raw)
+            else:
+                output["data"] = values
+            outputs.append(output)
+        told: dict[str, Any] = {"model_name": release.system, "model_version": release.model}
+        if question.request_id is not None:
+            told["id"] = question.request_id
+        told |= {"parameters": parameters, "outputs": outputs}
+        head = orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+        self._head = len(head)
+        return b"".join((head, *tail))
+
+
+def _output(name: str, question: Question, answers: Answers, offset: int) -> tuple[str, list[int], Any]:
+    """Datatype, shape and values of one output: an array, or texts."""
+    count, end = question.count, offset + question.count
+    release = answers.releases[offset]
+    if name == "prediction_id":
+        return "BYTES", [count], question.ids
+    if name == "label":
+        labels = orjson.loads(b"[%b]" % b",".join(answers.labels[offset:end]))
+        datatype = label_type(release.signature)
+        return datatype, [count], labels if datatype == "BYTES" else np.array(labels, "<i8")
+    scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
+    return "FP32", [count] if release.outputs == 1 else [count, release.outputs], scores
+
+
+def wanted_in_bytes(asked: dict[str, Any], release: Release) -> list[tuple[str, bool]] | None:
+    """The outputs, once they have been read, with whether each is wanted in bytes; None where none is. Raises
+    RefusalError (422)."""
+    parameters = asked.get("parameters")
+    overall = parameters.get("binary_data_output", False) if isinstance(parameters, dict) else False
+    if type(overall) is not bool:
+        raise RefusalError(422, f"parameters.binary_data_output: expected true or false, got {brief(overall)}")
+    outputs = asked.get("outputs")
+    if not outputs:
+        return [(name, True) for name in OUTPUTS if name != "label" or release.labels] if overall else None
+    wanted = []
+    for one in outputs:
+        choice = (one.get("parameters") or {}).get("binary_data", overall)
+        if type(choice) is not bool:
+            raise RefusalError(422, f"output {one['name']!r}: binary_data {brief(choice)}; expected true or false")
+        wanted.append((one["name"], choice))
+    return wanted if any(choice for _, choice in wanted) else None
