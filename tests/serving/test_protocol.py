@@ -52,6 +52,50 @@ def test_metadata_names_the_columns_and_outputs(shared: Running) -> None:
     assert told["versions"] == ["model-r1"]
 
 
+def test_the_server_tells_what_it_offers(shared: Running) -> None:
+    status, told = shared.ask("GET", "/v2/")
+    assert status == 200
+    assert told["extensions"] == ["binary_tensor_data", "model_repository", "parameters", "statistics"]
+    for path, words in [
+        ("/v2/logging", "the logging extension is not offered"),
+        ("/v2/trace/setting", "the trace extension is not offered"),
+        ("/v2/models/flights/trace/setting", "the trace extension is not offered"),
+        ("/v2/models/flights/versions/model-r1/config", "the model configuration extension is not offered"),
+        ("/v2/systemsharedmemory/status", "shared memory is not offered"),
+        ("/v2/models/flights/nothing", "no such call of a model: 'nothing'"),
+    ]:
+        status, told = shared.ask("GET", path)
+        assert (status, words in told["error"]) == (404, True), told
+
+
+def test_the_repository_is_told_and_not_moved(shared: Running) -> None:
+    entry = {"name": "flights", "version": "model-r1", "state": "READY", "reason": ""}
+    assert shared.ask("POST", "/v2/repository/index", {}) == (200, [entry])
+    assert shared.ask("POST", "/v2/repository/index", b"") == (200, [entry])
+    assert shared.ask("POST", "/v2/repository/index", {"ready": True}) == (200, [entry])
+    status, told = shared.ask("POST", "/v2/repository/index", {"ready": "yes"})
+    assert (status, "`ready`" in told["error"]) == (422, True)
+    for verb in ("load", "unload"):
+        status, told = shared.ask("POST", f"/v2/repository/models/flights/{verb}", {})
+        assert (status, "the loop moves releases" in told["error"]) == (403, True)
+        assert shared.ask("POST", f"/v2/repository/models/other/{verb}", {})[0] == 404
+
+
+def test_statistics_count_what_was_asked(running: Running) -> None:
+    tensor = {"name": "input", "datatype": "FP32", "shape": [3, 2], "data": [0.0] * 6}
+    for _ in range(2):
+        assert running.ask("POST", "/v2/models/flights/infer", {"inputs": [tensor]})[0] == 200
+    for path in ("/v2/models/stats", "/v2/models/flights/stats", "/v2/models/flights/versions/model-r1/stats"):
+        status, told = running.ask("GET", path)
+        assert status == 200
+        (one,) = told["model_stats"]
+        assert (one["name"], one["version"]) == ("flights", "model-r1")
+        assert (one["inference_count"], one["execution_count"]) == (6, 2)
+        assert one["inference_stats"]["success"]["count"] == 2
+        assert one["inference_stats"]["success"]["ns"] > 0
+        assert one["last_inference"] == pytest.approx(datetime.now(UTC).timestamp() * 1000, abs=10_000)
+
+
 def test_rows_are_scored_and_decided(shared: Running) -> None:
     with shared.client() as client:
         answers = client.predict(ROWS)

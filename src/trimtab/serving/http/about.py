@@ -11,11 +11,13 @@ import msgspec
 import orjson
 
 from trimtab.records.server import ReleaseStatus, ServerStatus
+from trimtab.serving.execution.questions import brief, read_json
 from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.metadata import model_metadata, server_metadata
+from trimtab.serving.open_inference.repository import model_statistics, repository_index
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
@@ -38,6 +40,11 @@ class About:
         addresses.add("GET", "/v2/health/ready", self.ready)
         addresses.of_model("GET", "", self.metadata)
         addresses.of_model("GET", "ready", self.model_ready)
+        addresses.of_model("GET", "stats", self.statistics)
+        addresses.add("GET", "/v2/models/stats", self.statistics)
+        addresses.add("POST", "/v2/repository/index", self.index)
+        for verb in ("load", "unload"):
+            addresses.add("POST", f"/v2/repository/models/{self._name}/{verb}", self.refuse_move)
         addresses.add("GET", "/metrics", self.metrics)
         addresses.add("GET", "/trimtab/status", self.status)
 
@@ -74,6 +81,28 @@ class About:
         metadata = model_metadata(self._name, fleet, told)
         metadata["error"] = self._desired.error
         connection.answer(200, orjson.dumps(metadata))
+
+    def statistics(self, connection: Connection, _: Request, release: Release | None) -> None:
+        """What each model version did since the server started."""
+        version = "" if release is None else release.model
+        told = model_statistics(self._name, self._desired, self._system.metrics, version)
+        connection.answer(200, orjson.dumps({"model_stats": told}))
+
+    def index(self, connection: Connection, request: Request, _: Release | None) -> None:
+        """The model versions there are, and which of them answer."""
+        asked = read_json(request.body) if request.body else {}
+        ready = asked.get("ready", False) if isinstance(asked, dict) else None
+        if type(ready) is not bool:
+            raise RefusalError(422, f"expected an object, `ready` in it true or false, got {brief(asked)}")
+        connection.answer(200, orjson.dumps(repository_index(self._name, self._desired, ready=ready)))
+
+    def refuse_move(self, _: Connection, __: Request, ___: Release | None) -> None:
+        """Loading and unloading are not a caller's to ask for."""
+        raise RefusalError(
+            403,
+            "models are not loaded or unloaded by callers: the loop moves releases, through their gates",
+            hint="`trimtab promote` and `trimtab rollback` move one by hand",
+        )
 
     def metrics(self, connection: Connection, _: Request, __: Release | None) -> None:
         """The counters as Prometheus text."""
