@@ -75,6 +75,15 @@ def test_encoded_rows_and_a_pinned_version(ask: Ask, over: str) -> None:
     assert told["outputs"] == {"score": pytest.approx(SCORES, abs=1e-6)}
 
 
+@pytest.mark.parametrize("inward", [True, False])
+@pytest.mark.parametrize("outward", [True, False])
+def test_bytes_in_either_direction_over_http(ask: Ask, inward: bool, outward: bool) -> None:
+    tensors = [[*one, inward] for one in COLUMNS]
+    outputs = [[name, outward] for name, _ in OUTPUTS]
+    check(ask("http", do="infer", model="flights", tensors=tensors, outputs=outputs))
+    check(ask("http", do="infer", model="flights", tensors=tensors))  # the client's own choice: everything in bytes
+
+
 @both
 def test_many_at_once(ask: Ask, over: str) -> None:
     wanted = {"model": "flights", "tensors": COLUMNS, "outputs": OUTPUTS}
@@ -110,18 +119,20 @@ def test_refusals_are_exceptions_with_our_words(ask: Ask, over: str) -> None:
         {"do": "infer", "model": "flights", "tensors": [["distance", "FP64", []], ["carrier", "BYTES", []]]},
         {"do": "infer", "model": "flights", "tensors": COLUMNS, "outputs": [["other", False]]},
         {"do": "infer", "model": "flights", "tensors": COLUMNS, "model_version": "old"},
+        {"do": "load", "model": "flights"},
     ]
-    unknown, missing, empty, output, version = ask(over, calls)
+    unknown, missing, empty, output, version, moved = ask(over, calls)
     assert "this server serves 'flights'" in unknown["error"]
     assert "column 'carrier' is missing" in missing["error"]
     assert "no rows" in empty["error"]
     assert "expected some of score, label" in output["error"]
     assert "'old' is neither live nor canary" in version["error"]
+    assert "not loaded or unloaded by callers" in moved["error"]
     wanted = ["StatusCode.NOT_FOUND", "StatusCode.INVALID_ARGUMENT"] if over == "grpc" else ["404", "422"]
     assert [unknown["status"], missing["status"]] == wanted
 
 
-@pytest.mark.parametrize("over", ["grpc"])
+@both
 def test_repository_and_statistics(ask: Ask, over: str) -> None:
     index, model, everything, one = ask(
         over,

@@ -90,10 +90,17 @@ def test_other_faults_of_a_request_are_named(call: Caller) -> None:
 
 
 def test_a_method_that_is_not_there(call: Caller) -> None:
-    unknown = call.channel.unary_unary(f"/{SERVICE}/RepositoryModelLoad")
+    unknown = call.channel.unary_unary(f"/{SERVICE}/TraceSetting")
     with pytest.raises(grpc.RpcError) as caught:
         unknown(b"", timeout=10)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_models_are_not_moved_by_callers(call: Caller) -> None:
+    for method in ("RepositoryModelLoad", "RepositoryModelUnload"):
+        code, told = refused(call, method, model_name="flights")
+        assert code is grpc.StatusCode.PERMISSION_DENIED
+        assert "`trimtab promote`" in told
 
 
 def test_a_message_that_is_too_large_is_not_read(call: Caller) -> None:

@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Any
 
-import trimtab
 from trimtab.errors import TemporaryError
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.grpc.inference import Inference
 from trimtab.serving.grpc.messages import Messages
-from trimtab.serving.open_inference.metadata import model_metadata
-from trimtab.serving.open_inference.repository import model_statistics, repository_index
+from trimtab.serving.open_inference.metadata import model_metadata, server_metadata
+from trimtab.serving.open_inference.repository import model_statistics, refused_move, repository_index
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
@@ -66,7 +65,7 @@ class InferenceDesk:
         return self._messages["ModelReadyResponse"](ready=ready)
 
     async def server_metadata(self, _: Any) -> Any:
-        return self._messages["ServerMetadataResponse"](name="trimtab", version=trimtab.__version__)
+        return self._messages["ServerMetadataResponse"](**server_metadata())
 
     async def model_metadata(self, message: Any) -> Any:
         system = self._system(message.name)
@@ -126,6 +125,12 @@ class InferenceDesk:
         for system in self._systems.values():
             told += repository_index(system.config.system, system.desired, ready=message.ready)
         return self._messages["RepositoryIndexResponse"](models=told)
+
+    async def repository_model_load(self, _: Any) -> Any:
+        raise refused_move()
+
+    async def repository_model_unload(self, _: Any) -> Any:
+        raise refused_move()
 
     async def _ask(self, message: Any) -> bytes:
         started = time.perf_counter()

@@ -17,7 +17,7 @@ from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.metadata import model_metadata, server_metadata
-from trimtab.serving.open_inference.repository import model_statistics, repository_index
+from trimtab.serving.open_inference.repository import model_statistics, refused_move, repository_index
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
@@ -98,11 +98,7 @@ class About:
 
     def refuse_move(self, _: Connection, __: Request, ___: Release | None) -> None:
         """Loading and unloading are not a caller's to ask for."""
-        raise RefusalError(
-            403,
-            "models are not loaded or unloaded by callers: the loop moves releases, through their gates",
-            hint="`trimtab promote` and `trimtab rollback` move one by hand",
-        )
+        raise refused_move()
 
     def metrics(self, connection: Connection, _: Request, __: Release | None) -> None:
         """The counters as Prometheus text."""

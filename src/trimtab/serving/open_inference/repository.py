@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Release
 
@@ -54,6 +55,15 @@ def model_statistics(system: str, desired: Desired, metrics: Metrics, version: s
             }
         )
     return told
+
+
+def refused_move() -> RefusalError:
+    """What whoever asks to load or unload a model is told."""
+    return RefusalError(
+        403,
+        "models are not loaded or unloaded by callers: the loop moves releases, through their gates",
+        hint="`trimtab promote` and `trimtab rollback` move one by hand",
+    )
 
 
 def _first_of_each_model(releases: tuple[Release, ...]) -> list[Release]:
