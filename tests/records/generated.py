@@ -35,6 +35,7 @@ def of_type(kind: Any) -> st.SearchStrategy[Any]:
         datetime: moments,
         Any: free,
         None: st.none(),
+        msgspec.UnsetType: st.just(msgspec.UNSET),
     }
     if kind in simple:
         return simple[kind]

@@ -29,18 +29,7 @@ class Model:
     @classmethod
     def load(cls, onnx: bytes, signature: Signature, *, threads: int = 1) -> Model:
         """A model from the bytes of its ONNX graph; raises PermanentError when they do not make one."""
-        import onnxruntime  # here: reading records must not load the runtime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A spinning thread would take a core from the rest of the machine between two requests.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime's errors share no root
-            raise PermanentError(f"the model cannot be loaded: {str(error).splitlines()[0]}") from error
+        session = open_session(onnx, threads=threads)
         names = [tensor.name for tensor in session.get_outputs()]
         if [signature.onnx_input] != [t.name for t in session.get_inputs()] or [signature.onnx_output] != names:
             raise PermanentError(f"the model does not go from {signature.onnx_input!r} to {signature.onnx_output!r}")
@@ -55,3 +44,19 @@ class Model:
 def load_model(blobs: Blobs, bundle: ModelBundle, *, threads: int = 1) -> Model:
     """The model whose parts lie in the blob store."""
     return Model.load(blobs.get(bundle.onnx), bundle.signature, threads=threads)
+
+
+def open_session(onnx: bytes, *, threads: int = 1) -> Any:
+    """A session of ONNX Runtime; raises PermanentError when the bytes do not make one."""
+    import onnxruntime  # here: reading records must not load the runtime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # A spinning thread would take a core from the rest of the machine between two requests.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's errors share no root
+        raise PermanentError(f"the model cannot be loaded: {str(error).splitlines()[0]}") from error

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
+from trimtab.records.tensors import Tensors
 
 ColumnKind = Literal["number", "category", "boolean", "time"]
 Stage = Literal["candidate", "shadow", "canary", "live", "retired", "rejected", "rolled_back"]
@@ -33,15 +36,20 @@ class Signature(Record, kw_only=True):
     `inputs` are the columns a caller sends; `features` the columns of the matrix, in order, after the user's
     optional `features(rows)`. `classes` is empty for regression; for binary tasks the score is P(classes[1]).
     `threshold` is the decision threshold on that score.
+
+    A model beyond tables has `tensors`, and no `inputs` or `features`. With one of the usual tasks its score is the
+    output `onnx_output`; the task `tensors` has no score: its outputs are answered under their names.
     """
 
-    task: Task
+    task: Task | Literal["tensors"]
     inputs: tuple[Column, ...]
     features: tuple[Feature, ...]
     classes: tuple[str, ...] = ()
     threshold: float = 0.5
     onnx_input: str = "input"
     onnx_output: str = "scores"
+    # Left out of the JSON form when not set, so that what was written before it existed keeps its digest.
+    tensors: Tensors | UnsetType = UNSET
 
 
 class ModelIdentity(Record, kw_only=True):
@@ -55,12 +63,14 @@ class ModelIdentity(Record, kw_only=True):
 
 class ModelBundle(Record, kw_only=True):
     """Where a model version's parts lie in the blob store (digests). `features_code` is the user's code, a zip of its
-    modules, present only when it defines `features(rows)`; `entry` is then the module that holds it."""
+    modules, present only when it defines `features(rows)`, and `postprocess_code` when it defines
+    `postprocess(outputs)`; `entry` is then the module that holds them."""
 
     onnx: str
     signature: Signature
     features_code: str | None = None
     entry: str = ""
+    postprocess_code: str | UnsetType = UNSET
 
 
 class Route(Record, kw_only=True):

@@ -1,0 +1,1 @@
+"""Models beyond tables: tensors, images and sounds in, scores, boxes or any named tensors out."""

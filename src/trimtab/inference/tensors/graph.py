@@ -1,0 +1,84 @@
+"""What an ONNX graph says of its own inputs and outputs, and whether a signature agrees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trimtab.errors import PermanentError
+from trimtab.inference.tensors.datatypes import graph_datatype
+from trimtab.records.model import Signature
+from trimtab.records.tensors import TensorInput, TensorOutput, Tensors
+
+
+def describe_graph(session: Any) -> Tensors:
+    """The inputs and outputs of a session as the graph has them. A graph whose first axis is fixed to 1 everywhere
+    takes one row at a time. Raises PermanentError for a type that no caller could send, or no axis for the rows."""
+    inputs = tuple(
+        TensorInput(name=one.name, datatype=_datatype("input", one), shape=_shape("input", one))
+        for one in session.get_inputs()
+    )
+    outputs = tuple(
+        TensorOutput(name=one.name, datatype=_datatype("output", one), shape=_shape("output", one))
+        for one in session.get_outputs()
+    )
+    batch = not any(isinstance(one.shape[0], int) for one in session.get_inputs())
+    return Tensors(inputs=inputs, outputs=outputs, batch=batch)
+
+
+def check_graph(session: Any, signature: Signature) -> None:
+    """Raises PermanentError unless the graph has the inputs and outputs that the signature declares."""
+    found = describe_graph(session)
+    spec = signature.tensors
+    assert isinstance(spec, Tensors)
+    _check_same("input", spec.inputs, {one.name: one for one in found.inputs})
+    _check_same("output", spec.outputs, {one.name: one for one in found.outputs})
+    declared = {one.name for one in spec.inputs}
+    for one in found.inputs:
+        if one.name not in declared:
+            raise PermanentError(f"the graph takes an input {one.name!r} that the signature does not have")
+    if spec.batch and not found.batch:
+        raise PermanentError("the graph takes one row at a time", hint="say so with batch = false")
+    used = [] if signature.task == "tensors" else [signature.onnx_output]
+    if spec.detections is not None:
+        used += [name for name in (spec.detections.boxes, spec.detections.scores, spec.detections.classes) if name]
+    named = [one.name for one in spec.outputs]
+    for name in used:
+        if name not in named:
+            raise PermanentError(f"there is no output {name!r}", hint=f"the signature has {', '.join(named)}")
+
+
+def _check_same(
+    kind: str, declared: tuple[TensorInput | TensorOutput, ...], there: dict[str, TensorInput] | dict[str, TensorOutput]
+) -> None:
+    for tensor in declared:
+        own = there.get(tensor.name)
+        if own is None:
+            raise PermanentError(f"the graph has no {kind} {tensor.name!r}", hint=f"it has {', '.join(there)}")
+        # A size that the graph leaves free may be fixed, and the other way round never.
+        fits = len(own.shape) == len(tensor.shape) and all(
+            theirs in (-1, ours) for theirs, ours in zip(own.shape, tensor.shape, strict=True)
+        )
+        if own.datatype != tensor.datatype or not fits:
+            raise PermanentError(
+                f"{kind} {tensor.name!r} is {own.datatype} {list(own.shape)} in the graph, "
+                f"and {tensor.datatype} {list(tensor.shape)} in the signature"
+            )
+
+
+def _datatype(kind: str, tensor: Any) -> Any:
+    found = graph_datatype(tensor.type)
+    if found is None:
+        raise PermanentError(f"{kind} {tensor.name!r} of the graph is a {tensor.type}, which cannot be sent")
+    return found
+
+
+def _shape(kind: str, tensor: Any) -> tuple[int, ...]:
+    if not tensor.shape:
+        raise PermanentError(f"{kind} {tensor.name!r} of the graph has no axis for the rows")
+    first = tensor.shape[0]
+    if isinstance(first, int) and first != 1:
+        raise PermanentError(
+            f"{kind} {tensor.name!r} of the graph is for {first} rows at a time",
+            hint="export it with a free first axis",
+        )
+    return tuple(size if isinstance(size, int) else -1 for size in tensor.shape[1:])

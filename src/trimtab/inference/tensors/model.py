@@ -1,0 +1,163 @@
+"""A model of tensors that runs: one ONNX Runtime session, and what its outputs are read as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import PermanentError
+from trimtab.inference.postprocess_code import Named, PostprocessFunction, postprocess
+from trimtab.inference.session import open_session
+from trimtab.inference.tensors.datatypes import DTYPES
+from trimtab.inference.tensors.graph import check_graph
+from trimtab.inference.tensors.placing import Placed
+from trimtab.inference.tensors.readout import detect, read_out
+from trimtab.inference.tensors.rows import Array, RowReader, TensorRows
+from trimtab.records.model import Signature
+from trimtab.records.tensors import TensorInput, Tensors
+
+_MOST_ELEMENTS = 2**22  # of one input in one run of the graph: more rows would cost memory and save nothing
+_FREE = 64  # the size that a warm-up gives an axis of any size
+
+
+class Outcome(NamedTuple):
+    """What rows came to: `scores` FP32 [n] or [n, classes] (None for the task `tensors`), and further outputs by name,
+    one dict a row (None: there are none)."""
+
+    scores: NDArray[np.float32] | None
+    named: Named | None
+
+
+class TensorModel:
+    """A loaded model of tensors. Safe to call from several threads at once. `reader` makes its rows.
+
+    Raises PermanentError where the graph and the signature do not agree.
+    """
+
+    def __init__(
+        self, onnx: bytes, signature: Signature, hook: PostprocessFunction | None = None, *, threads: int = 1
+    ) -> None:
+        assert isinstance(signature.tensors, Tensors)
+        self.signature = signature
+        self.spec = spec = signature.tensors
+        self.session = open_session(onnx, threads=threads)
+        check_graph(self.session, signature)
+        self.reader = RowReader(spec)
+        self._hook = hook
+        self._inputs = [one.name for one in spec.inputs]
+        self._outputs = [one.name for one in spec.outputs]
+        self._score = "" if signature.task == "tensors" else signature.onnx_output
+        found = spec.detections
+        taken = {self._score} | (set() if found is None else {found.boxes, found.scores, found.classes})
+        self._answered = [one.name for one in spec.outputs if one.answered and one.name not in taken]
+
+    def run(self, rows: Sequence[TensorRows]) -> Outcome:
+        """Scores and outputs of the rows, in order. Raises PermanentError when the model or its hook fails."""
+        groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        for position, one in enumerate(rows):
+            groups.setdefault(one.shapes, []).append(position)
+        if len(groups) == 1:
+            return self._alike(rows)
+        starts = [0]
+        for one in rows:
+            starts.append(starts[-1] + len(one))
+        parts = []
+        for members in groups.values():
+            places = [place for member in members for place in range(starts[member], starts[member + 1])]
+            parts.append((places, self._alike([rows[member] for member in members])))
+        return _in_order(parts, starts[-1])
+
+    def zeros(self) -> TensorRows:
+        """One row of zeros, to warm up with."""
+        arrays = [
+            np.zeros((1, *_warm_shape(one)), DTYPES[one.datatype] if one.datatype != "BYTES" else np.str_)
+            for one in self.spec.inputs
+        ]
+        return TensorRows(tuple(arrays), (None,))
+
+    def _alike(self, rows: Sequence[TensorRows]) -> Outcome:
+        """Rows of one shape, in as many runs of the graph as their size asks for."""
+        if len(rows) == 1:
+            arrays = rows[0].arrays
+            placed = rows[0].places
+        else:
+            arrays = tuple([np.concatenate(those) for those in zip(*[one.arrays for one in rows], strict=True)])
+            placed = tuple([place for one in rows for place in one.places])
+        count = len(placed)
+        step = 1
+        if self.spec.batch:
+            step = max(1, _MOST_ELEMENTS * count // max(1, *[array.size for array in arrays]))
+        if count <= step:
+            return self._once(arrays, placed)
+        spans = [range(start, min(start + step, count)) for start in range(0, count, step)]
+        return _in_order(
+            [
+                (span, self._once([a[span.start : span.stop] for a in arrays], placed[span.start : span.stop]))
+                for span in spans
+            ],
+            count,
+        )
+
+    def _once(self, arrays: Iterable[Array], placed: Sequence[Placed | None]) -> Outcome:
+        n = len(placed)
+        feed = dict(zip(self._inputs, arrays, strict=True))
+        outputs: dict[str, Any] = {}
+        for spec, values in zip(self.spec.outputs, self.session.run(self._outputs, feed), strict=True):
+            if values.ndim == 0 or len(values) != n:
+                raise PermanentError(f"output {spec.name!r} has shape {list(values.shape)} for {n} rows")
+            outputs[spec.name] = read_out(values, spec)
+        scores = self._scores(outputs[self._score], n) if self._score else None
+        if not (self._answered or self.spec.detections or self._hook):
+            return Outcome(scores, None)
+        named: Named = [{name: outputs[name][row] for name in self._answered} for row in range(n)]
+        if self.spec.detections is not None:
+            size = self._size_of(feed[self._inputs[self.reader.picture]])
+            boxes = detect(outputs, self.spec.detections, self.signature.classes, size, placed)
+            named = [one | two for one, two in zip(named, boxes, strict=True)]
+            outputs |= {name: [one[name] for one in boxes] for name in boxes[0]}
+        if self._hook is not None:
+            made = postprocess(self._hook, outputs, n)
+            named = made if not self._score else [one | two for one, two in zip(named, made, strict=True)]
+        return Outcome(scores, named)
+
+    def _scores(self, values: Array, n: int) -> NDArray[np.float32]:
+        """The score output as the task has it. Raises PermanentError where its shape is another."""
+        found = values.reshape(n, -1)
+        width = found.shape[1]
+        if self.signature.task == "multiclass_classification":
+            classes = len(self.signature.classes)
+            if width != classes:
+                raise PermanentError(
+                    f"output {self._score!r} has {width} values a row, and there are {classes} classes"
+                )
+            return np.ascontiguousarray(found, np.float32)
+        if width != 1 and not (width == 2 and self.signature.task == "binary_classification"):
+            raise PermanentError(f"output {self._score!r} has {width} values a row; expected one")
+        return np.ascontiguousarray(found[:, -1], np.float32)
+
+    def _size_of(self, picture: Array) -> tuple[int, int]:
+        image = self.spec.inputs[self.reader.picture].image
+        high, wide = picture.shape[1:3] if image is not None and image.layout == "HWC" else picture.shape[-2:]
+        return int(high), int(wide)
+
+
+def _warm_shape(tensor: TensorInput) -> tuple[int, ...]:
+    free = tensor.audio.rate if tensor.audio is not None else _FREE
+    return tuple(free if size == -1 else size for size in tensor.shape)
+
+
+def _in_order(parts: Sequence[tuple[Sequence[int], Outcome]], total: int) -> Outcome:
+    """The outcomes of parts, each with the positions of its rows, as one."""
+    first = parts[0][1]
+    scores = None if first.scores is None else np.empty((total, *first.scores.shape[1:]), np.float32)
+    named: Named | None = None if first.named is None else [{} for _ in range(total)]
+    for places, outcome in parts:
+        if scores is not None:
+            scores[list(places)] = outcome.scores
+        if named is not None and outcome.named is not None:
+            for place, one in zip(places, outcome.named, strict=True):
+                named[place] = one
+    return Outcome(scores, named)
