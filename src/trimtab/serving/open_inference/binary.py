@@ -21,7 +21,7 @@ def unpack(raw: bytes | memoryview, datatype: str, count: int, where: str) -> li
     """The `count` values of a tensor: numbers, booleans, or bytes. Raises RefusalError (422) naming `where` when the
     bytes are more or fewer than the values need."""
     if datatype == "BYTES":
-        return _elements(raw, count, where)
+        return [bytes(one) for one in elements(raw, count, where)]
     dtype = np.dtype(NUMBERS.get(datatype, "?"))
     if len(raw) != count * dtype.itemsize:
         raise RefusalError(422, f"{where}: {len(raw)} bytes; {count} of {datatype} need {count * dtype.itemsize}")
@@ -37,14 +37,18 @@ def pack(elements: Sequence[bytes]) -> bytes:
     return b"".join([len(one).to_bytes(_LENGTH, "little") + one for one in elements])
 
 
-def _elements(raw: bytes | memoryview, count: int, where: str) -> list[bytes]:
-    found, offset = [], 0
+def elements(raw: bytes | memoryview, count: int, where: str) -> list[bytes | memoryview]:
+    """The `count` elements of a BYTES tensor, as views that are not copied. Raises RefusalError (422) naming `where`
+    when the bytes are more or fewer than the elements need."""
+    view = memoryview(raw)
+    found: list[bytes | memoryview] = []
+    offset = 0
     for place in range(count):
         start = offset + _LENGTH
-        offset = start + int.from_bytes(raw[offset:start], "little")
-        if offset > len(raw) or start > len(raw):
+        offset = start + int.from_bytes(view[offset:start], "little")
+        if offset > len(view) or start > len(view):
             raise RefusalError(422, f"{where}: the bytes end within element {place} of {count}")
-        found.append(bytes(raw[start:offset]))
-    if offset != len(raw):
-        raise RefusalError(422, f"{where}: {len(raw) - offset} bytes are left after {count} elements")
+        found.append(view[start:offset])
+    if offset != len(view):
+        raise RefusalError(422, f"{where}: {len(view) - offset} bytes are left after {count} elements")
     return found

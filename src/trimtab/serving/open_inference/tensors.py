@@ -110,7 +110,7 @@ def _read_columns(signature: Signature, inputs: list[Any], most: int) -> list[di
         if name in columns:
             raise RefusalError(422, f"column {name!r} is given twice")
         usual, allowed = DATATYPES[kind]
-        if tensor.get("datatype") not in allowed:
+        if not isinstance(tensor.get("datatype"), str) or tensor["datatype"] not in allowed:
             raise RefusalError(422, f"column {name!r}: datatype {brief(tensor.get('datatype'))}; expected {usual}")
         rows = _rows_of(tensor.get("shape"), name)
         if count == -1:
