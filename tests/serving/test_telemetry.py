@@ -20,6 +20,7 @@ from trimtab.serving.telemetry.recovery import abandoned, debts
 from trimtab.serving.telemetry.segments import (
     ANSWERED,
     FEEDBACK,
+    SEAL_SIZE,
     SHADOWED,
     Scored,
     Truths,
@@ -218,7 +219,7 @@ def test_shadow_scores_that_are_owed_are_found(tmp_path: Path) -> None:
         write(writer, scored([f"{number}"], T0, "r2", "shadow", batch=number), SHADOWED)
     writer.close(seal=False)
     for path in tmp_path.glob("*.seg"):
-        path.write_bytes(path.read_bytes()[:-41] if read_seal(path) is not None else path.read_bytes())
+        path.write_bytes(path.read_bytes()[:-SEAL_SIZE] if read_seal(path) is not None else path.read_bytes())
     left = abandoned(tmp_path)
     found = debts(left)
     assert [(debt.release, debt.answered.batch) for debt in found if debt.release == "r2"] == [("r2", 4), ("r2", 5)]

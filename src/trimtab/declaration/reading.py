@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from trimtab.declaration.problems import KeyPath, Problems, describe, nearest
-from trimtab.declaration.units import parse_duration, parse_size
+from trimtab.declaration.units import parse_duration, parse_quantity, parse_size
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 
@@ -147,6 +147,21 @@ class Table:
             if size > 0:
                 return size
             self.wrong(key, "a size above zero", hint=f"write {key} = {example}")
+        return None
+
+    def share(self, key: str) -> float | None:
+        """A part of the whole, 0 to 1: a number, or a text in percent."""
+        if not self.has(key):
+            return None
+        value = self.values[key]
+        if isinstance(value, str):
+            with self.problems.at(self.key(key)):
+                value = parse_quantity(value, "ratio")[0]
+            if isinstance(value, str):
+                return None  # the problem is recorded
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+            return float(value)
+        self.wrong(key, "a share from 0 to 1", hint=f'write {key} = 0.1, or "10%"')
         return None
 
     def table(self, key: str) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
+from trimtab.declaration.telemetry import read_telemetry
 from trimtab.declaration.units import format_duration, is_currency
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.records.base import Record
@@ -122,6 +123,7 @@ def read_serve(table: Table) -> ServeSpec:
         "max_rows": table.integer("max_rows", 1),
         "header_timeout": table.duration("header_timeout", '"5 s"'),
         "body_timeout": table.duration("body_timeout", '"30 s"'),
+        "telemetry": read_telemetry(table),
     }
     if found["token_env"] is not None and not found["token_env"].isidentifier():
         table.wrong("token_env", "the name of an environment variable", hint='write token_env = "TRIMTAB_TOKEN"')

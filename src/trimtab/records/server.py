@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from trimtab.records.base import Record
+from trimtab.records.telemetry import TelemetryPolicy
 
 
 class ServerConfig(Record, kw_only=True):
@@ -27,6 +28,7 @@ class ServerConfig(Record, kw_only=True):
     idle_timeout: float = 75.0
     answer_timeout: float = 30.0
     max_future: float = 300.0
+    telemetry: TelemetryPolicy = TelemetryPolicy()
 
 
 class ServerInfo(Record, kw_only=True):
@@ -70,7 +72,9 @@ class ReleaseStatus(Record, kw_only=True):
 class ServerStatus(Record, kw_only=True):
     """What `GET /trimtab/status` answers. `applied` is the generation in force (-1: none), `wanted` the newest one
     seen in `serve/routes.json` (-1: none), `error` why `wanted` is not in force (empty: it is, or is being loaded).
-    `backlog` counts rows that wait for a shadow release; `rss` is in bytes, `uptime` in seconds."""
+    `backlog` counts rows that wait for a shadow release; `rss` is in bytes, `uptime` in seconds.
+    `telemetry_dropped` counts rows that were answered and could not be kept, `telemetry_unsure` kept rows of which the
+    disk would not say that it has them."""
 
     system: str
     ready: bool
@@ -84,3 +88,5 @@ class ServerStatus(Record, kw_only=True):
     backlog: int
     known: int
     telemetry_error: str = ""
+    telemetry_dropped: int = 0
+    telemetry_unsure: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trimtab.records.base import Record
 from trimtab.records.metric import Metric, Place
+from trimtab.records.telemetry import TelemetryPolicy
 
 _RUNNING: tuple[Place, ...] = ("canary", "live")
 
@@ -20,6 +21,7 @@ class ServeSpec(Record, kw_only=True):
     max_rows: int = 10_000
     header_timeout: float = 5.0
     body_timeout: float = 30.0
+    telemetry: TelemetryPolicy = TelemetryPolicy()
     line: int = 0
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Coroutine
 
+from trimtab.errors import TemporaryError
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig
@@ -18,12 +19,14 @@ from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Fleet
+from trimtab.serving.telemetry.commits import GroupCommit
 from trimtab.serving.telemetry.known import KnownIds, ids_in
 from trimtab.serving.telemetry.recovery import Debt, abandoned, debts
 from trimtab.serving.telemetry.writer import TelemetryWriter
 
 _LOG = logging.getLogger("trimtab.serving")
 _AGAIN = 1.0
+_TEND = 1.0
 _DRAIN_SHADOWS = 20.0
 
 
@@ -39,9 +42,10 @@ class ServedSystem:
         for segment in self._left:
             if segment.cut:
                 _LOG.warning("%s: cut %d bytes that were half written", segment.path.name, segment.cut)
-        self._telemetry = TelemetryWriter(layout.telemetry)
+        policy = config.telemetry
+        self._telemetry = TelemetryWriter(layout.telemetry, fsync=None if policy.sync is None else os.fsync)
         self.metrics = Metrics()
-        self.book = Book(self._telemetry, self.metrics, KnownIds())
+        self.book = Book(self._telemetry, self.metrics, KnownIds(), policy)
         self.desired = Desired(config.system, layout.routes, Blobs(layout.blobs), self._load_failed)
         self._tasks: list[asyncio.Task[None]] = []
         self.shadows: Shadows
@@ -52,6 +56,8 @@ class ServedSystem:
         self.shadows = Shadows(loop, self.book)
         self.shadows.due = sum(len(debt.answered.ids) for debt in self._debts)
         threads = max(1, min(4, len(os.sched_getaffinity(0))))
+        if self.config.telemetry.sync == 0:
+            self.book.commits = GroupCommit(loop, self._telemetry.sync)
         self.batcher = Batcher(loop, self.book, Identifiers(), self.shadows.take, threads)
 
     def begin(self, resume: Callable[[], None], recall: Callable[[], None]) -> None:
@@ -67,6 +73,7 @@ class ServedSystem:
             ("routes", lambda: self.desired.watch(self._applied, resume)),
             ("recall", recalled),
             ("sync", self._sync),
+            ("telemetry", self._tend),
         ):
             self._tasks.append(asyncio.create_task(self._keep(name, work)))
 
@@ -83,6 +90,8 @@ class ServedSystem:
             task.cancel()
         self.shadows.close()
         self.batcher.close()
+        if self.book.commits is not None:
+            self.book.commits.close()
         self._telemetry.close(seal=not self.shadows.backlog)
 
     async def _keep(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -107,15 +116,31 @@ class ServedSystem:
         gc.freeze()  # models live long: the collector need not walk them again
 
     async def _sync(self) -> None:
-        """Brings telemetry to the disk once a second; seals what a former run left once it owes nothing."""
+        """Brings telemetry to the disk as often as is declared."""
+        telemetry, commits = self._telemetry, self.book.commits
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(self.config.telemetry.sync or _TEND)
             try:
-                await asyncio.to_thread(self._telemetry.sync)
-                self._telemetry.sync_error = ""
-            except OSError as error:
-                self._telemetry.sync_error = f"telemetry cannot be synced: {error.strerror or error}"
-                _LOG.error("%s", self._telemetry.sync_error)
+                if commits is None:
+                    await asyncio.to_thread(telemetry.sync)
+                else:
+                    await commits.now()  # what no answer waits for: shadow scores, seals
+                telemetry.sync_error = ""
+            except (OSError, TemporaryError) as error:
+                telemetry.sync_error = f"telemetry cannot be synced: {error}"
+                _LOG.error("%s; %d rows may be lost in a power cut", telemetry.sync_error, telemetry.unsure)
+
+    async def _tend(self) -> None:
+        """Seals what is old, tells of rows that are not kept, seals what a former run left once it owes nothing."""
+        told = 0
+        while True:
+            await asyncio.sleep(_TEND)
+            self._telemetry.tend()
+            dropped = self._telemetry.dropped
+            if dropped > told:
+                why = self._telemetry.last_error or "the disk refused them"
+                _LOG.error("%d rows were answered and are not kept, %d in all: %s", dropped - told, dropped, why)
+                told = dropped
             if self._left and not self._debts and not self.shadows.backlog:
                 self._seal_left()
 

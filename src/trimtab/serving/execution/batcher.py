@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import orjson
@@ -94,17 +95,21 @@ class Batcher:
             self._settle(settled, outcome)
 
     def _settle(self, batch: list[Question], outcome: Outcome | Exception) -> None:
-        self.waiting -= len(batch)
         try:
             if isinstance(outcome, Exception):
                 self._refuse(batch, outcome)
+                self.waiting -= len(batch)
                 return
             parts, stumbles = outcome
             owed = self._book.answered(batch, parts, stumbles)
         except TemporaryError as error:
-            for one in batch:
-                one.caller.refuse(RefusalError(503, error.message, hint=error.hint))
+            self._turn_away(batch, error)
             return
+        rows = sum(len(part.scores) for part in parts)
+        self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._turn_away, batch), rows)
+
+    def _answer(self, batch: list[Question], parts: list[Part], owed: list[Owed]) -> None:
+        self.waiting -= len(batch)
         answers = _answers(batch, parts)
         offset = 0
         for one in batch:
@@ -112,6 +117,11 @@ class Batcher:
             offset += one.count
         for debt in owed:
             self._shadow(debt)
+
+    def _turn_away(self, batch: list[Question], error: TemporaryError) -> None:
+        self.waiting -= len(batch)
+        for one in batch:
+            one.caller.refuse(RefusalError(503, error.message, hint=error.hint))
 
     def _refuse(self, batch: list[Question], error: Exception) -> None:
         for one in batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -13,13 +13,27 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from trimtab.errors import TemporaryError
+from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.execution.feedback import Feedback, pack_feedback
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.scoring import Part, Rows, Stumble
 from trimtab.serving.routing.releases import Fleet, Release
+from trimtab.serving.telemetry.commits import GroupCommit
+from trimtab.serving.telemetry.inputs import InputSampling
 from trimtab.serving.telemetry.known import KnownIds
-from trimtab.serving.telemetry.segments import ANSWERED, FAILED, SHADOWED, Failure, Scored, pack
+from trimtab.serving.telemetry.segments import (
+    ANSWERED,
+    ENCODING,
+    FAILED,
+    SHADOWED,
+    EncodedColumn,
+    Encoding,
+    Failure,
+    Scored,
+    pack,
+)
 from trimtab.serving.telemetry.writer import TelemetryWriter
 
 
@@ -40,12 +54,24 @@ class Owed:
 
 class Book:
     """Belongs to the event loop. Whatever it is told is on its way to the disk when it returns; it raises
-    TemporaryError when the disk refuses, and then nothing was kept or counted."""
+    TemporaryError when the disk refuses, and then nothing was kept or counted. Where the policy is to answer all the
+    same, answered rows that the disk refused are counted as dropped instead. With `commits` an answer may go out only
+    `when_kept`."""
 
-    def __init__(self, telemetry: TelemetryWriter, metrics: Metrics, known: KnownIds) -> None:
+    def __init__(
+        self,
+        telemetry: TelemetryWriter,
+        metrics: Metrics,
+        known: KnownIds,
+        policy: TelemetryPolicy = TelemetryPolicy(),  # noqa: B008 - frozen
+    ) -> None:
         self.telemetry = telemetry
         self.metrics = metrics
         self.known = known
+        self.commits: GroupCommit | None = None
+        self._inputs = InputSampling(policy)
+        self._answers_anyway = policy.full == "answer"
+        self._described: set[str] = set()
         self._batches = count()
         self._encode = msgspec.msgpack.Encoder().encode
 
@@ -76,7 +102,15 @@ class Book:
             if debt is not None:
                 owed.append(debt)
         frames += [self._failed(stumble, now) for stumble in stumbles]
-        self.telemetry.write(frames, min(stamps), max(stamps), len(ids))
+        try:
+            if self.commits is not None:
+                self.commits.admit()
+            self.telemetry.write(frames, min(stamps), max(stamps), len(ids), [part.release.key for part in parts])
+        except TemporaryError as error:
+            if not self._answers_anyway:
+                raise
+            self.telemetry.drop(min(stamps), max(stamps), len(ids), error.message)
+            owed = []
         self.known.add(ids)
         for part in parts:
             counts = self.metrics.of(part.release.release)
@@ -91,6 +125,16 @@ class Book:
             self.metrics.of(stumble.release.release).failed += stumble.rows
         return owed
 
+    def when_kept(self, done: Callable[[], None], failed: Callable[[TemporaryError], None], rows: int) -> None:
+        """Calls `done` once what was kept last is as safe as the policy asks for: at once, or when it is on the disk;
+        `failed` when it cannot be brought there."""
+        if self.commits is None:
+            done()
+        elif self._answers_anyway:
+            self.commits.after(done, lambda _: done(), rows)
+        else:
+            self.commits.after(done, failed, rows)
+
     def failed(self, release: Release, rows: int, error: str) -> None:
         """Rows that a release could not score and nobody answered, or that a shadow release left."""
         stumble = Stumble(release, rows, error)
@@ -98,18 +142,23 @@ class Book:
         self.metrics.of(release.release).failed += rows
         self.telemetry.write([self._failed(stumble, now)], now, now, 0)
 
-    def shadowed(self, owed: Owed, release: Release, matrix: bytes, scores: bytes, seconds: float) -> None:
+    def shadowed(
+        self, owed: Owed, release: Release, matrix: NDArray[np.float32], scores: bytes, seconds: float
+    ) -> None:
         """Rows that a shadow release scored after they were answered; `seconds` is its share for one row."""
         rows = len(owed.ids)
+        if release.key not in self._described:
+            self._describe(release)
+        data, kept = self._inputs.matrix(owed.ids, matrix, owed=False)
         record = Scored(
             run=owed.run, batch=owed.batch, generation=owed.fleet.generation,
             release=release.release, model=release.model, stage=release.stage,
             ids=owed.ids, at=owed.at, latency=array("f", [seconds]).tobytes() * rows, scores=scores,
-            outputs=release.outputs, width=release.width, encoding=release.key,
+            outputs=release.outputs, width=release.width, encoding=release.key, inputs=kept,
         )  # fmt: skip
         stamps = array("q", owed.at)
-        frame = pack(SHADOWED, self._encode(record), matrix)
-        self.telemetry.write([frame], min(stamps), max(stamps), rows)
+        frame = pack(SHADOWED, self._encode(record), data)
+        self.telemetry.write([frame], min(stamps), max(stamps), rows, (release.key,))
         self.metrics.of(release.release).rows[release.stage] += rows
 
     def truths(self, feedback: Feedback) -> list[str]:
@@ -123,19 +172,30 @@ class Book:
 
     def _answered(self, fleet: Fleet, part: Part, ids: list[str], at: bytes, late: bytes) -> tuple[bytes, Owed | None]:
         release, number = part.release, next(self._batches)
+        if release.key not in self._described:
+            self._describe(release)
         debtors = [one for one in fleet.shadows if one.key == release.key or part.rows is not None]
         bare = b""
         if any(one.key != release.key for one in debtors):
             bare = orjson.dumps(part.rows)
+        data, kept = self._inputs.matrix(ids, part.matrix, owed=bool(debtors))
         record = Scored(
             self.telemetry.run, number, fleet.generation, release.release, release.model, release.stage, ids, at, late,
             part.scores.tobytes(), release.outputs, release.width, release.key,
-            [one.release for one in debtors], bare,
+            [one.release for one in debtors], bare, kept,
         )  # fmt: skip
-        frame = pack(ANSWERED, self._encode(record), part.matrix.tobytes())
+        frame = pack(ANSWERED, self._encode(record), data)
         if not debtors:
             return frame, None
         return frame, Owed(fleet, debtors, self.telemetry.run, number, ids, at, release.key, part.matrix, part.rows)
+
+    def _describe(self, release: Release) -> None:
+        """Tells the telemetry, once, what the encoding of a release means."""
+        self._described.add(release.key)
+        signature = release.signature
+        columns = [EncodedColumn(one.name, one.kind, list(one.vocabulary)) for one in signature.features]
+        told = Encoding(release.key, signature.task, list(signature.classes), columns)
+        self.telemetry.describe(release.key, pack(ENCODING, self._encode(told)))
 
     def _failed(self, stumble: Stumble, now: int) -> bytes:
         one = stumble.release

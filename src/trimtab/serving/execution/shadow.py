@@ -91,19 +91,19 @@ class Shadows:
 
     def _score(self, owed: Owed, release: Release) -> Callable[[], None]:
         """Scores in this thread; what it returns is called on the loop."""
-        start = time.perf_counter()
+        start, rows = time.perf_counter(), len(owed.ids)
         try:
             matrix = owed.matrix if release.key == owed.key else release.matrix(owed.rows or ())
             scores = release.scores(matrix)
         except Exception as error:  # a shadow may fail in any way: it is counted, nothing more
             told = error.message if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
-            return lambda: self._keep(lambda: self._book.failed(release, len(owed.ids), told))
-        seconds = (time.perf_counter() - start) / len(owed.ids)
-        answers, cells = scores.tobytes(), matrix.tobytes()
-        return lambda: self._keep(lambda: self._book.shadowed(owed, release, cells, answers, seconds))
+            return lambda: self._keep(rows, lambda: self._book.failed(release, rows, told))
+        seconds = (time.perf_counter() - start) / rows
+        answers = scores.tobytes()
+        return lambda: self._keep(rows, lambda: self._book.shadowed(owed, release, matrix, answers, seconds))
 
-    def _keep(self, write: Callable[[], None]) -> None:
+    def _keep(self, rows: int, write: Callable[[], None]) -> None:
         try:
             write()
-        except TemporaryError:
-            self._book.metrics.shadow_dropped += 1
+        except TemporaryError:  # the disk refuses: what the shadow scored is not kept, and counted
+            self._book.metrics.shadow_dropped += rows

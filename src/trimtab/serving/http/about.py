@@ -110,7 +110,10 @@ class About:
                 "trimtab_telemetry_queue_rows": ("Rows that wait for a shadow release.", self._system.shadows.backlog),
                 "trimtab_telemetry_bytes_total": ("Telemetry written.", telemetry.bytes_written),
                 "trimtab_telemetry_write_failures_total": ("Writes the disk refused.", telemetry.failures),
-                "trimtab_telemetry_dropped_rows_total": ("Answered rows that were not kept (always 0).", 0),
+                "trimtab_telemetry_dropped_rows_total": ("Answered rows that were not kept.", telemetry.dropped),
+                "trimtab_telemetry_unsure_rows_total": ("Kept rows whose sync failed.", telemetry.unsure),
+                "trimtab_telemetry_unsynced_rows": ("Rows that a power cut would take now.", telemetry.unsynced[0]),
+                "trimtab_telemetry_unsynced_seconds": ("How long the oldest of them waits.", telemetry.unsynced[1]),
                 "trimtab_connections": ("Open connections.", len(self._connections)),
                 "trimtab_requests_in_flight": ("Requests that are being scored.", self._system.batcher.waiting),
                 "trimtab_resident_bytes": ("Resident memory.", resident()),
@@ -152,6 +155,8 @@ class About:
             backlog=self._system.shadows.backlog + (0 if desired.begun else self._system.shadows.due),
             known=len(self._system.book.known),
             telemetry_error=self._system.book.telemetry.last_error or self._system.book.telemetry.sync_error,
+            telemetry_dropped=self._system.book.telemetry.dropped,
+            telemetry_unsure=self._system.book.telemetry.unsure,
         )
 
 

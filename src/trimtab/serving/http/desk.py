@@ -111,11 +111,20 @@ class PredictionDesk:
         told = read_json(request.body)
         feedback = read_feedback(told, signature, config.max_rows, time.time(), config.max_future)
         unknown = self._book.truths(feedback)
-        if feedback.single and unknown:
-            kept = {"accepted": 0, "unknown": unknown}
-            raise RefusalError(404, f"id {unknown[0]!r} was never given out: its truth is kept", more=kept)
         accepted = len(feedback.ids) - len(unknown)
-        connection.answer(200, orjson.dumps({"accepted": accepted, "unknown": unknown}))
+
+        def done() -> None:
+            if feedback.single and unknown:
+                kept = {"accepted": 0, "unknown": unknown}
+                told = f"id {unknown[0]!r} was never given out: its truth is kept"
+                connection.refuse(RefusalError(404, told, more=kept))
+            else:
+                connection.answer(200, orjson.dumps({"accepted": accepted, "unknown": unknown}))
+
+        def failed(error: TemporaryError) -> None:
+            connection.refuse(RefusalError(503, error.message, hint=error.hint))
+
+        self._book.when_kept(done, failed, len(feedback.ids))
 
 
 def _wrong_method(method: bytes, verb: bytes, url: bytes) -> RefusalError:

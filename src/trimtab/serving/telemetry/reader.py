@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.serving.telemetry.segments import (
+    ANSWERED,
     FAILED,
     FEEDBACK,
     MAGIC,
     SEAL,
+    SHADOWED,
     SUFFIX,
     Failure,
     Frame,
@@ -52,6 +54,7 @@ class TelemetryReader:
             tuple[Path, int, int, int, int]
         ] = []  # a frame's file, offset of matrix, rows, width, outputs
         self._scores: list[bytes] = []
+        self._kept: dict[int, tuple[bytes, bool]] = {}
 
     @property
     def orphans(self) -> int:
@@ -98,6 +101,11 @@ class TelemetryReader:
     ) -> tuple[NDArray[np.float32], list[str]]:
         """The matrix [rows, features] that `release` scored, and the rows' ids, sorted by moment and id."""
         rows = self._table.ordered(self._window(since, until), release)
+        if self._kept:
+            of_frame, in_frame = self._table.places(rows)
+            whole = {number: set(np.frombuffer(kept, np.int32).tolist()) for number, (kept, _) in self._kept.items()}
+            pairs = zip(of_frame.tolist(), in_frame.tolist(), strict=True)
+            rows = rows[np.array([number not in whole or row in whole[number] for number, row in pairs], bool)]
         return self._gather(rows, scores=False), [self._table.ids[row] for row in rows]
 
     def scores(
@@ -170,10 +178,12 @@ class TelemetryReader:
             self._table.add_truths(msgspec.msgpack.decode(frame.meta, type=Truths))
         elif frame.kind == FAILED:
             self._failures.append(msgspec.msgpack.decode(frame.meta, type=Failure))
-        elif frame.kind != SEAL:
+        elif frame.kind in (ANSWERED, SHADOWED):
             record = msgspec.msgpack.decode(frame.meta, type=Scored)
             self._table.add_scored(record, len(self._places))
             self._places.append((path, frame.matrix, len(record.ids), record.width, record.outputs))
+            if record.inputs is not None:
+                self._kept[len(self._places) - 1] = (record.inputs.kept, record.inputs.complete)
             self._scores.append(record.scores)
 
     def _window(self, since: datetime | None, until: datetime | None) -> NDArray[np.bool_]:
@@ -192,7 +202,13 @@ class TelemetryReader:
             if scores:
                 part = np.frombuffer(self._scores[number], np.float32).reshape(count, outputs)
             else:
-                part = np.fromfile(path, np.float32, count * width, offset=offset).reshape(count, width)
+                kept, complete = self._kept.get(number, (b"", True))
+                stored = count if complete else len(kept) // 4
+                part = np.fromfile(path, np.float32, stored * width, offset=offset).reshape(stored, width)
+                if not complete:
+                    whole = np.full((count, width), np.nan, np.float32)
+                    whole[np.frombuffer(kept, np.int32)] = part
+                    part = whole
             parts.append(part)
             base[position] = total
             total += count

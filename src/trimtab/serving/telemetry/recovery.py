@@ -43,17 +43,23 @@ class Abandoned:
         self.cut = len(data) - sound
         self.sealed = sealed
         self.empty = sound <= len(MAGIC)
+        self.stuck = False
         self.data = memoryview(data)[:sound]
         if self.foreign:
             self.path = path.rename(path.with_suffix(f"{SUFFIX}.damaged"))
             self.data = memoryview(b"")
         elif self.cut:
-            path.with_suffix(f"{SUFFIX}.torn").write_bytes(data[sound:])
-            os.ftruncate(fd, sound)
+            try:
+                path.with_suffix(f"{SUFFIX}.torn").write_bytes(data[sound:])
+                os.ftruncate(fd, sound)
+            except OSError:  # a full disk: the tail stays where it is until a later start can move it
+                self.stuck = True
 
     def seal(self) -> None:
         """Ends the segment in order (an empty one is removed) and lets it go."""
-        if self.empty and not self.foreign:
+        if self.stuck:
+            pass
+        elif self.empty and not self.foreign:
             self.path.unlink(missing_ok=True)
         elif not self.sealed and not self.foreign:
             os.write(self._fd, pack_seal(span_of(self.data)))
@@ -66,9 +72,12 @@ def abandoned(folder: Path) -> list[Abandoned]:
     """Segments without a seal that nobody writes, oldest first, their torn tails cut."""
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        if read_seal(path) is not None:
+        try:
+            if read_seal(path) is not None:
+                continue
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:  # compacted meanwhile
             continue
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -20,18 +20,38 @@ import msgspec
 
 MAGIC = b"TRIMTAB\x01"
 SUFFIX = ".seg"
-ANSWERED, SHADOWED, FEEDBACK, FAILED, SEAL = 1, 2, 3, 4, 9
+ANSWERED, SHADOWED, FEEDBACK, FAILED, ENCODING, GAP, SEAL = 1, 2, 3, 4, 5, 6, 9
+EVENTS = frozenset((ANSWERED, SHADOWED, FEEDBACK, FAILED, GAP))
 HEAD = struct.Struct("<IIBI")
 _SEAL = struct.Struct("<qqq")
 SEAL_SIZE = HEAD.size + _SEAL.size
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class KeptInputs(msgspec.Struct, array_like=True, frozen=True):
+    """Whose inputs follow the meta part: of every row where `complete`, else of the rows whose positions (int32) are in
+    `kept`. `kept` is what stays when the segment is compacted; with a `share` of 1 it is empty and means every row.
+
+    `share` is how likely a row was to be kept; `shares` (float32, one a row) takes its place where rows differ.
+    `digests`: 16 bytes of blake3, one a row, where rows are large (empty: none is). Inputs that are no matrix have
+    their `sizes` (int64 bytes, one a row) and `shapes`.
+    """
+
+    share: float = 1.0
+    kept: bytes = b""
+    complete: bool = True
+    digests: bytes = b""
+    sizes: bytes = b""
+    shapes: Sequence[str] = ()
+    shares: bytes = b""
+
+
 class Scored(msgspec.Struct, array_like=True, frozen=True):
     """Rows that one release scored together. `at`: int64 microseconds and `latency`: float32 seconds, one a row;
     `scores`: float32, `outputs` a row; the matrix has `width` columns, in the encoding that `encoding` names. `run` and
     `batch` name the frame; an answered one `owes` scores by the shadow releases it lists, and then carries the `rows`
-    (JSON) for those of another encoding; the frames that pay have the same `run` and `batch`."""
+    (JSON) for those of another encoding; the frames that pay have the same `run` and `batch`. Without `inputs` the
+    matrix of every row is kept. `answers` are the answers as JSON, a list of one a row, of a model without scores."""
 
     run: int
     batch: int
@@ -48,6 +68,35 @@ class Scored(msgspec.Struct, array_like=True, frozen=True):
     encoding: str
     owes: list[str] = []
     rows: bytes = b""
+    inputs: KeptInputs | None = None
+    answers: bytes = b""
+
+
+class EncodedColumn(msgspec.Struct, array_like=True, frozen=True):
+    """One float of an encoded row: a `number`, or the position of a `category` in its vocabulary (-1: none of it)."""
+
+    name: str
+    kind: str
+    vocabulary: list[str] = []
+
+
+class Encoding(msgspec.Struct, array_like=True, frozen=True):
+    """What the columns of a matrix mean; it comes before the first frame of its segment that has this encoding. Without
+    columns the inputs are not a matrix: each row's are `sizes` bytes in the form that `shapes` tells."""
+
+    key: str
+    task: str
+    classes: list[str]
+    columns: list[EncodedColumn]
+
+
+class Gap(msgspec.Struct, array_like=True, frozen=True):
+    """Rows between two moments (microseconds) that were answered and could not be kept."""
+
+    first: int
+    last: int
+    rows: int
+    reason: str
 
 
 class Truths(msgspec.Struct, array_like=True, frozen=True):
@@ -144,7 +193,10 @@ def read_seal(path: Path) -> Seal | None:
 
 
 def times_of(frame: Frame) -> tuple[int, int, int]:
-    """First moment, last moment (microseconds) and rows of a frame that is not a seal."""
+    """First moment, last moment (microseconds) and rows of a frame that tells of events."""
+    if frame.kind == GAP:
+        gap = msgspec.msgpack.decode(frame.meta, type=Gap)
+        return gap.first, gap.last, 0
     if frame.kind == FAILED:
         failure = msgspec.msgpack.decode(frame.meta, type=Failure)
         return failure.at, failure.at, failure.rows
@@ -157,7 +209,7 @@ def times_of(frame: Frame) -> tuple[int, int, int]:
 
 def span_of(data: memoryview) -> Seal:
     """The seal that a segment's content (from its first byte) deserves."""
-    spans = [times_of(frame) for frame in frames(data[len(MAGIC) :], len(MAGIC)) if frame.kind != SEAL]
+    spans = [times_of(frame) for frame in frames(data[len(MAGIC) :], len(MAGIC)) if frame.kind in EVENTS]
     if not spans:
         return Seal(0, 0, 0)
     return Seal(min(span[0] for span in spans), max(span[1] for span in spans), sum(span[2] for span in spans))

@@ -1,97 +1,191 @@
 """The server's durable memory: every answered row, shadow score, failure and truth, written before the answer leaves.
 
-Policy. A frame is handed to the operating system (`write`) before the answer is sent, so an answered row survives the
-server's own death (kill -9). The file is synced to the disk once a second, so a power cut may take the last second.
-A write that fails is undone (the file is cut back) and raised: the caller then answers 503 rather than lose rows.
+A frame is handed to the operating system (`write`) before the answer is sent, so an answered row survives the server's
+own death (kill -9). When it reaches the disk itself is the policy's: see docs/telemetry.md. A write that fails is
+undone (the file is cut back) and raised; rows that were answered all the same are counted and written down as a gap as
+soon as the disk takes something again.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from trimtab.errors import TemporaryError
-from trimtab.serving.telemetry.segments import MAGIC, Seal, pack_seal, segment_name
+from trimtab.serving.telemetry.segments import GAP, MAGIC, Gap, Seal, pack, pack_seal, segment_name
 
 
 class TelemetryWriter:
     """Appends frames to one segment at a time; one writer belongs to one event loop.
 
-    `run` tells this start of the server from every other; `limit` is the size in bytes at which a segment is sealed.
-    A segment is locked (flock) while it is written, so that nobody cuts or seals it under its writer.
+    `run` tells this start of the server from every other; a segment is sealed at `limit` bytes, or when it is `age`
+    seconds old. `fsync` None leaves it to the kernel when what is written reaches the disk. A segment is locked (flock)
+    while it is written, so that nobody cuts or seals it under its writer.
     """
 
-    def __init__(self, folder: Path, *, limit: int = 64 * 2**20, run: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limit: int = 64 * 2**20,
+        age: float = 86_400.0,
+        run: int | None = None,
+        fsync: Callable[[int], None] | None = os.fsync,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder = folder
         self.run = time.time_ns() if run is None else run
         self.limit = limit
+        self.age = age
         self.failures = 0
         self.last_error = ""
         self.sync_error = ""
         self.bytes_written = 0
+        self.rows = 0
+        self.dropped = 0
+        self.unsure = 0
+        self.sealed = 0
+        self._fsync = fsync
+        self._clock = clock
         self._number = 0
         self._fd = -1
         self._size = 0
         self._first = self._last = 0
-        self._rows = 0
-        self._dirty = False
-        self._full: list[tuple[int, int]] = []
+        self._in_segment = 0
+        self._opened = 0.0
+        self._dirty_since: float | None = None
+        self._synced = 0
+        self._distrusted = -1
+        self._gap: Gap | None = None
+        self._encodings: dict[str, bytes] = {}
+        self._told: set[str] = set()
+        self._full: list[int] = []
+        self._turning = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, parts: Sequence[bytes], first: int, last: int, rows: int) -> None:
+    @property
+    def unsynced(self) -> tuple[int, float]:
+        """Rows that a power cut would take now, and for how long (seconds) the oldest of them has waited."""
+        since = self._dirty_since
+        return self.rows - self._synced, 0.0 if since is None else self._clock() - since
+
+    def describe(self, key: str, frame: bytes) -> None:
+        """What an encoding means, as an `ENCODING` frame; it goes before the first rows of it in each segment."""
+        self._encodings[key] = frame
+
+    def write(self, parts: Sequence[bytes], first: int, last: int, rows: int, keys: Iterable[str] = ()) -> None:
         """Appends whole frames, all or none. `first` and `last` are the earliest and latest moment in them
-        (microseconds), `rows` how many rows they speak of. Raises TemporaryError when the disk refuses."""
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        (microseconds), `rows` how many rows they speak of, `keys` the encodings they use. Raises TemporaryError when
+        the disk refuses."""
         try:
-            if self._fd < 0:
-                self._open(first)
-            self._append(data)
+            if self._fd < 0 or self._fd == self._distrusted:
+                self._turn(first)
+            new = [key for key in keys if key not in self._told]
+            if new:
+                parts = [*(self._encodings[key] for key in dict.fromkeys(new)), *parts]
+            if self._gap is not None:
+                parts = [pack(GAP, msgspec.msgpack.encode(self._gap)), *parts]
+                first, last = min(first, self._gap.first), max(last, self._gap.last)
+            self._append(parts[0] if len(parts) == 1 else b"".join(parts))
         except OSError as error:
             self.failures += 1
             self.last_error = f"telemetry cannot be written: {error.strerror or error}"
             raise TemporaryError(self.last_error, hint=f"make room for {self.folder}") from error
+        if new:
+            self._told.update(new)
         self.last_error = ""
+        self._gap = None
         self._first = min(self._first, first)
         self._last = max(self._last, last)
-        self._rows += rows
-        self._dirty = True
+        self._in_segment += rows
+        self.rows += rows
+        if self._dirty_since is None:
+            self._dirty_since = self._clock()
         if self._size >= self.limit:
             self._retire()
 
+    def drop(self, first: int, last: int, rows: int, reason: str) -> None:
+        """Rows that were answered and are not kept: counted, and written down before what is written next."""
+        self.dropped += rows
+        had = self._gap or Gap(first, last, 0, reason)
+        self._gap = Gap(min(had.first, first), max(had.last, last), had.rows + rows, had.reason)
+
+    def tend(self) -> None:
+        """Writes down a gap that waits, and seals a segment that is old enough; belongs to the event loop, like
+        `write`."""
+        self._own_up()
+        if self._fd >= 0 and self._clock() - self._opened >= self.age:
+            self._retire()
+
     def sync(self) -> None:
-        """Brings what was written to the disk; meant for another thread, once a second."""
-        full, self._full = self._full, []
-        for fd, _ in full:
-            os.fsync(fd)
+        """Brings everything that was written before this call to the disk; meant for another thread, one at a time.
+        Raises OSError: rows since the last sync then may or may not be there (they count as `unsure`), and what
+        follows goes to another file."""
+        with self._turning:
+            full, self._full = self._full, []
+            current, rows, since = self._fd, self.rows, self._dirty_since
+            self._dirty_since = None
+        failure: OSError | None = None
+        for fd in full:
+            failure = self._bring(fd) or failure
             os.close(fd)
-        current = self._fd  # the loop may turn to another file meanwhile; this one then is closed by the next sync
-        if self._dirty and current >= 0:
-            self._dirty = False
-            os.fsync(current)
+        if since is not None and current >= 0:
+            failed = self._bring(current)
+            if failed is not None:
+                failure, self._distrusted = failed, current  # a later sync of this file may claim what it has lost
+        if failure is not None:
+            self.unsure += rows - self._synced
+        self._synced = rows
+        if failure is not None:
+            raise failure
 
     def close(self, *, seal: bool = True) -> None:
         """Syncs and seals. With `seal` false the segment stays open for the next start to go through (debts remain)."""
+        self._own_up()
         if self._fd >= 0:
             self._retire(seal=seal)
         self.sync()
 
-    def _open(self, first: int) -> None:
+    def _own_up(self) -> None:
+        if self._gap is not None:
+            with suppress(TemporaryError):
+                self.write([], self._gap.first, self._gap.last, 0)
+
+    def _bring(self, fd: int) -> OSError | None:
+        if self._fsync is not None:
+            try:
+                self._fsync(fd)
+            except OSError as error:
+                return error
+        return None
+
+    def _turn(self, first: int) -> None:
+        """Begins a segment, after one that cannot be trusted any more where there is one."""
+        if self._fd >= 0:
+            self._retire()
         path = self.folder / segment_name(first, self.run, self._number)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(fd, MAGIC)
+            self._fd, self._size = fd, 0
+            self._append(MAGIC)
         except OSError:
+            self._fd = self._distrusted = -1
             os.close(fd)
             path.unlink(missing_ok=True)
             raise
-        self._fd, self._size = fd, len(MAGIC)
         self._first = self._last = first
-        self._rows = 0
+        self._in_segment = 0
         self._number += 1
+        self._told.clear()
+        self._opened = self._clock()
 
     def _append(self, data: bytes) -> None:
         written = 0
@@ -100,16 +194,23 @@ class TelemetryWriter:
             while written < len(data):
                 written += os.write(self._fd, data[written:])
         except OSError:
-            os.ftruncate(self._fd, self._size)
+            try:
+                os.ftruncate(self._fd, self._size)
+            except OSError:
+                self._distrusted = self._fd  # half a frame stays at its end: nothing may follow it
             raise
         self._size += written
         self.bytes_written += written
 
     def _retire(self, *, seal: bool = True) -> None:
-        if seal:
+        if seal and self._fd != self._distrusted:
             try:
-                self._append(pack_seal(Seal(self._first, self._last, self._rows)))
+                self._append(pack_seal(Seal(self._first, self._last, self._in_segment)))
+                self.sealed += 1
             except OSError as error:  # an unsealed segment is sound: the next start seals it
                 self.last_error = f"telemetry cannot be sealed: {error.strerror or error}"
-        self._full.append((self._fd, self._size))
-        self._fd = -1
+        with self._turning:
+            if self._dirty_since is None:
+                self._dirty_since = self._clock()
+            self._full.append(self._fd)
+            self._fd = self._distrusted = -1
