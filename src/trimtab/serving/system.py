@@ -138,7 +138,7 @@ class ServedSystem:
             self._telemetry.tend()
             dropped = self._telemetry.dropped
             if dropped > told:
-                why = self._telemetry.last_error or "the disk refused them"
+                why = self._telemetry.why_dropped
                 _LOG.error("%d rows were answered and are not kept, %d in all: %s", dropped - told, dropped, why)
                 told = dropped
             if self._left and not self._debts and not self.shadows.backlog:

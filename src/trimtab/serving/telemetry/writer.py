@@ -50,6 +50,7 @@ class TelemetryWriter:
         self.bytes_written = 0
         self.rows = 0
         self.dropped = 0
+        self.why_dropped = ""
         self.unsure = 0
         self.sealed = 0
         self._fsync = fsync
@@ -114,6 +115,7 @@ class TelemetryWriter:
     def drop(self, first: int, last: int, rows: int, reason: str) -> None:
         """Rows that were answered and are not kept: counted, and written down before what is written next."""
         self.dropped += rows
+        self.why_dropped = reason
         had = self._gap or Gap(first, last, 0, reason)
         self._gap = Gap(min(had.first, first), max(had.last, last), had.rows + rows, had.reason)
 
