@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, NodeProto
 
+from trimtab.inference.explain.kept import Link
 from trimtab.training.export.graph import Graph
 
 
@@ -23,7 +24,7 @@ class Tree:
 
     An inner node goes `left` where feature <= threshold (or NaN and `nan_left`), else `right`. `sets` maps a node that
     asks for membership to the feature values that go left; everything else, NaN too, goes right. `values` is
-    [nodes, targets], read at leaves.
+    [nodes, targets], read at leaves; `cover` how many training rows came through, as the library weighs them.
     """
 
     feature: NDArray[np.int64]
@@ -33,7 +34,22 @@ class Tree:
     leaf: NDArray[np.bool_]
     nan_left: NDArray[np.bool_]
     values: NDArray[np.float64]
+    cover: NDArray[np.float64]
     sets: Mapping[int, Sequence[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trees whose leaves are added to `base`, one number a target, and go through `link`. A tree with one value column
+    counts towards target `position % targets`, as boosting lays them out, one with `targets` columns towards all."""
+
+    trees: Sequence[Tree]
+    base: Sequence[float]
+    link: Link
+
+    @property
+    def targets(self) -> int:
+        return len(self.base)
 
 
 def round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -44,14 +60,10 @@ def round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(near.astype(np.float64) > threshold, below, near)
 
 
-def ensemble_graph(
-    trees: Sequence[Tree], *, targets: int, base: Sequence[float], transform: str, source: str = "input"
-) -> Graph:
-    """The graph that adds `base` and the leaves of all trees, and applies `transform` (NONE, LOGISTIC, SOFTMAX).
-
-    Trees with one value column count towards target `position % targets`, as boosting lays them out; trees with
-    `targets` columns towards all.
-    """
+def ensemble_graph(ensemble: Ensemble, source: str) -> Graph:
+    """The graph of an ensemble on tensor `source`."""
+    trees, targets, base = ensemble.trees, ensemble.targets, ensemble.base
+    transform = _TRANSFORMS[ensemble.link]
     columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _COLUMNS}
     modes: list[NDArray[np.bytes_]] = []
     for position, tree in enumerate(trees):
@@ -93,8 +105,17 @@ def ensemble_graph(
     graph = Graph(input=source, output="trees", width=targets, nodes=[node])
     if alone:
         graph.add("Sigmoid", ["trees"], "probability")
+    if ensemble.link == "exponential":
+        graph.add("Exp", [graph.output], "exponential")
     return graph
 
+
+_TRANSFORMS: dict[Link, str] = {
+    "identity": "NONE",
+    "exponential": "NONE",
+    "logistic": "LOGISTIC",
+    "softmax": "SOFTMAX",
+}
 
 _COLUMNS = {
     "nodes_treeids": AttributeProto.INTS,
@@ -147,5 +168,6 @@ def _without_sets(tree: Tree) -> Tree:
         leaf=np.concatenate([tree.leaf, np.zeros(grown, dtype=bool)]),
         nan_left=np.concatenate([nan_left, np.zeros(grown, dtype=bool)]),
         values=np.concatenate([tree.values, np.zeros((grown, tree.values.shape[1]))]),
+        cover=np.concatenate([tree.cover, np.zeros(grown)]),
         sets=equal,
     )

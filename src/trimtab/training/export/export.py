@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.records.model import Signature
+from trimtab.training.export.ensemble import Ensemble, ensemble_graph
 from trimtab.training.export.graph import Graph, spread_classes, to_bytes
 
 LARGEST_DIFFERENCE = 1e-4
@@ -64,32 +65,50 @@ def difference(exported: NDArray[np.float32], native: NDArray[np.float64]) -> fl
     return float(np.abs(ours[known] - native[known]).max() / max(1.0, float(native[known].std())))
 
 
-def _graph(model: Any, source: str, features: int) -> Graph:
+def ensemble_of(model: Any) -> Ensemble | None:
+    """The trees of a fitted model that is nothing but a sum of them, None for any other. Raises PermanentError for
+    trees that cannot be exported."""
+    model = unwrapped(model)
     if _comes_from(model, "lightgbm"):
-        from trimtab.training.export.lightgbm import lightgbm_graph  # here: import only the exporter that is needed
+        from trimtab.training.export.lightgbm import lightgbm_ensemble  # here: import only the exporter that is needed
 
-        return lightgbm_graph(model, source)
-    from trimtab.training.export.scikit import scikit_graph, transformer_graph
+        return lightgbm_ensemble(model)
+    from trimtab.training.export.scikit import scikit_ensemble
 
-    steps = getattr(model, "steps", None)
-    if type(model).__name__ == "Pipeline" and steps is not None and _comes_from(model, "sklearn"):
-        last = steps[-1][1]
-        before = [step for _, step in steps[:-1] if step not in (None, "passthrough")]
-        if not before:
-            return _graph(last, source, features)
-        if (
-            _comes_from(last, "lightgbm")
-            or "Tree" in type(last).__name__
-            or "Forest" in type(last).__name__
-            or (type(last).__name__.startswith("HistGradientBoosting"))
-        ):
-            first = transformer_graph(model[:-1], source, features)
-            after = _graph(last, first.output, last.n_features_in_)
-            after.input = source
-            after.nodes = [*first.nodes, *after.nodes]
-            after.constants = [*first.constants, *after.constants]
-            return after
-    return scikit_graph(model, source, features)
+    return scikit_ensemble(model)
+
+
+def unwrapped(model: Any) -> Any:
+    """The model that a pipeline of nothing else wraps; any other as it is."""
+    steps = _steps(model)
+    if steps and all(step in (None, "passthrough") for step in steps[:-1]):
+        return unwrapped(steps[-1])
+    return model
+
+
+def _graph(model: Any, source: str, features: int) -> Graph:
+    model = unwrapped(model)
+    ensemble = ensemble_of(model)
+    if ensemble is not None:
+        return ensemble_graph(ensemble, source)
+    from trimtab.training.export.scikit import library_graph
+
+    steps = _steps(model)
+    after = ensemble_of(steps[-1]) if steps else None
+    if after is None:
+        return library_graph(model, source, features)
+    first = library_graph(model[:-1], source, features)
+    whole = ensemble_graph(after, first.output)
+    whole.input = source
+    whole.nodes = [*first.nodes, *whole.nodes]
+    whole.constants = [*first.constants, *whole.constants]
+    return whole
+
+
+def _steps(model: Any) -> list[Any]:
+    """The steps of a scikit-learn pipeline, none for any other model."""
+    pipeline = type(model).__name__ == "Pipeline" and _comes_from(model, "sklearn")
+    return [step for _, step in model.steps] if pipeline else []
 
 
 def _check(model: Any, signature: Signature) -> None:

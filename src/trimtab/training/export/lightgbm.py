@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from trimtab.errors import PermanentError
-from trimtab.training.export.ensemble import Tree, ensemble_graph
-from trimtab.training.export.graph import Graph
+from trimtab.inference.explain.kept import Link
+from trimtab.training.export.ensemble import Ensemble, Tree
 
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
@@ -19,8 +19,8 @@ _SIMPLE = {"regression", "regression_l1", "huber", "fair", "quantile", "mape", "
 _LOGARITHMIC = {"poisson", "gamma", "tweedie"}
 
 
-def lightgbm_graph(model: Any, source: str) -> Graph:
-    """The graph of a Booster or of a fitted LGBMClassifier or LGBMRegressor: probabilities, or the number.
+def lightgbm_ensemble(model: Any) -> Ensemble:
+    """The ensemble of a Booster or of a fitted LGBMClassifier or LGBMRegressor: probabilities, or the number.
 
     Raises PermanentError for what ONNX cannot say: linear trees, `zero_as_missing`, ranking and other objectives.
     """
@@ -36,20 +36,18 @@ def lightgbm_graph(model: Any, source: str) -> Graph:
         for tree in trees:
             tree.values /= len(trees) / targets
     slope = next((float(o.partition(":")[2]) for o in options if o.startswith("sigmoid:")), 1.0)
+    link: Link = "identity"
     if objective in {"binary", "multiclassova", "cross_entropy"}:
         for tree in trees:
             tree.values *= slope
-        transform = "LOGISTIC"
+        link = "logistic"
     elif objective == "multiclass":
-        transform = "SOFTMAX"
-    elif objective in _SIMPLE | _LOGARITHMIC and "sqrt" not in options:
-        transform = "NONE"
-    else:
+        link = "softmax"
+    elif objective in _LOGARITHMIC and "sqrt" not in options:
+        link = "exponential"
+    elif objective not in _SIMPLE or "sqrt" in options:
         raise PermanentError(f"the LightGBM objective {about.get('objective')!r} cannot be exported")
-    graph = ensemble_graph(trees, targets=targets, base=[0.0] * targets, transform=transform, source=source)
-    if objective in _LOGARITHMIC:
-        graph.add("Exp", [graph.output], "exponential")
-    return graph
+    return Ensemble(trees=trees, base=[0.0] * targets, link=link)
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -89,6 +87,7 @@ def _tree(about: dict[str, str]) -> Tree:
             bits = words[bounds[split] : bounds[split + 1]]
             sets[int(node)] = [float(32 * i + b) for i, word in enumerate(bits) for b in range(32) if word >> b & 1]
     none = np.zeros(leaves)
+    leaf_count = np.array(about["leaf_count"].split(), dtype=np.float64) if "leaf_count" in about else none
     return Tree(
         feature=np.concatenate([column("split_feature", np.int64), none.astype(np.int64)]),
         threshold=np.concatenate([threshold, none]),
@@ -97,5 +96,6 @@ def _tree(about: dict[str, str]) -> Tree:
         leaf=np.arange(count) >= inner,
         nan_left=np.concatenate([nan_left, none.astype(bool)]),
         values=np.concatenate([np.zeros(inner), values])[:, None],
+        cover=np.concatenate([column("internal_count", np.float64), leaf_count]),
         sets=sets,
     )
