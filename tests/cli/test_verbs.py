@@ -142,8 +142,11 @@ def test_models(cli: Cli, lived: Place) -> None:
     shown = cli("models", "show", lived, "r-001").out
     assert shown.startswith(f"{model}: r-001 is live since")
     assert shown == cli("models", "show", lived, model[:6]).out == cli("models", "show", model, lived).out
-    for words in ("model.py, scaling.py; ", "scikit-learn ", "C = 1.0", "quality.roc_auc"):
+    for words in ("model.py, scaling.py; ", "scikit-learn ", "C = 1.0", "quality.roc_auc", "|contribution|, log-odds"):
         assert words in shown
+    importance = cli("models", "show", lived, "r-001", "--json").json["importance"]
+    assert list(importance.values()) == sorted(importance.values(), reverse=True)
+    assert {feature["name"] for feature in listed["model"]["bundle"]["signature"]["features"]} == set(importance)
     assert cli("models", "diff", lived, "r-001", "--json").json["metrics"][0]["moved"] is False
     ran = cli("models", "reproduce", lived, "r-001")
     assert (ran.code, ran.out) == (0, f"{model}: identical; scores differ by 0 at most\n")

@@ -78,6 +78,13 @@ def test_a_full_table_is_understood():
     )
 
 
+def test_explainable_is_a_limit_on_the_time_that_one_explanation_takes():
+    found = parse_requirement("explainable", True, Context(task="regression", explain_time=0.05), line=3)
+    assert (found.metric, found.places) == ("serving.explain_time", ("release",))
+    assert found.text == '"serving.explain_time" = "<= 50 ms"'
+    assert parse_line(found.text, Context(task="regression"), line=3) == found
+
+
 @pytest.mark.parametrize(
     ("name", "entry", "condition", "limit"),
     [
@@ -108,7 +115,8 @@ def test_conditions(name, entry, condition, limit):
         ("quality.roc_acu", ">= 0.66", ['did you mean "quality.roc_auc"']),
         ("latency_p95", "<= 15 ms", ['did you mean "serving.latency_p95"']),
         ("serving.latency", "<= 15 ms", ['did you mean "serving.latency_p50"']),
-        ("explainable", True, ["nothing measures this", "quality.roc_auc"]),
+        ("explainable", False, ["expected true", "leave the line out"]),
+        ("explainable", "<= 50 ms", ["expected true", "write explainable = true"]),
         ("quality.mae", "<= 3", ["fits regression, not binary_classification", "quality.roc_auc"]),
         ("serving.latency_p95", "<= 15 MiB", ["is a size, where a time is expected", "ms"]),
         ("serving.latency_p95", "<= 15", ["has no unit"]),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trimtab.wiring import Place
 
 _SHORT = 10
+_MOST_FEATURES = 15
 _ACTIONS = {
     "list": "every model that was trained, with its release",
     "show": "MODEL: what it was made of and what it was measured at",
@@ -125,7 +126,15 @@ def _show(place: Place, words: list[str], args: argparse.Namespace) -> int:
     fact = entry.fact
     releases = [r for r in _releases(place).all if r.model == fact.identity.id]
     if args.json:
-        emit_json({"at": entry.at, "model": fact, "measured": entry.measured, "releases": releases})
+        emit_json(
+            {
+                "at": entry.at,
+                "model": fact,
+                "measured": entry.measured,
+                "releases": releases,
+                "importance": _importance(place, fact)[1],
+            }
+        )
         return 0
     stages = ", ".join(f"{r.release} is {r.stage.replace('_', ' ')} since {r.since:%Y-%m-%d %H:%M}" for r in releases)
     say(f"{styled(fact.identity.id, 'bold')}: {stages or 'in no release'}", indent=2)
@@ -146,7 +155,25 @@ def _show(place: Place, words: list[str], args: argparse.Namespace) -> int:
         for name, found in fact.metrics.items()
     ]
     show_table("", ("metric", "figure", "95% interval", "baseline"), rows, right=(1, 3))
+    unit, importance = _importance(place, fact)
+    if importance:
+        largest = list(importance.items())[:_MOST_FEATURES]
+        more = f" (of {len(importance)})" if len(largest) < len(importance) else ""
+        say()
+        heads = (f"feature{more}", f"mean |contribution|, {unit}")
+        show_table("", heads, [[plain(name), number(size)] for name, size in largest], right=(1,))
     return 0
+
+
+def _importance(place: Place, fact: ModelTrained) -> tuple[str, dict[str, float]]:
+    """The unit, and how much each feature contributes to answers, the most first; nothing where it is not kept."""
+    from trimtab.inference.explain.kept import decode_explainer
+
+    if not isinstance(fact.bundle.explainer, str):
+        return "", {}
+    kept = decode_explainer(place.blobs.get(fact.bundle.explainer))
+    named = zip((feature.name for feature in fact.bundle.signature.features), kept.importance, strict=True)
+    return kept.unit, dict(sorted(named, key=lambda pair: -pair[1]))
 
 
 def _diff(place: Place, words: list[str], args: argparse.Namespace) -> int:

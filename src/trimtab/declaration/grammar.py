@@ -21,9 +21,11 @@ from trimtab.errors import DeclarationError
 from trimtab.records.base import Record
 from trimtab.records.metric import Metric, Task
 from trimtab.records.requirement import Comparison, Requirement
+from trimtab.serving.spec import ServeSpec
 
 COMPARISONS: tuple[Comparison, ...] = (">=", "<=", "==", ">", "<")
 KEYS = ("limit", "by", "min_rows", "window", "columns")
+EXPLAINABLE = "explainable"
 _COMPARISON = re.compile(r"[<>=!≥≤≠~]+")
 _MISWRITTEN: dict[str, Comparison] = {
     "=>": ">=", "≥": ">=", ">==": ">=", "=<": "<=", "≤": "<=", "<==": "<=", "=": "==", "===": "==",
@@ -33,11 +35,12 @@ _DEFAULT_MIN_ROWS = Requirement(metric="", comparison=">=", limit=0.0).min_rows
 
 
 class Context(Record, kw_only=True):
-    """What a requirement is read against: the task (None when it is not known, and every metric fits), and the currency
-    of `[value]` (None when there is no such table)."""
+    """What a requirement is read against: the task (None when it is not known, and every metric fits), the currency of
+    `[value]` (None when there is no such table), and the `explain_time` of `[serve]` in seconds."""
 
     task: Task | None
     currency: str | None = None
+    explain_time: float = ServeSpec().explain_time
 
 
 def parse_requirement(name: str, entry: object, context: Context, *, line: int = 0) -> Requirement:
@@ -45,6 +48,8 @@ def parse_requirement(name: str, entry: object, context: Context, *, line: int =
 
     DeclarationError (without a place: the caller knows it) when nothing could measure it, or nothing could meet it.
     """
+    if name == EXPLAINABLE:
+        name, entry = "serving.explain_time", _explainable(entry, context)
     metric = _known(name, context)
     table = entry if isinstance(entry, dict) else {"limit": entry}
     for key in table:
@@ -115,6 +120,14 @@ def column_problems(requirements: Sequence[Requirement], known: Sequence[str]) -
             if name not in known
         ]
     return found
+
+
+def _explainable(found: object, context: Context) -> str:
+    """`explainable = true`: an answer can be explained within the time that the server takes for it."""
+    if found is not True:
+        hint = "leave the line out" if found is False else "write explainable = true"
+        raise DeclarationError(f"expected true, found {describe(found)}", hint=hint)
+    return f"<= {format_duration(context.explain_time)}"
 
 
 def _known(name: str, context: Context) -> Metric:

@@ -58,12 +58,12 @@ def parse(text: str, path: Path) -> System:
     heading = _section(root, "system", read_system, required=True) or Heading(name=None, problem=None, task=None)
     task = heading.task
     value = _section(root, "value", lambda table: read_value(table, task))
-    requirements = read_requirements(problems, root.table("requirements") or {}, task, value)
+    serve = _section(root, "serve", read_serve) or ServeSpec()
+    requirements = read_requirements(problems, root.table("requirements") or {}, task, value, serve)
     data = [spec for table in _tables(root, "data") if (spec := read_dataset(table, folder)) is not None]
     features = [view for table in _tables(root, "features") if (view := read_view(table, data)) is not None]
     model = _section(root, "model", lambda table: read_model(table, folder), required=True)
     policy = _section(root, "policy", read_policy) or Policy()
-    serve = _section(root, "serve", read_serve) or ServeSpec()
     replay = _section(root, "replay", lambda table: read_replay(table, folder))
     root.close("table")
 

@@ -14,13 +14,14 @@ from trimtab.declaration.sections import OUTCOMES
 from trimtab.declaration.units import format_quantity
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Requirement, Value
+from trimtab.serving.spec import ServeSpec
 
 
 def read_requirements(
-    problems: Problems, entries: dict[str, Any], task: Task | None, value: Value | None
+    problems: Problems, entries: dict[str, Any], task: Task | None, value: Value | None, serve: ServeSpec
 ) -> tuple[Requirement, ...]:
     """All requirements that could be understood, in the order of the file; the problems of the others are recorded."""
-    context = Context(task=task, currency=value.currency if value else None)
+    context = Context(task=task, currency=value.currency if value else None, explain_time=serve.explain_time)
     found: list[Requirement] = []
     keys: dict[int, KeyPath] = {}
     for key, name, entry in _entries(("requirements",), entries):

@@ -123,6 +123,7 @@ def read_serve(table: Table) -> ServeSpec:
         "max_rows": table.integer("max_rows", 1),
         "header_timeout": table.duration("header_timeout", '"5 s"'),
         "body_timeout": table.duration("body_timeout", '"30 s"'),
+        "explain_time": table.duration("explain_time", '"100 ms"'),
         "telemetry": read_telemetry(table),
     }
     if found["token_env"] is not None and not found["token_env"].isidentifier():

@@ -64,13 +64,15 @@ class ModelIdentity(Record, kw_only=True):
 class ModelBundle(Record, kw_only=True):
     """Where a model version's parts lie in the blob store (digests). `features_code` is the user's code, a zip of its
     modules, present only when it defines `features(rows)`, and `postprocess_code` when it defines
-    `postprocess(outputs)`; `entry` is then the module that holds them."""
+    `postprocess(outputs)`; `entry` is then the module that holds them. `explainer` is what its answers are explained
+    by, absent where they cannot be."""
 
     onnx: str
     signature: Signature
     features_code: str | None = None
     entry: str = ""
     postprocess_code: str | UnsetType = UNSET
+    explainer: str | UnsetType = UNSET
 
 
 class Route(Record, kw_only=True):

@@ -28,6 +28,7 @@ class ServerConfig(Record, kw_only=True):
     idle_timeout: float = 75.0
     answer_timeout: float = 30.0
     max_future: float = 300.0
+    explain_time: float = 0.1
     telemetry: TelemetryPolicy = TelemetryPolicy()
 
 

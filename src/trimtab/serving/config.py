@@ -29,6 +29,7 @@ def server_config(spec: ServeSpec, system: str, environment: Mapping[str, str]) 
         max_rows=spec.max_rows,
         header_timeout=spec.header_timeout,
         body_timeout=spec.body_timeout,
+        explain_time=spec.explain_time,
         telemetry=spec.telemetry,
     )
     if not is_safe(config):

@@ -11,7 +11,8 @@ _RUNNING: tuple[Place, ...] = ("canary", "live")
 
 class ServeSpec(Record, kw_only=True):
     """`[serve]`. `token_env` names the environment variable that holds the bearer token; without a token the server
-    binds to loopback only. `grpc_port` None: no gRPC. Sizes in bytes, times in seconds."""
+    binds to loopback only. `grpc_port` None: no gRPC. `explain_time` is how long explaining the rows of one request may
+    take. Sizes in bytes, times in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -21,6 +22,7 @@ class ServeSpec(Record, kw_only=True):
     max_rows: int = 10_000
     header_timeout: float = 5.0
     body_timeout: float = 30.0
+    explain_time: float = 0.1
     telemetry: TelemetryPolicy = TelemetryPolicy()
     line: int = 0
 
@@ -34,6 +36,8 @@ METRICS: tuple[Metric, ...] = (
            meaning="99th percentile of the time from a whole request to its answer, in the server"),
     Metric(name="serving.throughput", unit="rate", better="higher", places=("release",),
            meaning="rows a second that one thread of the model answers, one row a call"),
+    Metric(name="serving.explain_time", unit="time", better="lower", places=("release",),
+           meaning="time that one thread takes to explain one row"),
     Metric(name="serving.error_rate", unit="ratio", better="lower", places=_RUNNING,
            meaning="share of well-formed requests that the server failed to answer"),
     Metric(name="resources.memory", unit="size", better="lower", places=_RUNNING,

@@ -60,14 +60,16 @@ class WorkOrder(Record, kw_only=True):
 
 
 class Fitted(Record, kw_only=True):
-    """One exported model. `onnx` and `code` (the zip of `features`, empty when there is none) are files of the job's
-    folder. `parity` is the largest difference between ONNX Runtime and the native model, on `parity_rows` rows."""
+    """One exported model. `onnx`, `code` (the zip of `features`) and `explainer` (what explains its answers) are files
+    of the job's folder, empty when there are none. `parity` is the largest difference between ONNX Runtime and the
+    native model, on `parity_rows` rows."""
 
     onnx: str
     code: str
     signature: Signature
     parity: float
     parity_rows: int
+    explainer: str = ""
 
 
 class WorkDone(Record, kw_only=True, tag_field="outcome", tag="trained"):

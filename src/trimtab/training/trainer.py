@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
@@ -71,6 +72,7 @@ class Built:
     evaluated: bytes
     features: bytes | None
     profile: bytes | None
+    explainer: bytes | None
     measured: dict[str, float]
 
 
@@ -271,6 +273,7 @@ class Trainer:
             evaluated=(folder / result.evaluated.onnx).read_bytes(),
             features=(folder / result.shipped.code).read_bytes() if result.shipped.code else None,
             profile=kept,
+            explainer=(folder / result.shipped.explainer).read_bytes() if result.shipped.explainer else None,
             measured=measured,
         )
 
@@ -280,9 +283,15 @@ class Trainer:
         features = self._blobs.put(built.features) if built.features is not None else None
         entry = dotted(code.entry) if features else ""
 
+        explainer = self._blobs.put(built.explainer) if built.explainer is not None else None
+
         def bundle(onnx: bytes, fitted: Fitted) -> ModelBundle:
             return ModelBundle(
-                onnx=self._blobs.put(onnx), signature=fitted.signature, features_code=features, entry=entry
+                onnx=self._blobs.put(onnx),
+                signature=fitted.signature,
+                features_code=features,
+                entry=entry,
+                explainer=explainer if explainer and fitted.explainer else UNSET,
             )
 
         fact = ModelTrained(

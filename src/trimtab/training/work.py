@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError, TrimtabError
 from trimtab.inference.encode import encode_frame
+from trimtab.inference.explain.explainer import Explainer
+from trimtab.inference.explain.kept import decode_explainer, encode_explainer
 from trimtab.inference.features_code import FeaturesFunction, derive, load_features
 from trimtab.inference.session import Model
 from trimtab.inference.signature import column_kind, fit_signature
 from trimtab.records.durable import write_atomically
 from trimtab.records.model import Column, Signature
 from trimtab.training.evaluate import Evaluation, check_measurable, days_of, labelled_metrics, threshold_of
+from trimtab.training.export.explainer import explainer_of
 from trimtab.training.export.export import LARGEST_DIFFERENCE, difference, export, native_scores
 from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder, WorkRefused
 from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
@@ -95,7 +98,9 @@ class _Work:
             code = self._stored_features(valid, signature, columns) if function is not None else ""
             if not job.refit:
                 self._keep_matrix(rows_train)
-        evaluated, scores = self._fit(user.train, rows_train, rows_valid, signature, name="model.onnx", code=code)
+        evaluated, scores = self._fit(
+            user.train, rows_train, rows_valid, signature, name="model", code=code, explained=not job.refit
+        )
         with self._timed("evaluate"):
             evaluation = Evaluation(
                 task=job.task,
@@ -122,6 +127,8 @@ class _Work:
             )
         measured = {f"seconds.{name}": value for name, value in self.seconds.items()}
         measured["serving.throughput"] = self._throughput(shipped)
+        if shipped.explainer:
+            measured["serving.explain_time"] = self._explain_time(shipped)
         measured["resources.model_size"] = float((self.folder / shipped.onnx).stat().st_size)
         measured["resources.train_memory"] = float(_peak_memory())
         return WorkDone(
@@ -218,7 +225,15 @@ class _Work:
                 )
 
     def _fit(
-        self, train: Callable[..., Any], rows: Rows, valid: Rows, signature: Signature, *, name: str, code: str
+        self,
+        train: Callable[..., Any],
+        rows: Rows,
+        valid: Rows,
+        signature: Signature,
+        *,
+        name: str,
+        code: str,
+        explained: bool,
     ) -> tuple[Fitted, NDArray[np.float32]]:
         """Fit, export and check; the scores are those of the exported model on the validation rows."""
         x_valid = valid.x.copy()  # the user's code may write into what it is given
@@ -228,7 +243,7 @@ class _Work:
             model = train(rows, valid, dict(self.order.job.params))
         with self._timed("export"):
             content = export(model, signature)
-            (self.folder / name).write_bytes(content)
+            (self.folder / f"{name}.onnx").write_bytes(content)
             exported = Model.load(content, signature, threads=self.order.threads)
         with self._timed("parity"):
             scores = exported.scores(x_valid)
@@ -245,10 +260,31 @@ class _Work:
                     f"the exported model differs from the fitted one by {largest:.3g}, over {LARGEST_DIFFERENCE:g}",
                     hint="ONNX computes in float32: feed trees with the features as they are, without scaling before",
                 )
+        explainer = ""
+        if explained:
+            with self._timed("explain"):
+                explainer = self._explainer(model, exported, x_train, x_valid, name=f"{name}.explainer")
         fitted = Fitted(
-            onnx=name, code=code, signature=signature, parity=largest, parity_rows=len(x_valid) + len(x_train)
+            onnx=f"{name}.onnx",
+            code=code,
+            signature=signature,
+            parity=largest,
+            parity_rows=len(x_valid) + len(x_train),
+            explainer=explainer,
         )
         return fitted, scores
+
+    def _explainer(
+        self, model: Any, exported: Model, train: NDArray[np.float32], valid: NDArray[np.float32], *, name: str
+    ) -> str:
+        """Keep what explains the model; where that cannot be had the model is none the worse, and the log says why."""
+        try:
+            kept = explainer_of(model, exported, train, valid)
+        except Exception:  # whatever a library's fitted arrays hold that nobody foresaw
+            traceback.print_exc()
+            return ""
+        (self.folder / name).write_bytes(encode_explainer(kept))
+        return name
 
     def _refit(
         self,
@@ -270,7 +306,7 @@ class _Work:
         rows = rows_of(whole.features, y, whole.time, signature, seen=False)
         self._keep_matrix(rows)
         again = rows_of(valid.features, y[len(train.time) :], valid.time, signature, seen=True)
-        return self._fit(function, rows, again, signature, name="refitted.onnx", code=code)[0]
+        return self._fit(function, rows, again, signature, name="refitted", code=code, explained=True)[0]
 
     def _keep_matrix(self, rows: Rows) -> None:
         """Keep the shipped model's rows for its profile, before the user's code may write into them."""
@@ -290,6 +326,12 @@ class _Work:
                 model.scores(row)
             count += 20
         return count / spent
+
+    def _explain_time(self, fitted: Fitted) -> float:
+        """Seconds that one thread takes to explain one row."""
+        model = Model.load((self.folder / fitted.onnx).read_bytes(), fitted.signature, threads=1)
+        kept = decode_explainer((self.folder / fitted.explainer).read_bytes())
+        return Explainer(kept, model).seconds_a_row()
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

@@ -203,7 +203,8 @@ def _memberships(nodes: _Nodes, node: Ints, left: Bools, starts: Ints, places: I
         of_feature.setdefault(int(element[edge]), []).append((nodes.members[here], bool(left[edge])))
     found = []
     for feature, questions in sorted(asked.items()):
-        known = np.unique(np.concatenate([members for asks in questions.values() for members, _ in asks]))
+        named = [members for asks in questions.values() for members, _ in asks]
+        known = np.unique(np.concatenate([*named, [np.inf]]))  # never empty, and no split names infinity
         goes = np.array(
             [
                 np.logical_and.reduce([np.append(np.isin(known, members), False) == inside for members, inside in asks])
