@@ -42,6 +42,9 @@ CASES: list[tuple[str, Any, int, str]] = [
     (INFER, encoded(shape=[0, 2], data=[]), 422, "no rows"),
     (INFER, encoded(shape=[2, 2]), 422, "2 numbers"),
     (INFER, encoded(datatype="FP64"), 422, "expected FP32"),
+    (INFER, encoded(datatype=["FP32"]), 422, "expected FP32"),
+    (INFER, encoded(name=["input"]), 422, "inputs[0]: expected a tensor"),
+    (INFER, columns(column("distance", [1.0]) | {"datatype": {}}, column("carrier", ["AA"])), 422, "expected FP64"),
     (INFER, encoded(data=[1, "2"]), 422, "row 0, feature 1: expected a number or null"),
     (INFER, encoded(data="1,2"), 422, "`data` must be a list"),
     (INFER, encoded(data=[[1], 2]), 422, "mixes lists and values"),
@@ -106,6 +109,22 @@ def test_a_bad_request_is_named(shared: Running, path: str, body: Any, status: i
     found, told = shared.ask("POST", path, body)
     assert (found, words in told["error"]) == (status, True), told
     assert shared.ask("POST", PREDICT, [ROW])[0] == 200
+
+
+def test_every_wrong_field_is_told_at_once(shared: Running) -> None:
+    rows = [ROW, {"distanse": 1.0, "carrier": 3}, ROW | {"carrier": ["AA"]}]
+    status, told = shared.ask("POST", PREDICT, rows)
+    assert status == 422
+    assert told["error"] == "row 1: column 'distance' is missing"
+    assert told["errors_found"] == 4
+    assert told["errors"] == [
+        {"row": 1, "column": "distance", "error": "is missing", "hint": "a row has distance, carrier"},
+        {"row": 1, "column": "distanse", "error": "unknown column", "hint": "did you mean 'distance'?"},
+        {"row": 1, "column": "carrier", "error": "expected a string or null, got 3", "hint": ""},
+        {"row": 2, "column": "carrier", "error": "expected a string or null, got ['AA']", "hint": ""},
+    ]
+    status, told = shared.ask("POST", PREDICT, [{"distance": "far"}] * 500)
+    assert (status, len(told["errors"]), told["errors_found"]) == (422, 20, 1000)
 
 
 def test_wrong_addresses_and_methods(shared: Running) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
+from trimtab.inference.mistakes import UnfitCellError, mistaken, read_cell
 from trimtab.inference.signature import takes_rows_as_they_are
 from trimtab.records.model import Column, Signature
 
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float32]
 _NAN = float("nan")
-_EXPECTED = {
-    "number": "a number",
-    "category": "a string",
-    "boolean": "true or false",
-    "time": "an ISO 8601 moment with its offset",
-}
+_UNFIT = (AttributeError, KeyError, OverflowError, TypeError, UnfitCellError)
 
 
 def encode_frame(frame: pl.DataFrame, signature: Signature) -> Matrix:
@@ -131,57 +126,63 @@ class RowEncoder:
                     self._codes.append((position, {**codes, None: -1.0}))
 
     def matrix(self, rows: Sequence[Mapping[str, Any]]) -> Matrix:
-        """The matrix [rows, features]. Raises PermanentError naming the row (from 0), the column and what was
-        expected, for a column that is missing, unknown or of the wrong type."""
+        """The matrix [rows, features]. Raises MistakenRowsError naming the row (from 0), the column and what was
+        expected, for columns that are missing, unknown or of the wrong type."""
+        try:
+            return self._encode(rows)
+        except _UNFIT as error:
+            wrong = mistaken(rows, self._columns)
+            if wrong is None:  # a fault of ours
+                raise
+            raise wrong from error
+
+    def _encode(self, rows: Sequence[Mapping[str, Any]]) -> Matrix:
         width = len(self._names)
         table = []
-        for index, row in enumerate(rows):
-            try:
-                cells = list(self._pick(row))
-            except (KeyError, TypeError) as error:
-                raise _mismatch(index, row, self._names) from error
+        for row in rows:
+            cells = list(self._pick(row))
             if len(row) != width:
-                raise _mismatch(index, row, self._names)
+                raise KeyError
             for position, codes in self._codes:
                 try:
                     cells[position] = codes[cells[position]]
-                except (KeyError, TypeError):
-                    cells[position] = self._unknown(index, position, cells[position])
+                except KeyError:
+                    cells[position] = _unknown(cells[position])
             for position, yes, no in self._flags:
                 cell = cells[position]
-                cells[position] = yes if cell is True else no if cell is False else self._null(index, position, cell)
+                cells[position] = yes if cell is True else no if cell is False else _null(cell)
             for position in self._numbers:
                 if type(cells[position]) is not float:
-                    cells[position] = self._number(index, position, cells[position])
+                    cells[position] = _number(cells[position])
             table.append(cells)
         with np.errstate(over="ignore"):  # beyond float32 is infinite, as in a frame
             return np.array(table, dtype=np.float64).reshape(len(table), width).astype(np.float32)
 
-    def _unknown(self, row: int, position: int, cell: object) -> float:
-        if type(cell) is not str:
-            raise _wrong(row, self._columns[position], cell)
-        return -1.0
 
-    def _null(self, row: int, position: int, cell: object) -> float:
-        if cell is not None:
-            raise _wrong(row, self._columns[position], cell)
-        return -1.0
+def _unknown(cell: object) -> float:
+    if type(cell) is not str:
+        raise TypeError
+    return -1.0
 
-    def _number(self, row: int, position: int, cell: object) -> float:
-        if cell is None:
-            return _NAN
-        if type(cell) is int:
-            try:
-                return float(cell)
-            except OverflowError as error:
-                raise _wrong(row, self._columns[position], "a number too large") from error
-        raise _wrong(row, self._columns[position], cell)
+
+def _null(cell: object) -> float:
+    if cell is not None:
+        raise TypeError
+    return -1.0
+
+
+def _number(cell: object) -> float:
+    if cell is None:
+        return _NAN
+    if type(cell) is int:
+        return float(cell)
+    raise TypeError
 
 
 def frame_of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> pl.DataFrame:
     """Plain dicts as the frame that `features(rows)` sees (types as in `normalise`).
 
-    Raises PermanentError naming the row, the column and what was expected.
+    Raises MistakenRowsError naming the row, the column and what was expected.
     """
     import polars as pl
 
@@ -193,52 +194,19 @@ def frame_of_rows(rows: Sequence[Mapping[str, Any]], signature: Signature) -> pl
     }
     names = [column.name for column in signature.inputs]
     cells: dict[str, list[Any]] = {name: [] for name in names}
-    for index, row in enumerate(rows):
-        if row.keys() != cells.keys():
-            raise _mismatch(index, row, names)
-        for column in signature.inputs:
-            cells[column.name].append(_checked(index, column, row[column.name]))
+    try:
+        for row in rows:
+            if row.keys() != cells.keys():
+                raise KeyError
+            for column in signature.inputs:
+                cells[column.name].append(read_cell(column, row[column.name]))
+    except _UNFIT as error:
+        wrong = mistaken(rows, signature.inputs)
+        if wrong is None:  # a fault of ours
+            raise
+        raise wrong from error
     return pl.DataFrame([pl.Series(c.name, cells[c.name], dtype=types[c.kind]) for c in signature.inputs])
 
 
 def _single(name: str) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
     return lambda row: (row[name],)
-
-
-def _checked(index: int, column: Column, cell: Any) -> Any:
-    if cell is None:
-        return None
-    kind = type(cell)
-    if column.kind == "number" and kind in (int, float):
-        try:
-            return float(cell)
-        except OverflowError as error:
-            raise _wrong(index, column, "a number too large") from error
-    if (column.kind == "category" and kind is str) or (column.kind == "boolean" and kind is bool):
-        return cell
-    if column.kind == "time":
-        moment = cell
-        if kind is str:
-            try:
-                moment = datetime.fromisoformat(cell)
-            except ValueError as error:
-                raise _wrong(index, column, cell) from error
-        if isinstance(moment, datetime) and moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    raise _wrong(index, column, cell)
-
-
-def _wrong(row: int, column: Column, cell: object) -> PermanentError:
-    found = repr(cell)
-    found = found if len(found) <= 60 else found[:57] + "..."
-    return PermanentError(f"row {row}, column {column.name!r}: expected {_EXPECTED[column.kind]} or null, got {found}")
-
-
-def _mismatch(index: int, row: object, names: Sequence[str]) -> PermanentError:
-    if not isinstance(row, Mapping):
-        return PermanentError(f"row {index}: expected an object with the columns {', '.join(names)}")
-    for name in names:
-        if name not in row:
-            return PermanentError(f"row {index}: column {name!r} is missing", hint=f"a row has {', '.join(names)}")
-    unknown = next(str(name) for name in row if name not in names)
-    return PermanentError(f"row {index}: unknown column {unknown!r}", hint=f"a row has {', '.join(names)}")

@@ -126,7 +126,7 @@ class Batcher:
     def _refuse(self, batch: list[Question], error: Exception) -> None:
         for one in batch:
             if isinstance(error, RowsError):
-                one.caller.refuse(RefusalError(422, error.message, hint=error.hint))
+                one.caller.refuse(RefusalError(422, error.message, hint=error.hint, more=error.more))
                 continue
             told = error.message if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
             self._book.failed(one.target, one.count, told)

@@ -90,7 +90,7 @@ class Question:
         try:
             self.matrix = target.matrix(rows).tobytes()
         except RowsError as error:
-            raise RefusalError(422, error.message, hint=error.hint) from error
+            raise RefusalError(422, error.message, hint=error.hint, more=error.more) from error
         if any(one.key != target.key for one in fleet.releases):
             self.rows = rows
 

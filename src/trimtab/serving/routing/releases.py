@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError, TrimtabError
 from trimtab.inference.encode import RowEncoder, encode_frame, frame_of_rows
 from trimtab.inference.features_code import derive, load_features
+from trimtab.inference.mistakes import MistakenRowsError
 from trimtab.inference.session import load_model
 from trimtab.records.base import canonical_json
 from trimtab.records.model import Route, Routes, Signature
@@ -27,7 +28,16 @@ _LIGHT = 0.0005  # seconds a row: below this, scoring on the event loop costs le
 
 
 class RowsError(TrimtabError):
-    """Rows that do not fit the model's inputs: the caller's to mend."""
+    """Rows that do not fit the model's inputs: the caller's to mend. `more` has all that is wrong with them."""
+
+    def __init__(self, error: TrimtabError) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.more: dict[str, object] | None = None
+        if isinstance(error, MistakenRowsError):
+            errors = [
+                {"row": one.row, "column": one.column, "error": one.error, "hint": one.hint} for one in error.mistakes
+            ]
+            self.more = {"errors": errors, "errors_found": error.found}
 
 
 class Release:
@@ -91,11 +101,11 @@ class Core:
             try:
                 return self.encoder.matrix(rows)
             except PermanentError as error:
-                raise RowsError(error.message, hint=error.hint) from error
+                raise RowsError(error) from error
         try:
             frame = frame_of_rows(rows, self.signature)
         except PermanentError as error:
-            raise RowsError(error.message, hint=error.hint) from error
+            raise RowsError(error) from error
         return encode_frame(derive(self._function, frame, self.signature.inputs), self.signature)
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
