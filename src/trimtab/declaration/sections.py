@@ -125,6 +125,10 @@ def read_serve(table: Table) -> ServeSpec:
         "body_timeout": table.duration("body_timeout", '"30 s"'),
         "explain_time": table.duration("explain_time", '"100 ms"'),
         "telemetry": read_telemetry(table),
+        "answer_timeout": table.duration("answer_timeout", '"30 s"'),
+        "run_timeout": table.duration("run_timeout", '"10 s"'),
+        "max_wait": table.duration("max_wait", '"1 s"', zero=True),
+        "max_queue": table.size("max_queue", '"256 MiB"'),
     }
     if found["token_env"] is not None and not found["token_env"].isidentifier():
         table.wrong("token_env", "the name of an environment variable", hint='write token_env = "TRIMTAB_TOKEN"')

@@ -86,9 +86,11 @@ class Route(Record, kw_only=True):
 
 
 class Routes(Record, kw_only=True):
-    """All that the server answers with. `generation` grows by one with every change."""
+    """All that the server answers with. `generation` grows by one with every change. `canary_by` names the input column
+    whose values share out the traffic (rows of one value meet the same release), empty where prediction ids do."""
 
     generation: int
     system: str
     routes: tuple[Route, ...]
     written: datetime
+    canary_by: str = ""

@@ -27,6 +27,9 @@ class ServerConfig(Record, kw_only=True):
     body_timeout: float = 30.0
     idle_timeout: float = 75.0
     answer_timeout: float = 30.0
+    max_wait: float = 1.0
+    max_queue: int = 256 * 2**20
+    run_timeout: float = 10.0
     max_future: float = 300.0
     explain_time: float = 0.1
     telemetry: TelemetryPolicy = TelemetryPolicy()
@@ -57,6 +60,27 @@ class ServerInfo(Record, kw_only=True):
         return f"[{host}]" if ":" in host else host
 
 
+class ExecutionStatus(Record, kw_only=True):
+    """How a release that answers is run. `kind`: on the event loop or in `threads` threads, in batches of up to
+    `largest` rows, for that `reason`; `profile` is what was measured as it was loaded: rows of a batch and its seconds.
+    `waiting` rows would take `wait` seconds. `refused` requests met a queue that was too long, of `expired` ones the
+    time was up, `cancelled` ones had been left by their callers. `ready` is false while it does not answer, `given_up`
+    counts threads that hang."""
+
+    kind: Literal["inline", "threads"]
+    largest: int
+    threads: int
+    reason: str
+    profile: tuple[tuple[int, float], ...]
+    ready: bool
+    waiting: int
+    wait: float
+    refused: int
+    expired: int
+    cancelled: int
+    given_up: int
+
+
 class ReleaseStatus(Record, kw_only=True):
     """One release as the server runs it; counts are since the server started. `answered` counts rows it answered,
     `shadowed` rows it scored in shadow, `failed` rows it could not score."""
@@ -68,6 +92,7 @@ class ReleaseStatus(Record, kw_only=True):
     answered: int = 0
     shadowed: int = 0
     failed: int = 0
+    execution: ExecutionStatus | None = None
 
 
 class ServerStatus(Record, kw_only=True):

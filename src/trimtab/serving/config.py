@@ -31,6 +31,10 @@ def server_config(spec: ServeSpec, system: str, environment: Mapping[str, str]) 
         body_timeout=spec.body_timeout,
         explain_time=spec.explain_time,
         telemetry=spec.telemetry,
+        answer_timeout=spec.answer_timeout,
+        run_timeout=spec.run_timeout,
+        max_wait=spec.max_wait,
+        max_queue=spec.max_queue,
     )
     if not is_safe(config):
         raise DeclarationError(

@@ -24,6 +24,10 @@ class ServeSpec(Record, kw_only=True):
     body_timeout: float = 30.0
     explain_time: float = 0.1
     telemetry: TelemetryPolicy = TelemetryPolicy()
+    answer_timeout: float = 30.0
+    run_timeout: float = 10.0
+    max_wait: float = 1.0
+    max_queue: int = 256 * 2**20
     line: int = 0
 
 

@@ -15,10 +15,11 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.batcher import Batcher
 from trimtab.serving.execution.book import Book
 from trimtab.serving.execution.identifiers import Identifiers
+from trimtab.serving.execution.lane import Limits
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.routing.desired import Desired
-from trimtab.serving.routing.releases import Fleet
+from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.telemetry.commits import GroupCommit
 from trimtab.serving.telemetry.known import KnownIds, ids_in
 from trimtab.serving.telemetry.recovery import Debt, abandoned, debts
@@ -58,7 +59,13 @@ class ServedSystem:
         threads = max(1, min(4, len(os.sched_getaffinity(0))))
         if self.config.telemetry.sync == 0:
             self.book.commits = GroupCommit(loop, self._telemetry.sync)
-        self.batcher = Batcher(loop, self.book, Identifiers(), self.shadows.take, threads)
+        limits = Limits(
+            wait=self.config.max_wait,
+            run=self.config.run_timeout,
+            answer=self.config.answer_timeout,
+            memory=self.config.max_queue,
+        )
+        self.batcher = Batcher(loop, self.book, Identifiers(), self.shadows.take, threads, limits)
 
     def begin(self, resume: Callable[[], None], recall: Callable[[], None]) -> None:
         """Starts to follow the routes. `resume` is called when those wanted at the start are in force or cannot be,
@@ -76,6 +83,11 @@ class ServedSystem:
             ("telemetry", self._tend),
         ):
             self._tasks.append(asyncio.create_task(self._keep(name, work)))
+
+    def why_not_ready(self, release: Release | None = None) -> str:
+        """One line for callers: why the live release, or the one given, does not answer now; empty where it does."""
+        told = release or self.desired.fleet.live
+        return self.desired.why_not_ready() if told is None else self.batcher.lane(told).why_not_ready()
 
     async def finish(self) -> None:
         """Ends in order: shadow releases get a while to score what was answered; what they still owe then is paid at
@@ -109,6 +121,7 @@ class ServedSystem:
     def _applied(self, fleet: Fleet) -> None:
         for one in fleet.releases:
             self.metrics.of(one.release)
+        self.batcher.enter(fleet)
         if self._debts and fleet.generation == self.desired.applied:
             owed, self._debts = self._debts, []
             self.shadows.pay(owed, fleet)

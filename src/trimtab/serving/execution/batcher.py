@@ -1,7 +1,7 @@
 """Gathers what was asked in one turn of the event loop, has it scored, makes it durable and answers.
 
-There is no timer: a batch is whatever came while the models were busy. Models of microseconds run on the loop itself;
-heavier ones, and those with features of the user's own, run in threads that share the model's session.
+There is no timer: a batch is whatever came while the model was busy. What a question's rows meet is decided here; each
+model has a lane of its own, and a question is answered when the last of its rows has been scored.
 """
 
 from __future__ import annotations
@@ -9,48 +9,90 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
-import numpy as np
-import orjson
-
 from trimtab.errors import TemporaryError, TrimtabError
+from trimtab.serving.execution.answers import answers_of
 from trimtab.serving.execution.book import Book, Owed
 from trimtab.serving.execution.identifiers import Identifiers
+from trimtab.serving.execution.lane import Lane, Limits
+from trimtab.serving.execution.pieces import Part, Piece, merge, pick
 from trimtab.serving.execution.questions import Answers, Question
-from trimtab.serving.execution.scoring import Outcome, Part, attempt
+from trimtab.serving.execution.repeats import Repeats, mark_of
+from trimtab.serving.execution.scoring import Scored, attempt, score_whole
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.releases import Release, RowsError
+from trimtab.serving.routing.releases import Core, Fleet, Release, RowsError
 
-_MOST_ROWS = 4096
-Settled = list[tuple[list[Question], Outcome | Exception]]
+_LINGER = 130.0  # seconds after which a release that was replaced is not remembered by any answer
 
 
 class Batcher:
-    """The queue in front of the models. `shadow` is given what shadow releases owe, after the answers are written."""
+    """In front of the models of one system; belongs to the event loop. `shadow` is given what shadow releases owe,
+    after the answers are written; `threads` is how many cores the models may take, `limits` what may wait for each."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the parts of one system, put together in one place
         self,
         loop: asyncio.AbstractEventLoop,
         book: Book,
         identifiers: Identifiers,
         shadow: Callable[[Owed], None],
         threads: int,
+        limits: Limits | None = None,
     ) -> None:
+        self.waiting = 0
+        self.repeats = Repeats()
         self._loop = loop
         self._book = book
         self._identifiers = identifiers
         self._shadow = shadow
+        self._threads = threads
+        self._limits = limits or Limits()
         self._queue: list[Question] = []
-        self._heavy: list[Question] = []
         self._woken = False
-        self._free = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="scoring")
-        self.waiting = 0
+        self._dated = False
+        self._lanes: dict[Core, Lane] = {}
+
+    def enter(self, fleet: Fleet) -> None:
+        """The fleet is in force from now on: its models get their lanes, those of others go once they are empty."""
+        for release in fleet.releases:
+            if release.stage != "shadow":
+                self.lane(release)
+        kept = {release.core for release in fleet.releases}
+        for core in [core for core in self._lanes if core not in kept]:
+            self._lanes.pop(core).retire()
+        self._loop.call_later(_LINGER, self.repeats.forget)
+
+    def lane(self, release: Release) -> Lane:
+        """What stands in front of a release's model."""
+        lane = self._lanes.get(release.core)
+        if lane is None:
+            lane = self._lanes[release.core] = Lane(
+                self._loop, self, release.release, release.core, cores=self._threads, limits=self._limits
+            )
+        return lane
+
+    def admit(self, release: Release) -> None:
+        """Raises RefusalError when so much waits for the release that nothing more should be read for it."""
+        lane = self._lanes.get(release.core)
+        if lane is not None and lane.waiting:
+            lane.admit(None)
 
     def submit(self, question: Question) -> None:
-        """Takes a question; its caller is answered in this turn of the loop or a later one."""
+        """Takes a question; its caller is answered now, in this turn of the loop or a later one. Raises RefusalError
+        for one that would have to wait too long."""
+        lane = self._lanes.get(question.target.core) or self.lane(question.target)
+        if question.given:
+            question.mark = mark_of(question)
+            known = self.repeats.find(question)
+            if known is not None:
+                self.waiting += 1
+                self._tell_again(question, known)
+                return
+        if not lane.inline or question.count > lane.largest:
+            lane.admit(question)
+        if question.deadline is not None:
+            self._dated = True
         self.waiting += 1
         self._queue.append(question)
         if not self._woken:
@@ -59,7 +101,10 @@ class Batcher:
 
     def close(self) -> None:
         """Lets the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for lane in self._lanes.values():
+            lane.close()
+
+    # -- to the models
 
     def _flush(self) -> None:
         self._woken = False
@@ -68,110 +113,249 @@ class Batcher:
         for one in queue:
             if not one.given:
                 one.ids = [following(milliseconds) for _ in range(one.count)]
-        light = [one for one in queue if one.fleet.light]
-        if len(light) < len(queue):
-            self._heavy += [one for one in queue if not one.fleet.light]
-            self._hand_over()
-        for batch in _batches(light):
-            for settled, outcome in attempt(batch):
-                self._settle(settled, outcome)
+        if self._dated:
+            self._dated = False
+            queue = [one for one in queue if one.deadline is None or not self.let_go(one)]
+        touched: set[Lane] = set()
+        for group in _groups(queue):
+            first = group[0]
+            lane = self._lanes.get(first.target.core) or self.lane(first.target)
+            routed = bool(first.fleet.canaries) and not first.pinned
+            if lane.inline and not routed and first.matrix is not None:
+                for batch in _batches(group, lane.largest):
+                    if len(batch) == 1 and batch[0].count > lane.largest:
+                        self._spread(batch[0], routed=False, touched=touched)
+                    else:
+                        self._at_once(lane, batch)
+            else:
+                for one in group:
+                    self._spread(one, routed=routed, touched=touched)
+        for lane in touched:
+            self._set_off(lane)
 
-    def _hand_over(self) -> None:
-        """Shares what waits among the threads that are free."""
-        while self._heavy and self._free:
-            batch = next(iter(_batches(self._heavy[: -(-len(self._heavy) // self._free)])))
-            taken = set(map(id, batch))
-            self._heavy = [one for one in self._heavy if id(one) not in taken]
-            self._free -= 1
-            self._pool.submit(self._work, batch)
-
-    def _work(self, batch: list[Question]) -> None:
-        self._loop.call_soon_threadsafe(self._done, attempt(batch))
-
-    def _done(self, results: Settled) -> None:
-        self._free += 1
-        self._hand_over()  # the thread gets its next batch before the answers are written
-        for settled, outcome in results:
-            self._settle(settled, outcome)
-
-    def _settle(self, batch: list[Question], outcome: Outcome | Exception) -> None:
+    def _at_once(self, lane: Lane, batch: list[Question]) -> None:
+        """On the loop: questions that one release answers whole."""
+        start = time.perf_counter()
         try:
+            part = score_whole(batch)
+        except Exception:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._at_once(lane, batch[:half])
+                self._at_once(lane, batch[half:])
+            else:
+                one = batch[0]
+                one.due = one.count
+                self.deliver(attempt([Piece(one, one.target)]))
+            return
+        lane.ran_inline(len(part.scores), time.perf_counter() - start)
+        self._settle(batch, [part])
+
+    def _spread(self, question: Question, *, routed: bool, touched: set[Lane]) -> None:
+        """Gives each row to the release that answers it."""
+        question.due = question.count
+        target = question.target
+        pieces = self._routed(question) if routed else [Piece(question, target)]
+        for piece in pieces:
+            lane = self.lane(piece.release)
+            if piece.release is not target and not (piece.readable and lane.takes(piece.count)):
+                piece.release = target  # nobody is refused for a canary's sake
+                lane = self.lane(target)
+            lane.put(piece)
+            touched.add(lane)
+        if question.deadline is not None:
+            moment = self._loop.time() + question.deadline - time.perf_counter() + 0.001
+            question.timer = self._loop.call_at(moment, self.let_go, question)
+
+    def _routed(self, question: Question) -> list[Piece]:
+        fleet, target = question.fleet, question.target
+        releases = (*fleet.canaries, target)
+        if question.sticky is not None:
+            return [Piece(question, releases[fleet.shares.pick(question.sticky)])]
+        keys: Sequence[str] = question.ids
+        if question.keys is not None:
+            keys = [key or name for key, name in zip(question.keys, question.ids, strict=True)]
+        if question.count == 1:
+            return [Piece(question, releases[fleet.shares.pick(keys[0])])]
+        parts = fleet.shares.split(keys)
+        whole = [release for release, places in zip(releases, parts, strict=True) if len(places) == question.count]
+        if whole:
+            return [Piece(question, whole[0])]
+        return [Piece(question, release, places) for release, places in zip(releases, parts, strict=True) if places]
+
+    def _set_off(self, lane: Lane) -> None:
+        """Has what was put in a lane scored: at once where that is a matter of microseconds."""
+        for batch in lane.take_inline():
+            start = time.perf_counter()
+            scored = attempt(batch)
+            lane.ran_inline(sum([piece.count for piece in batch]), time.perf_counter() - start)
+            self.deliver(scored)
+        lane.pump()
+
+    # -- back from them
+
+    def deliver(self, scored: Scored) -> None:
+        """What a lane came to; answers the questions that have all their rows."""
+        for pieces, outcome in scored:
             if isinstance(outcome, Exception):
-                self._refuse(batch, outcome)
-                self.waiting -= len(batch)
-                return
-            parts, stumbles = outcome
-            owed = self._book.answered(batch, parts, stumbles)
+                self._failed(pieces[0], outcome)
+                continue
+            if all(piece.places is None and not piece.question.over for piece in pieces):
+                self._settle([piece.question for piece in pieces], [outcome])
+                continue
+            start = 0
+            for piece in pieces:
+                question, rows = piece.question, slice(start, start + piece.count)
+                start += piece.count
+                if question.over:
+                    continue
+                question.parts.append(pick(outcome, piece.places, rows))
+                question.due -= piece.count
+                if not question.due:
+                    self._settle([question], merge(question.parts))
+
+    def _settle(self, batch: list[Question], parts: list[Part]) -> None:
+        """Makes durable, then answers. `parts` are of one question, or the one part of a batch."""
+        if self._any_repeat(batch):
+            self._settle_singly(batch, parts)
+            return
+        try:
+            owed = self._book.answered(batch, parts)
         except TemporaryError as error:
             self._turn_away(batch, error)
             return
-        rows = sum(len(part.scores) for part in parts)
-        self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._turn_away, batch), rows)
+        for one in batch:
+            one.over = True
+        if self._book.commits is None:
+            self._answer(batch, parts, owed)
+        else:
+            rows = sum(len(part.scores) for part in parts)
+            self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._turn_away, batch), rows)
 
     def _answer(self, batch: list[Question], parts: list[Part], owed: list[Owed]) -> None:
+        rows = batch[0].count if len(batch) == 1 else sum([one.count for one in batch])
+        answers = answers_of(parts, rows)
         self.waiting -= len(batch)
-        answers = _answers(batch, parts)
         offset = 0
         for one in batch:
+            if one.timer is not None:
+                one.timer.cancel()
+            if one.given:
+                self.repeats.keep(one, answers, offset)
             one.caller.answer(200, one.render(one, answers, offset))
             offset += one.count
         for debt in owed:
             self._shadow(debt)
 
     def _turn_away(self, batch: list[Question], error: TemporaryError) -> None:
-        self.waiting -= len(batch)
+        """The disk refuses."""
         for one in batch:
-            one.caller.refuse(RefusalError(503, error.message, hint=error.hint))
+            self._refuse(one, RefusalError(503, error.message, hint=error.hint, retry_after=1.0))
 
-    def _refuse(self, batch: list[Question], error: Exception) -> None:
+    def _any_repeat(self, batch: list[Question]) -> bool:
+        given = [one for one in batch if one.given]
+        if not given:
+            return False
+        fresh = {one.mark for one in given if self.repeats.find(one) is None}
+        return len(fresh) < len(given)
+
+    def _settle_singly(self, batch: list[Question], parts: list[Part]) -> None:
+        """Some of the batch were asked twice: those get the answer of the first."""
+        start = 0
         for one in batch:
-            if isinstance(error, RowsError):
-                one.caller.refuse(RefusalError(422, error.message, hint=error.hint, more=error.more))
-                continue
-            told = error.message if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
-            self._book.failed(one.target, one.count, told)
-            one.caller.refuse(RefusalError(500, f"release {one.target.release} could not answer: {told}"))
+            end = start + one.count
+            known = self.repeats.find(one) if one.given else None
+            if known is not None:
+                self._tell_again(one, known)
+            elif len(batch) == 1:
+                self._settle(batch, parts)
+            else:
+                self._settle([one], [pick(parts[0], None, slice(start, end))])
+            start = end
+
+    def _tell_again(self, question: Question, known: Answers) -> None:
+        self._book.metrics.repeated += question.count
+        self._end(question)
+        question.caller.answer(200, question.render(question, known, 0))
+
+    # -- what is not answered
+
+    def refused(self, release: str) -> None:
+        """A question was not taken, since too much waits."""
+        self._book.metrics.of(release).refused += 1
+
+    def let_go(self, question: Question) -> bool:
+        """Whether the question need not be scored any more; tells the caller of one whose time is up."""
+        if question.over:
+            return True
+        counts = self._book.metrics.of(question.target.release)
+        if question.caller.gone:
+            counts.cancelled += 1
+            self._end(question)
+            return True
+        if question.deadline is None or time.perf_counter() < question.deadline:
+            return False
+        counts.expired += 1
+        waited = time.perf_counter() - question.started
+        self._refuse(question, RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
+        return True
+
+    def lost(self, piece: Piece) -> None:
+        """Its thread was given up."""
+        self._failed(piece, TimeoutError(f"no answer within {self._limits.run:g} s: its thread was given up"))
+
+    def _failed(self, piece: Piece, error: Exception) -> None:
+        question, release = piece.question, piece.release
+        if question.over:
+            return
+        if isinstance(error, RowsError):
+            self._refuse(question, RefusalError(422, error.message, hint=error.hint, more=error.more))
+            return
+        told = error.message if isinstance(error, TrimtabError) else str(error)
+        if not isinstance(error, TrimtabError | TimeoutError):
+            told = f"{type(error).__name__}: {error}"
+        with suppress(TemporaryError):  # the disk refuses: it is counted all the same
+            self._book.failed(release, piece.count, told)
+        if release is not question.target:  # a canary: the live release answers
+            piece.release = question.target
+            lane = self.lane(question.target)
+            lane.put(piece)
+            self._set_off(lane)
+            return
+        status = 504 if isinstance(error, TimeoutError) else 500
+        self._refuse(question, RefusalError(status, f"release {release.release} could not answer: {told}"))
+
+    def _refuse(self, question: Question, error: RefusalError) -> None:
+        self._end(question)
+        question.caller.refuse(error)
+
+    def _end(self, question: Question) -> None:
+        question.over = True
+        question.parts = []
+        self.waiting -= 1
+        if question.timer is not None:
+            question.timer.cancel()
 
 
-def _batches(questions: Sequence[Question]) -> Iterable[list[Question]]:
-    """Questions that can be scored as one: the same target, in the same form, not too many rows."""
+def _groups(questions: Sequence[Question]) -> Iterable[list[Question]]:
+    """Questions that can be scored and kept as one: the same target, in the same form."""
     groups: dict[tuple[Release, bool, bool, bool], list[Question]] = {}
     for one in questions:
         groups.setdefault((one.target, one.pinned, one.matrix is None, one.rows is None), []).append(one)
-    for group in groups.values():
-        if len(group) == 1 or sum([one.count for one in group]) <= _MOST_ROWS:
-            yield group
-            continue
-        batch: list[Question] = []
-        rows = 0
-        for one in group:
-            if batch and rows + one.count > _MOST_ROWS:
-                yield batch
-                batch, rows = [], 0
-            batch.append(one)
-            rows += one.count
-        yield batch
+    return groups.values()
 
 
-def _answers(batch: list[Question], parts: list[Part]) -> Answers:
-    if len(parts) == 1 and parts[0].places is None:
-        part = parts[0]
-        scores, labels = _texts(part)
-        return Answers(scores, labels, [part.release] * len(scores))
-    total = sum(one.count for one in batch)
-    scores, labels = [b""] * total, [b""] * total
-    releases = [batch[0].target] * total
-    for part in parts:
-        for place, score, label in zip(part.places or range(total), *_texts(part), strict=True):
-            scores[place], labels[place], releases[place] = score, label, part.release
-    return Answers(scores, labels, releases)
-
-
-def _texts(part: Part) -> tuple[list[bytes], list[bytes]]:
-    release = part.release
-    text = orjson.dumps(np.ascontiguousarray(part.scores), option=orjson.OPT_SERIALIZE_NUMPY)
-    scores = text[1:-1].split(b",") if release.outputs == 1 else text[2:-2].split(b"],[")
-    if not release.labels:
-        return scores, [b""] * len(scores)
-    names = release.labels
-    return scores, [names[decision] for decision in release.decisions(part.scores).tolist()]
+def _batches(group: list[Question], most: int) -> Iterable[list[Question]]:
+    """The group in batches of at most that many rows; a larger question is one by itself."""
+    if len(group) == 1 or sum([one.count for one in group]) <= most:
+        yield group
+        return
+    batch: list[Question] = []
+    rows = 0
+    for one in group:
+        if batch and rows + one.count > most:
+            yield batch
+            batch, rows = [], 0
+        batch.append(one)
+        rows += one.count
+    yield batch

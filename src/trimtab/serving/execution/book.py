@@ -17,8 +17,8 @@ from trimtab.errors import TemporaryError
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.execution.feedback import Feedback, pack_feedback
 from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.execution.pieces import Part, Rows
 from trimtab.serving.execution.questions import Question
-from trimtab.serving.execution.scoring import Part, Rows, Stumble
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.telemetry.commits import GroupCommit
 from trimtab.serving.telemetry.inputs import InputSampling
@@ -75,7 +75,7 @@ class Book:
         self._batches = count()
         self._encode = msgspec.msgpack.Encoder().encode
 
-    def answered(self, batch: list[Question], parts: list[Part], stumbles: list[Stumble]) -> list[Owed]:
+    def answered(self, batch: Sequence[Question], parts: Sequence[Part]) -> list[Owed]:
         """Rows that are about to be answered; returns what shadow releases owe for them."""
         now = time.time_ns() // 1000
         ended = time.perf_counter()
@@ -101,7 +101,6 @@ class Book:
             frames.append(frame)
             if debt is not None:
                 owed.append(debt)
-        frames += [self._failed(stumble, now) for stumble in stumbles]
         try:
             if self.commits is not None:
                 self.commits.admit()
@@ -121,8 +120,6 @@ class Book:
                 counts.time([ended - one.started for one in batch])
             else:
                 counts.time([waits[place] for place in part.places or range(len(ids))])
-        for stumble in stumbles:
-            self.metrics.of(stumble.release.release).failed += stumble.rows
         return owed
 
     def when_kept(self, done: Callable[[], None], failed: Callable[[TemporaryError], None], rows: int) -> None:
@@ -137,10 +134,10 @@ class Book:
 
     def failed(self, release: Release, rows: int, error: str) -> None:
         """Rows that a release could not score and nobody answered, or that a shadow release left."""
-        stumble = Stumble(release, rows, error)
         now = time.time_ns() // 1000
         self.metrics.of(release.release).failed += rows
-        self.telemetry.write([self._failed(stumble, now)], now, now, 0)
+        record = Failure(release.release, release.model, release.stage, rows, now, error[:500])
+        self.telemetry.write([pack(FAILED, self._encode(record))], now, now, 0)
 
     def shadowed(
         self, owed: Owed, release: Release, matrix: NDArray[np.float32], scores: bytes, seconds: float
@@ -196,11 +193,6 @@ class Book:
         columns = [EncodedColumn(one.name, one.kind, list(one.vocabulary)) for one in signature.features]
         told = Encoding(release.key, signature.task, list(signature.classes), columns)
         self.telemetry.describe(release.key, pack(ENCODING, self._encode(told)))
-
-    def _failed(self, stumble: Stumble, now: int) -> bytes:
-        one = stumble.release
-        record = Failure(one.release, one.model, one.stage, stumble.rows, now, stumble.error[:500])
-        return pack(FAILED, self._encode(record))
 
 
 def _stamps(question: Question, now: int) -> list[int]:

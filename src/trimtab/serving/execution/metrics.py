@@ -11,15 +11,19 @@ _MOST_RELEASES = 64
 
 
 class Counts:
-    """What one release did since the server started."""
+    """What one release did since the server started. Rows it scored and could not score; requests that were not run:
+    `refused` because too much waited, `expired` for their deadline, `cancelled` for their callers had gone."""
 
-    __slots__ = ("buckets", "executions", "failed", "last", "rows", "seconds")
+    __slots__ = ("buckets", "cancelled", "executions", "expired", "failed", "last", "refused", "rows", "seconds")
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
         self.failed = 0
         self.executions = 0  # runs of the model: several requests may share one
         self.last = 0  # when it last answered, milliseconds since 1970
+        self.refused = 0
+        self.expired = 0
+        self.cancelled = 0
         self.seconds = 0.0
         self.buckets = [0] * (len(BOUNDS) + 1)
 
@@ -38,6 +42,7 @@ class Metrics:
         self.feedback: Counter[str] = Counter()
         self.load_errors = 0
         self.shadow_dropped = 0
+        self.repeated = 0
         self._releases: dict[str, Counts] = {}
 
     def of(self, release: str) -> Counts:
@@ -78,6 +83,12 @@ class Metrics:
             f'trimtab_failed_rows_total{{release="{_escape(release)}"}} {counts.failed}'
             for release, counts in self._releases.items()
         ]
+        family("trimtab_requests_not_run_total", "counter", "Requests that were not scored, by release and reason.")
+        for release, counts in self._releases.items():
+            name = f'trimtab_requests_not_run_total{{release="{_escape(release)}"'
+            lines += [f'{name},reason="{why}"}} {getattr(counts, why)}' for why in ("refused", "expired", "cancelled")]
+        family("trimtab_repeated_rows_total", "counter", "Rows asked again that got the answer they had before.")
+        lines.append(f"trimtab_repeated_rows_total {self.repeated}")
         family("trimtab_feedback_total", "counter", "Truths that came back, by whether their id was known.")
         lines += [f'trimtab_feedback_total{{id="{kind}"}} {n}' for kind, n in sorted(self.feedback.items())]
         family("trimtab_model_load_errors_total", "counter", "Generations of routes that could not be put in force.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,13 +11,20 @@ import orjson
 
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, Release, RowsError
+from trimtab.serving.routing.shares import sticky_key
 from trimtab.serving.telemetry.segments import micros
 
 _LONGEST_ID = 200
+AT_ONCE = 256  # rows that are encoded as they are read; more would keep the event loop for long
 
 
 class Caller(Protocol):
-    """Who asked: a connection of any protocol. One of the two is called, once, on the event loop."""
+    """Who asked: a connection of any protocol. `answer` or `refuse` is called, once, on the event loop."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is there any more to hear the answer."""
+        ...
 
     def answer(self, status: int, body: bytes) -> None:
         """Sends an answer."""
@@ -45,24 +53,18 @@ Render = Callable[["Question", Answers, int], bytes]
 class Question:
     """One request. `target` answers unless a canary takes the row (never when `pinned`); `rows` are kept only where a
     release needs them as they came, `matrix` is their encoding by `target` as bytes. `at` is microseconds, for all rows
-    or each, None for the moment of arrival. `render` makes the body of the answer from position `offset` on."""
+    or each, None for the moment of arrival. `render` makes the body of the answer from position `offset` on.
+
+    Who asks may also set `deadline` (as of `time.perf_counter`; what is not begun by then is not run), `sticky` (rows
+    of one key meet the same release) and `who` (callers of one name share what may wait). `keys` are sticky keys, one a
+    row, from the column that the routes name. The rest belongs to the batcher: `over` once an answer was given, `due`
+    rows that are not scored yet, `parts` those that are, `mark` what makes two questions with own ids the same.
+    """
 
     __slots__ = (
-        "at",
-        "caller",
-        "count",
-        "fleet",
-        "given",
-        "ids",
-        "matrix",
-        "outputs",
-        "pinned",
-        "render",
-        "request_id",
-        "rows",
-        "started",
-        "target",
-    )
+        "at", "caller", "count", "deadline", "due", "fleet", "given", "ids", "keys", "mark", "matrix", "outputs",
+        "over", "parts", "pinned", "render", "request_id", "rows", "started", "sticky", "target", "timer", "who",
+    )  # fmt: skip
 
     def __init__(self, caller: Caller, fleet: Fleet, target: Release, render: Render, started: float) -> None:
         self.caller = caller
@@ -72,6 +74,7 @@ class Question:
         self.started = started
         self.pinned = False
         self.given = False
+        self.over = False
         self.ids: list[str] = []
         self.at: int | list[int] | None = None
         self.rows: Sequence[Mapping[str, Any]] | None = None
@@ -79,12 +82,23 @@ class Question:
         self.count = 0
         self.outputs: tuple[str, ...] | None = None
         self.request_id: str | None = None
+        self.deadline: float | None = None
+        self.sticky: str | None = None
+        self.keys: list[str | None] | None = None
+        self.who = ""
+        self.mark: object = None
+        self.due = 0
+        self.parts: list[Any] = []
+        self.timer: TimerHandle | None = None
 
     def ask(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes rows, encoding them at once where that is cheap. Raises RefusalError (422) for rows that do not fit."""
         self.count = len(rows)
         target, fleet = self.target, self.fleet
-        if target.encoder is None:
+        if fleet.canaries and fleet.canary_by:
+            by = fleet.canary_by
+            self.keys = [sticky_key(row.get(by)) if isinstance(row, dict) else None for row in rows]
+        if target.encoder is None or self.count > AT_ONCE:
             self.rows = rows
             return
         try:
@@ -93,6 +107,11 @@ class Question:
             raise RefusalError(422, error.message, hint=error.hint, more=error.more) from error
         if any(one.key != target.key for one in fleet.releases):
             self.rows = rows
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits, roughly."""
+        return len(self.matrix) if self.matrix is not None else self.count * (64 + 16 * self.target.width)
 
     def identify(self, ids: object, where: str) -> None:
         """The caller's own ids. Raises RefusalError (422) unless they are one for each row, all different."""
@@ -119,6 +138,22 @@ class Question:
             raise RefusalError(422, f"{where}: expected {self.count} moments, one a row, got {len(time)}")
         else:
             self.at = [read_moment(one, f"{where}[{place}]", now, ahead) for place, one in enumerate(time)]
+
+    def limit(self, timeout: object, unit: float, where: str) -> None:
+        """The most time it may take, in parts of a second (`unit` of them), from when it came; of two limits the
+        shorter holds, 0 means none. Raises RefusalError (422)."""
+        if timeout is None:
+            return
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < 1e15:
+            raise RefusalError(422, f"{where}: expected a time, got {brief(timeout)}")
+        if timeout:
+            ends = self.started + timeout / unit
+            self.deadline = ends if self.deadline is None else min(self.deadline, ends)
+
+    def stick(self, key: object, where: str) -> None:
+        """Whoever has the same key meets the same release. Raises RefusalError (422)."""
+        if key is not None:
+            self.sticky = check_id(key, where)
 
 
 def check_id(value: object, where: str) -> str:

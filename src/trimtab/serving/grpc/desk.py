@@ -30,6 +30,11 @@ class Call:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.answered: asyncio.Future[bytes] = loop.create_future()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has hung up, or been told something else meanwhile."""
+        return self.answered.done()
+
     def answer(self, status: int, body: bytes) -> None:  # noqa: ARG002 - gRPC has one status for what went well
         """Sends an answer, unless the caller has gone."""
         if not self.answered.done():

@@ -41,6 +41,8 @@ class Inference:
         given = {name: _value(one) for name, one in message.parameters.items()}
         question.identify(_listed(given, "prediction_ids", always=True), "parameters.prediction_ids")
         question.date(_listed(given, "time"), "parameters.time", now, ahead)
+        question.limit(given.get("timeout"), 1e6, "parameters.timeout")
+        question.stick(given.get("sticky_key"), "parameters.sticky_key")
         if message.id:
             question.request_id = message.id
         if message.outputs:

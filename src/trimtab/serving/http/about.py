@@ -59,16 +59,17 @@ class About:
 
     def ready(self, connection: Connection, _: Request, __: Release | None) -> None:
         """A release is live."""
-        if self._desired.fleet.live is None:
-            connection.answer(503, orjson.dumps({"ready": False, "error": self._desired.why_not_ready()}))
+        why = self._system.why_not_ready()
+        if why:
+            connection.answer(503, orjson.dumps({"ready": False, "error": why}))
         else:
             connection.answer(200, b'{"ready":true}')
 
     def model_ready(self, connection: Connection, _: Request, release: Release | None) -> None:
         """The model, or that version of it, answers."""
-        if release is None and self._desired.fleet.live is None:
-            told = {"name": self._name, "ready": False, "error": self._desired.why_not_ready()}
-            connection.answer(503, orjson.dumps(told))
+        why = self._system.why_not_ready(release)
+        if why:
+            connection.answer(503, orjson.dumps({"name": self._name, "ready": False, "error": why}))
         else:
             connection.answer(200, orjson.dumps({"name": self._name, "ready": True}))
 
@@ -80,7 +81,9 @@ class About:
             raise RefusalError(503, self._desired.why_not_ready())
         metadata = model_metadata(self._name, fleet, told)
         metadata["error"] = self._desired.error
-        connection.answer(200, orjson.dumps(metadata))
+        if told.stage != "shadow":
+            metadata["parameters"]["execution"] = self._system.batcher.lane(told).choice
+        connection.answer(200, msgspec.json.encode(metadata))
 
     def statistics(self, connection: Connection, _: Request, release: Release | None) -> None:
         """What each model version did since the server started."""
@@ -140,11 +143,12 @@ class About:
                     answered=counts.rows["live"] + counts.rows["canary"],
                     shadowed=counts.rows["shadow"],
                     failed=counts.failed,
+                    execution=None if one.stage == "shadow" else self._system.batcher.lane(one).status(counts),
                 )
             )
         return ServerStatus(
             system=self._name,
-            ready=desired.fleet.live is not None,
+            ready=not self._system.why_not_ready(),
             applied=desired.applied,
             wanted=desired.wanted,
             error=desired.error,

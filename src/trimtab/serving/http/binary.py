@@ -89,6 +89,11 @@ class BinaryAnswer:
         self._wanted = wanted
         self._head = 0
 
+    @property
+    def gone(self) -> bool:
+        """Whether an answer would reach nobody."""
+        return self._connection.gone
+
     def answer(self, status: int, body: bytes) -> None:
         """Sends the answer."""
         extra = b"%b: %d\r\n" % (HEADER, self._head)

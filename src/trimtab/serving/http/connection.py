@@ -253,6 +253,11 @@ class Connection(asyncio.Protocol):
         """Whether an answer is due."""
         return self._busy
 
+    @property
+    def gone(self) -> bool:
+        """Whether an answer would reach nobody."""
+        return self._phase == _LINGER
+
     def sweep(self, now: float) -> None:
         """Closes what has waited too long; called a few times a second."""
         if not self._since:

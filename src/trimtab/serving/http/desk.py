@@ -18,6 +18,7 @@ from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
+from trimtab.serving.http.terms import read_terms
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
@@ -96,8 +97,10 @@ class PredictionDesk:
         target = pinned or fleet.live
         if target is None:
             raise RefusalError(503, self._desired.why_not_ready())
+        self._batcher.admit(target)
         question = Question(connection, fleet, target, form.render, started)
         question.pinned = pinned is not None
+        read_terms(question, request)
         form.read_request(question, request, self.config, time.time())
         self._batcher.submit(question)
 

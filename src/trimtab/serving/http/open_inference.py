@@ -36,6 +36,8 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
             raise RefusalError(422, f"`parameters`: expected an object, got {brief(parameters)}")
         question.identify(parameters.get("prediction_ids"), "parameters.prediction_ids")
         question.date(parameters.get("time"), "parameters.time", now, config.max_future)
+        question.limit(parameters.get("timeout"), 1e6, "parameters.timeout")
+        question.stick(parameters.get("sticky_key"), "parameters.sticky_key")
     request_id = asked.get("id")
     if request_id is not None:
         if not isinstance(request_id, str):

@@ -11,7 +11,7 @@ from trimtab.serving.execution.questions import Answers, Question, brief, read_j
 from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
 
-_KEYS = frozenset(("rows", "ids", "time"))
+_KEYS = frozenset(("rows", "ids", "time", "sticky_key"))
 
 
 def read_request(question: Question, request: Request, config: ServerConfig, now: float) -> None:
@@ -24,7 +24,8 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
         raise RefusalError(422, f"expected an object with `rows`, or a list of rows, got {brief(asked)}")
     if not asked.keys() <= _KEYS:
         unknown = next(key for key in asked if key not in _KEYS)
-        raise RefusalError(422, f"unknown key {unknown!r}", hint="a request has `rows`, and may have `ids` and `time`")
+        hint = "a request has `rows`, and may have `ids`, `time` and `sticky_key`"
+        raise RefusalError(422, f"unknown key {unknown!r}", hint=hint)
     rows = asked.get("rows")
     if not isinstance(rows, list):
         raise RefusalError(422, f"`rows`: expected a list of objects, got {brief(rows)}")
@@ -32,6 +33,7 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
     question.ask(rows)
     question.identify(asked.get("ids"), "ids")
     question.date(asked.get("time"), "time", now, config.max_future)
+    question.stick(asked.get("sticky_key"), "sticky_key")
 
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:

@@ -24,6 +24,7 @@ _REASONS = {
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
     507: "Insufficient Storage",
 }
 JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,16 @@ from trimtab.inference.features_code import derive, load_features
 from trimtab.inference.mistakes import MistakenRowsError
 from trimtab.inference.session import load_model
 from trimtab.records.base import canonical_json
-from trimtab.records.model import Route, Routes, Signature
+from trimtab.records.model import ColumnKind, Feature, Route, Routes, Signature
+from trimtab.serving.routing.profile import Profile, measure
 from trimtab.serving.routing.shares import Shares
 
 if TYPE_CHECKING:
     from trimtab.records.blobs import Blobs
 
 ENCODED = "input"  # the name of a tensor of encoded rows, unless a column has it
-_LIGHT = 0.0005  # seconds a row: below this, scoring on the event loop costs less than a thread's hand-over
+_LOG = logging.getLogger("trimtab.serving")
+_SAMPLE: dict[ColumnKind, Any] = {"number": 0.0, "category": "", "boolean": False, "time": "2000-01-01T00:00:00+00:00"}
 
 
 class RowsError(TrimtabError):
@@ -43,10 +45,9 @@ class RowsError(TrimtabError):
 class Release:
     """One loaded release. `matrix` and `scores` may be called from any thread.
 
-    `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row; `light`
-    is true when a row is scored in microseconds, `hides_encoded` when a column has the name of the encoded tensor;
-    `labels` are the decisions as JSON (empty for regression). `head`, `label_head` and `told` are what its answers are
-    put together from.
+    `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row;
+    `hides_encoded` is true when a column has the name of the encoded tensor; `labels` are the decisions as JSON (empty
+    for regression). `head`, `label_head` and `told` are what its answers are put together from.
     """
 
     def __init__(self, system: str, route: Route, core: Core) -> None:
@@ -59,7 +60,6 @@ class Release:
         self.core = core
         self.key = core.key
         self.width = core.width
-        self.light = core.light
         self.signature = core.signature
         self.labels = core.labels
         self.encoder = core.encoder
@@ -74,7 +74,8 @@ class Release:
 
 
 class Core:
-    """What a bundle becomes in memory; releases of the same bundle share it."""
+    """What a bundle becomes in memory, warmed up; releases of the same bundle share it. `profile` is how long it takes,
+    `own_code` whether functions of the user's are part of it."""
 
     def __init__(self, route: Route, blobs: Blobs) -> None:
         bundle = route.bundle
@@ -92,7 +93,8 @@ class Core:
         self.labels = _labels(self.signature)
         self.hides_encoded = any(column.name == ENCODED for column in self.signature.inputs)
         self.outputs = len(self.signature.classes) if self.signature.task == "multiclass_classification" else 1
-        self.light = self._warm_up() < _LIGHT and self._function is None
+        self.own_code = self._function is not None
+        self.profile = self._warm_up(route.release)
 
     def matrix(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """The rows [n, width], C-contiguous. Raises RowsError for what the caller must mend, PermanentError when the
@@ -129,31 +131,46 @@ class Core:
         best: NDArray[np.intp] = scores.argmax(axis=1)
         return best
 
-    def _warm_up(self) -> float:
-        """Scores zeros; the seconds one row takes. Raises PermanentError for a model that cannot be run."""
-        row = np.zeros((1, self.width), np.float32)
-        best = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
+    def probe(self, rows: int = 1) -> None:
+        """Scores rows that nobody asked about. Raises what the model or the user's code raises."""
+        if self._sampled:
+            self.scores(self.matrix([self._sample] * rows))
+        else:
+            self._model.scores(np.zeros((rows, self.width), np.float32))
+
+    def _warm_up(self, release: str) -> Profile:
+        """Everything that the first answers would wait for is done here. Raises PermanentError for a model that cannot
+        be run; the user's own code may refuse rows that are made up."""
+        self._sample = {
+            column.name: next((f.vocabulary[0] for f in self.signature.features if _is(f, column.name)), None)
+            or _SAMPLE[column.kind]
+            for column in self.signature.inputs
+        }
+        self._sampled = self.own_code
+        if self.own_code:
             try:
-                self._model.scores(row)
-            except Exception as error:  # the runtime's errors share no root
-                raise PermanentError(f"the model cannot be run: {str(error).splitlines()[0]}") from error
-            best = min(best, time.perf_counter() - start)
-        return best
+                self.probe()
+            except Exception as error:  # a row of zeros may be one that it has never seen
+                self._sampled = False
+                _LOG.warning("%s: its features() is not warmed up, it refuses a made-up row: %s", release, error)
+        try:
+            return measure(self.probe, whole=self._sampled or not self.own_code)
+        except Exception as error:  # the runtime's errors share no root
+            raise PermanentError(f"the model cannot be run: {str(error).splitlines()[0]}") from error
 
 
 class Fleet:
-    """The releases of one generation, ready. `live` is None only in an empty fleet."""
+    """The releases of one generation, ready. `live` is None only in an empty fleet. `canary_by` names the column whose
+    values share out the traffic, empty where prediction ids do."""
 
-    def __init__(self, generation: int, releases: tuple[Release, ...]) -> None:
+    def __init__(self, generation: int, releases: tuple[Release, ...], canary_by: str = "") -> None:
         self.generation = generation
+        self.canary_by = canary_by
         self.releases = releases
         self.live = next((one for one in releases if one.stage == "live"), None)
         self.canaries = tuple(one for one in releases if one.stage == "canary")
         self.shadows = tuple(one for one in releases if one.stage == "shadow")
         self.shares = Shares(tuple(one.weight for one in self.canaries))
-        self.light = all(one.light for one in releases if one.stage != "shadow")
 
     def pinned(self, model: str) -> Release | None:
         """The live or canary release of that model."""
@@ -175,7 +192,7 @@ def load_fleet(routes: Routes, blobs: Blobs, former: Fleet) -> Fleet:
             raise PermanentError(f"release {route.release}: {type(error).__name__}: {error}") from error
         held[route.bundle] = core
         loaded.append(Release(routes.system, route, core))
-    return Fleet(routes.generation, tuple(loaded))
+    return Fleet(routes.generation, tuple(loaded), routes.canary_by)
 
 
 def check_routes(routes: Routes) -> None:
@@ -192,6 +209,10 @@ def check_routes(routes: Routes) -> None:
     weights = [route.weight for route in routes.routes if route.stage == "canary"]
     if any(not 0.0 <= weight <= 1.0 for weight in weights) or sum(weights) > 1.0 + 1e-9:
         raise PermanentError(f"canary weights {weights} are not shares of the traffic")
+
+
+def _is(feature: Feature, column: str) -> bool:
+    return feature.name == column and bool(feature.vocabulary)
 
 
 def _labels(signature: Signature) -> tuple[bytes, ...]:

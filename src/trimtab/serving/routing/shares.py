@@ -1,4 +1,5 @@
-"""Which release answers a row: decided by the prediction's id alone, so that asking again gives the same release."""
+"""Which release answers a row: decided by the prediction's id, or by a sticky key in its place, and by nothing else, so
+that asking again gives the same release."""
 
 from __future__ import annotations
 
@@ -10,10 +11,23 @@ from itertools import accumulate
 BUCKETS = 10_000
 
 
-def bucket(prediction_id: str) -> int:
-    """The id's place, 0 to 9,999, evenly spread; the same in every process and at every time."""
-    digest = blake2b(prediction_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def bucket(key: str) -> int:
+    """The key's place, 0 to 9,999, evenly spread; the same in every process and at every time."""
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") % BUCKETS
+
+
+def sticky_key(value: object) -> str | None:
+    """The key that a cell of the column stands for: rows of one value have one key, however it is written. None where
+    there is no value: the row then goes by its id."""
+    if value is None or isinstance(value, str):
+        return value or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    try:
+        return repr(float(value)) if isinstance(value, int | float) else str(value)
+    except OverflowError:
+        return str(value)
 
 
 class Shares:
@@ -23,13 +37,13 @@ class Shares:
     def __init__(self, weights: Sequence[float]) -> None:
         self._ends = [round(end * BUCKETS) for end in accumulate(weights)]
 
-    def pick(self, prediction_id: str) -> int:
+    def pick(self, key: str) -> int:
         """Position of the canary that answers, or the number of canaries for the live release."""
-        return bisect_right(self._ends, bucket(prediction_id))
+        return bisect_right(self._ends, bucket(key))
 
-    def split(self, ids: Sequence[str]) -> list[list[int]]:
-        """Positions in `ids` for each canary, and last for the live release."""
+    def split(self, keys: Sequence[str]) -> list[list[int]]:
+        """Positions in `keys` for each canary, and last for the live release."""
         parts: list[list[int]] = [[] for _ in range(len(self._ends) + 1)]
-        for position, prediction_id in enumerate(ids):
-            parts[self.pick(prediction_id)].append(position)
+        for position, key in enumerate(keys):
+            parts[self.pick(key)].append(position)
         return parts

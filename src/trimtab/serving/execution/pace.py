@@ -1,0 +1,50 @@
+"""How fast a model turns out to be in operation, against what its profile promised."""
+
+from __future__ import annotations
+
+from trimtab.serving.routing.profile import Profile
+
+_SMOOTH = 0.1
+_SLOW = 0.001  # a batch on the loop is slow when it takes longer than this, and than four times what was promised
+_TIMES = 4.0
+_LEAST_SLOW = 4
+_WINDOW = 256
+_CALM = 512  # batches in threads, as fast as promised, before a model that was moved there goes back to the loop
+
+
+class Pace:
+    """`row`: seconds that one row takes a thread, as of late. `slow`: so many of the last batches on the loop were slow
+    that the model should leave it. `calm`: a model that was moved to threads has been as fast as promised for long
+    enough to go back; each move asks for twice as long the next time."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.row = 0.0
+        self.slow = False
+        self.calm = False
+        self._profile = profile
+        self._turns = self._late = self._fast = self._moves = 0
+
+    def start(self, row: float, *, moved: bool) -> None:
+        """It runs elsewhere now, where a row should take `row` seconds; `moved`: it was too slow for the loop."""
+        self.row = row
+        self.slow = self.calm = False
+        self._turns = self._late = self._fast = 0
+        self._moves += moved
+
+    def ran_inline(self, rows: int, seconds: float) -> None:
+        """A batch was scored on the loop."""
+        self._turns += 1
+        if seconds > _SLOW and seconds > _TIMES * self._profile.time(rows):
+            self._late += 1
+            self.slow = self._late >= _LEAST_SLOW and 4 * self._late >= self._turns
+        if self._turns >= _WINDOW:
+            self._turns //= 2
+            self._late //= 2
+
+    def ran(self, rows: int, seconds: float) -> None:
+        """A batch was scored in a thread."""
+        self.row += _SMOOTH * (seconds / rows - self.row)
+        if self._moves:
+            fast = seconds <= max(_SLOW, _TIMES / 2 * self._profile.time(rows))
+            self._fast = self._fast + 1 if fast else self._fast // 2
+            self.calm = self._fast >= _CALM << (self._moves - 1)

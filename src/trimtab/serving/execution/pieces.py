@@ -1,0 +1,110 @@
+"""What one release is asked to score of one question: all of its rows, or some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.serving.execution.questions import Question
+from trimtab.serving.routing.releases import Release
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Part:
+    """Rows that one release scored. `places` are their positions in the question or batch, None for all of it."""
+
+    __slots__ = ("matrix", "places", "release", "rows", "scores")
+
+    def __init__(
+        self,
+        release: Release,
+        places: Sequence[int] | None,
+        matrix: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        rows: Rows | None,
+    ) -> None:
+        self.release = release
+        self.places = places
+        self.matrix = matrix
+        self.scores = scores
+        self.rows = rows
+
+
+class Piece:
+    """`places` are positions in the question, None for all of its rows; `count` is how many."""
+
+    __slots__ = ("count", "places", "question", "release")
+
+    def __init__(self, question: Question, release: Release, places: Sequence[int] | None = None) -> None:
+        self.question = question
+        self.release = release
+        self.places = places
+        self.count = question.count if places is None else len(places)
+
+    @property
+    def kind(self) -> tuple[Release, Release, bool, bool]:
+        """Pieces of one kind can be scored, and kept, as one batch."""
+        question = self.question
+        return self.release, question.target, self.encoded, question.rows is None
+
+    @property
+    def encoded(self) -> bool:
+        """Whether its release reads the encoding that the question has."""
+        return self.question.matrix is not None and self.release.key == self.question.target.key
+
+    @property
+    def readable(self) -> bool:
+        """Whether its release can read it at all."""
+        return self.question.rows is not None or self.encoded
+
+    def cut(self, rows: int) -> Piece:
+        """Takes that many rows off the front."""
+        places = range(self.count) if self.places is None else self.places
+        taken = Piece(self.question, self.release, places[:rows])
+        self.places = places[rows:]
+        self.count -= rows
+        return taken
+
+    def cells(self) -> bytes | memoryview:
+        """Its rows of the question's matrix."""
+        whole, places = self.question.matrix, self.places
+        assert whole is not None
+        if places is None:
+            return whole
+        width = 4 * self.release.width
+        if isinstance(places, range):
+            return memoryview(whole)[width * places.start : width * places.stop]
+        return np.frombuffer(whole, np.float32).reshape(-1, self.release.width)[list(places)].tobytes()
+
+    def rows(self) -> Rows | None:
+        """Its rows as they came, where they were kept."""
+        whole, places = self.question.rows, self.places
+        if whole is None or places is None:
+            return whole
+        return whole[places.start : places.stop] if isinstance(places, range) else [whole[place] for place in places]
+
+
+def merge(parts: list[Part]) -> list[Part]:
+    """One part for each release, of parts of one question."""
+    merged: dict[Release, list[Part]] = {}
+    for part in parts:
+        merged.setdefault(part.release, []).append(part)
+    return [group[0] if len(group) == 1 else _joined(group) for group in merged.values()]
+
+
+def pick(part: Part, places: Sequence[int] | None, rows: slice) -> Part:
+    """Some rows of a part that is of a whole batch, as a part of one question, where they are at `places`."""
+    return Part(
+        part.release, places, part.matrix[rows], part.scores[rows], None if part.rows is None else part.rows[rows]
+    )
+
+
+def _joined(group: list[Part]) -> Part:
+    places = [place for part in group for place in part.places or ()]
+    rows = None if group[0].rows is None else [row for part in group for row in part.rows or ()]
+    matrix = np.concatenate([part.matrix for part in group])
+    return Part(group[0].release, places, matrix, np.concatenate([part.scores for part in group]), rows)

@@ -1,0 +1,24 @@
+"""What a request's header lines say about how it wants to be answered: by when, and by the same release as whom."""
+
+from __future__ import annotations
+
+from trimtab.serving.execution.questions import Question
+from trimtab.serving.http.request import Request
+
+_TIMEOUT, _ENVOY, _STICKY = b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms", b"x-sticky-key"
+_SIZES = frozenset(map(len, (_TIMEOUT, _ENVOY, _STICKY)))
+
+
+def read_terms(question: Question, request: Request) -> None:
+    """Takes `x-request-timeout-ms` (milliseconds; also as Envoy sends it) and `x-sticky-key` from the header. Raises
+    RefusalError (400 or 422) for a value that cannot be."""
+    for name, value in request.fields:
+        if len(name) not in _SIZES:
+            continue
+        lower = name.lower()
+        if lower == _STICKY:
+            question.stick(value.decode("utf-8", "replace"), "header x-sticky-key")
+        elif lower in (_TIMEOUT, _ENVOY):
+            text = value.decode("latin-1").strip()
+            milliseconds = float(text) if text.replace(".", "", 1).isdecimal() else text
+            question.limit(milliseconds, 1e3, f"header {lower.decode()}")
