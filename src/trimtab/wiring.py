@@ -239,7 +239,7 @@ def server_of(place: Place, *, port: int | None = None, linked: bool = False) ->
     spec = place.system.serve
     spec = spec if port is None else msgspec.structs.replace(spec, port=port, grpc_port=None)
     token = os.environ.get(spec.token_env, "").strip() or None
-    config = server_config(spec, place.system.name, os.environ)
+    config = server_config(spec, place.system.name, os.environ, place.layout.tokens)
     return LocalServer(place.layout.root, config, token=token, linked=linked)
 
 
@@ -264,10 +264,10 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     system, span = place.system, span_of(place.system)
     history = history_of(system)
     server = server_of(place, port=free_port(), linked=True)
-    traffic = HttpTraffic(system, server, os.environ.get(system.serve.token_env, "").strip() or None)
     trainer = Trainer(place.blobs, place.layout.work)
     server.start()
     server.keep_running()
+    traffic = HttpTraffic(system, server, server.token)
     try:
         serving = served(place, server)
         datasets = StoredDatasets(system, place.layout.data, place.ledger)
@@ -375,7 +375,8 @@ def prepare_server(place: Place) -> LocalServer:
     from trimtab.serving.config import server_config, write_config
 
     server = server_of(place)
-    write_config(place.layout.serve_config, server_config(place.system.serve, place.system.name, os.environ))
+    config = server_config(place.system.serve, place.system.name, os.environ, place.layout.tokens)
+    write_config(place.layout.serve_config, config)
     moves = place.ledger.count(ReleaseMoved)
     if moves:
         RoutesFile(place.layout.root).apply(wanted_routes(place.system, place.ledger, moves, SystemClock().now()))

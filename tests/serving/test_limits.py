@@ -162,6 +162,7 @@ def test_a_token_is_asked_for(make: Make) -> None:
         for method, path in (("POST", "/predict"), ("GET", "/metrics"), ("GET", "/v2"), ("GET", "/trimtab/status")):
             status, told = server.ask(method, path, [ROW] if method == "POST" else None, headers)
             assert (status, "bearer token" in told["error"]) == (401, True)
+    assert server.ask("GET", "/nothing")[0] == 401
     with server.client() as client:
         assert client.predict([ROW])[0].release == "r1"
     with pytest.raises(AnswerError) as caught, Client(server.url, "other") as client:

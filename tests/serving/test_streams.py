@@ -12,6 +12,8 @@ from pathlib import Path
 import uvloop
 
 from trimtab.records.server import ServerConfig
+from trimtab.serving.access.guard import Guard
+from trimtab.serving.access.scopes import OPEN
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
@@ -28,6 +30,7 @@ class Mirror:
 
     def __init__(self, folder: Path, most: int) -> None:
         self.config = ServerConfig(system="mirror", max_body=1000, body_timeout=2.0, answer_timeout=2.0)
+        self.guard = Guard(folder / "tokens.json", {})
         self.connections: set[Connection] = set()
         self.counted: list[int] = []
         self.spools: list[Spool] = []
@@ -56,8 +59,8 @@ class Mirror:
     def count(self, status: int) -> None:
         self.counted.append(status)
 
-    def is_open(self, url: bytes) -> bool:
-        return True
+    def scope(self, url: bytes) -> int:
+        return OPEN
 
     async def _digest(self, connection: Connection, request: Request) -> None:
         if request.spool is None:

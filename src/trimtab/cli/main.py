@@ -28,6 +28,7 @@ VERBS = {
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
     "serve": "serve what is live, without the loop",
+    "token": "who may ask the server: add, list, revoke",
     "backtest": "replay history through policies, and what each is worth",
     "replay": "replay history through the real server and the loop",
     "report": "write the story of a system as one HTML page",
@@ -35,7 +36,7 @@ VERBS = {
 _GROUPS = {
     "keep a system": ("check", "run", "up", "status", "plan", "log"),
     "look closer": ("data", "models", "report"),
-    "decide by hand": ("promote", "rollback", "serve"),
+    "decide by hand": ("promote", "rollback", "serve", "token"),
     "try a policy on history": ("backtest", "replay"),
 }
 _ASK_FOR_HELP = ("-h", "--help", "help")

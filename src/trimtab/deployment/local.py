@@ -21,6 +21,7 @@ from trimtab.errors import PermanentError, TemporaryError
 from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
 from trimtab.records.model import Routes
+from trimtab.records.owner import owner_token
 from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
 
 _PAUSE = 0.01
@@ -48,7 +49,7 @@ class LocalServer:
     ) -> None:
         self._layout = Layout(state)
         self._config = config
-        self._token = token
+        self._given = token
         self._linked = linked
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +57,11 @@ class LocalServer:
         self._lock = threading.RLock()
         self._keeper: threading.Thread | None = None
         self._leaving = threading.Event()
+
+    @property
+    def token(self) -> str | None:
+        """A token that this server takes: that of the folder's owner, before it has started the one that was given."""
+        return owner_token(self._layout.owner_token) or self._given
 
     @property
     def log(self) -> Path:
@@ -236,7 +242,8 @@ class LocalServer:
     def _get(self, info: ServerInfo, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(urlsplit(info.url).netloc, timeout=5.0)
         try:
-            headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+            token = self.token
+            headers = {"authorization": f"Bearer {token}"} if token else {}
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read()

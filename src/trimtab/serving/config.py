@@ -15,9 +15,12 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.spec import ServeSpec
 
 
-def server_config(spec: ServeSpec, system: str, environment: Mapping[str, str]) -> ServerConfig:
-    """The configuration of a server for `system`. The token is taken from the environment variable `spec.token_env`;
-    only its digest goes on. Raises DeclarationError where the address is open to others and there is no token."""
+def server_config(
+    spec: ServeSpec, system: str, environment: Mapping[str, str], tokens: Path | None = None
+) -> ServerConfig:
+    """The configuration of a server for `system`. A token is taken from the environment variable `spec.token_env`;
+    only its digest goes on. `tokens` is the file of those that were made. Raises DeclarationError where the address is
+    open to others and no token is asked for."""
     token = environment.get(spec.token_env, "").strip()
     config = ServerConfig(
         system=system,
@@ -36,21 +39,24 @@ def server_config(spec: ServeSpec, system: str, environment: Mapping[str, str]) 
         max_wait=spec.max_wait,
         max_queue=spec.max_queue,
     )
-    if not is_safe(config):
+    if not is_safe(config, tokens):
         raise DeclarationError(
             f"host {spec.host} is open to other machines and there is no token",
             line=spec.line,
-            hint=f"set the environment variable {spec.token_env}, or use host 127.0.0.1",
+            hint=f"`trimtab token add NAME`, or set the environment variable {spec.token_env}, or use host 127.0.0.1",
         )
     return config
 
 
-def is_safe(config: ServerConfig) -> bool:
+def is_safe(config: ServerConfig, tokens: Path | None) -> bool:
     """Whether only this machine can reach the server, or a token is asked for."""
-    if config.token_digest or config.host == "localhost":
-        return True
+    return bool(config.token_digest) or is_private(config.host) or (tokens is not None and tokens.exists())
+
+
+def is_private(host: str) -> bool:
+    """Whether only this machine can reach that address."""
     try:
-        return ipaddress.ip_address(config.host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -60,12 +66,13 @@ def write_config(path: Path, config: ServerConfig) -> None:
     write_atomically(path, msgspec.json.format(msgspec.json.encode(config)), mode=0o600)
 
 
-def read_config(path: Path) -> ServerConfig:
-    """The configuration. Raises PermanentError when it is missing, cannot be understood or is not safe."""
+def read_config(path: Path, tokens: Path | None = None) -> ServerConfig:
+    """The configuration; `tokens` is the file of those that were made. Raises PermanentError when it is missing, cannot
+    be understood or is not safe."""
     try:
         config = msgspec.json.decode(path.read_bytes(), type=ServerConfig)
     except (OSError, msgspec.MsgspecError) as error:
         raise PermanentError(f"{path} cannot be read: {error}") from error
-    if not is_safe(config):
+    if not is_safe(config, tokens):
         raise PermanentError(f"host {config.host} is open to other machines and there is no token")
     return config

@@ -21,7 +21,9 @@ import msgspec
 from trimtab.errors import PermanentError
 from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
+from trimtab.records.owner import ensure_owner_token
 from trimtab.records.server import ServerConfig, ServerInfo
+from trimtab.serving.access.guard import Guard, guard_of
 from trimtab.serving.config import read_config
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.desk import PredictionDesk
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("trimtab.serving")
 _DRAIN = 10.0
+_LOOK = 0.25
 
 
 class Server:
@@ -40,11 +43,12 @@ class Server:
 
     def __init__(self, root: Path, parent: int = 0) -> None:
         self._layout = Layout(root)
-        self._config = read_config(self._layout.serve_config)
+        self._config = read_config(self._layout.serve_config, self._layout.tokens)
         self._parent = parent
         self._lock = _lock(self._layout)
         self._systems = (ServedSystem(self._layout, self._config),)
-        self._reception = Reception(self._config)
+        self._guard = guard_of(self._layout, self._config, ensure_owner_token(self._layout.owner_token))
+        self._reception = Reception(self._config, self._guard)
         self._grpc: GrpcListener | None = None
 
     async def run(self) -> None:
@@ -63,7 +67,7 @@ class Server:
         listening = await self._listen(loop)
         for system, desk in zip(self._systems, desks, strict=True):
             system.begin(desk.resume, desk.recall)
-        tasks = [asyncio.create_task(work) for work in (self._sweep(), self._guard())]
+        tasks = [asyncio.create_task(work) for work in (self._sweep(), self._follow_tokens(), self._end_with_parent())]
         await self._over.wait()
         _LOG.info("draining")
         await self._drain(listening)
@@ -79,7 +83,7 @@ class Server:
         host, port = sock.getsockname()[:2]
         grpc_port = None
         if self._config.grpc_port is not None:
-            self._grpc = _grpc_listener(self._config, self._systems)
+            self._grpc = _grpc_listener(self._config, self._systems, self._guard)
             grpc_port = await self._grpc.start((before and before.grpc_port) or 0)
         info = ServerInfo(pid=os.getpid(), host=host, port=port, started=datetime.now(UTC), grpc_port=grpc_port)
         write_atomically(self._layout.server, msgspec.json.encode(info))
@@ -91,6 +95,7 @@ class Server:
     def _reread(self) -> None:
         """SIGHUP: what a person may change while the server runs is read again; nothing is dropped."""
         _LOG.info("told to read its settings again")
+        self._guard.refresh()
 
     async def _sweep(self) -> None:
         """Closes connections that wait too long."""
@@ -101,7 +106,13 @@ class Server:
             for connection in tuple(self._reception.connections):
                 connection.sweep(now)
 
-    async def _guard(self) -> None:
+    async def _follow_tokens(self) -> None:
+        """Puts changed tokens in force."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            self._guard.refresh()
+
+    async def _end_with_parent(self) -> None:
         """Ends when the process that asked for it has ended."""
         while self._parent:
             if os.getppid() != self._parent:
@@ -127,7 +138,7 @@ class Server:
             await ending
 
 
-def _grpc_listener(config: ServerConfig, systems: Sequence[ServedSystem]) -> GrpcListener:
+def _grpc_listener(config: ServerConfig, systems: Sequence[ServedSystem], guard: Guard) -> GrpcListener:
     try:
         from trimtab.serving.grpc.listener import GrpcListener  # 20 MB that only those pay who ask for it
     except ModuleNotFoundError as error:
@@ -136,7 +147,7 @@ def _grpc_listener(config: ServerConfig, systems: Sequence[ServedSystem]) -> Grp
         raise PermanentError(
             f"[serve] grpc_port needs a package that is missing: {error.name}", hint="pip install 'trimtab[grpc]'"
         ) from error
-    return GrpcListener(config, systems)
+    return GrpcListener(config, systems, guard)
 
 
 def bind(config: ServerConfig, before: int) -> socket.socket:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.errors import PermanentError
-from trimtab.serving.access.owner import owner_token, renew_owner_token
+from trimtab.records.owner import ensure_owner_token, owner_token
 from trimtab.serving.access.rates import SLOTS
 from trimtab.serving.access.tokens import add_token, digest_of, read_tokens, revoke_token
 
@@ -111,14 +111,13 @@ def test_processes_that_add_at_once_lose_nothing(path):
     assert sorted(one.slot for one in tokens) == list(range(45))
 
 
-def test_the_owners_token_is_new_each_time_and_private(tmp_path):
+def test_the_owners_token_stays_as_long_as_it_is_private(tmp_path):
     path = tmp_path / "serve" / "owner.token"
     assert owner_token(path) is None
-    first = renew_owner_token(path)
-    told = owner_token(path)
-    assert told is not None
-    assert digest_of(told) == first
+    token = ensure_owner_token(path)
+    assert owner_token(path) == ensure_owner_token(path) == token
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert renew_owner_token(path) != first
     path.chmod(0o644)
     assert owner_token(path) is None
+    assert ensure_owner_token(path) != token
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

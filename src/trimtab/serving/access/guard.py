@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from trimtab.errors import PermanentError
+from trimtab.records.layout import Layout
+from trimtab.records.server import ServerConfig
 from trimtab.serving.access.rates import Bucket, Rates
 from trimtab.serving.access.scopes import ANY, flags, named
 from trimtab.serving.access.tokens import Token, digest_of, read_tokens
@@ -82,7 +84,10 @@ class Guard:
         cannot be read, the former ones stay, and the log says so, once. A few microseconds when nothing has changed."""
         try:
             if self._signature() != self._seen:
+                before = {one.name for one in self._kept}
                 self._read()
+                after = {one.name for one in self._kept}
+                _LOG.info("tokens: %s new, %s gone", _listed(after - before), _listed(before - after))
             self._complaint = ""
         except (OSError, PermanentError) as error:
             told = error.in_one_line() if isinstance(error, PermanentError) else str(error)
@@ -115,6 +120,13 @@ class Guard:
 
     def check(self, grant: Grant, scope: int) -> None:
         """Whether a known caller may ask for this now; counts the request. Raises RefusalError (401, 403 or 429)."""
+        self.allow(grant, scope)
+        if grant.requests is not None or grant.rows is not None:
+            self._hold_rate(grant)
+        grant.asked += 1
+
+    def allow(self, grant: Grant, scope: int) -> None:
+        """Whether a known caller may ask for this at all. Raises RefusalError (401 or 403)."""
         if grant.expires and self._now() >= grant.expires:
             self.refused += 1
             raise _invalid(f"token {grant.name!r} has expired")
@@ -125,9 +137,6 @@ class Guard:
                 f"token {grant.name!r} may not do this: it needs {named(scope)}",
                 challenge=f'error="insufficient_scope", scope="{named(scope).replace(" or ", " ")}"',
             )
-        if grant.requests is not None or grant.rows is not None:
-            self._hold_rate(grant)
-        grant.asked += 1
 
     def charge(self, grant: Grant, rows: int) -> None:
         """Counts rows once it is known how many they are. Never refuses: what is too much delays the next request."""
@@ -153,9 +162,6 @@ class Guard:
     def _read(self) -> None:
         seen = self._signature()
         tokens = read_tokens(self._path)
-        if self._seen is not None:
-            before, after = {one.name for one in self._kept}, {one.name for one in tokens}
-            _LOG.info("tokens: %s new, %s gone", _listed(after - before), _listed(before - after))
         self._seen = seen
         self._put(tokens)
 
@@ -178,6 +184,13 @@ class Guard:
             if token.rows is not None:
                 grant.rows = self._rates.of_rows(token.slot, token.rows)
         return grant
+
+
+def guard_of(layout: Layout, config: ServerConfig, owner: str) -> Guard:
+    """The guard of a server on a state folder: the token of the environment, if any, that of the folder's owner, and
+    those that were made. Raises PermanentError where the file of tokens cannot be read."""
+    standing = {"environment": bytes.fromhex(config.token_digest)} if config.token_digest else {}
+    return Guard(layout.tokens, standing, digest_of(owner), Rates(layout.rates))
 
 
 def _invalid(message: str) -> RefusalError:

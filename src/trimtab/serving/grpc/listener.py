@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -15,6 +13,8 @@ from google.protobuf.message import DecodeError
 
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig
+from trimtab.serving.access.guard import Guard
+from trimtab.serving.access.scopes import ADMIN, ANY, OPEN, PREDICT
 from trimtab.serving.grpc.desk import InferenceDesk, refusal_of
 from trimtab.serving.grpc.messages import SERVICE, Messages
 from trimtab.serving.grpc.statuses import code_of, trailer_of
@@ -22,15 +22,25 @@ from trimtab.serving.refusals import RefusalError
 from trimtab.serving.system import ServedSystem
 
 _LOG = logging.getLogger("trimtab.serving")
-_OPEN = frozenset(("ServerLive", "ServerReady"))  # need no token, as health over HTTP
+_SCOPES = {
+    "ServerLive": OPEN,
+    "ServerReady": OPEN,
+    "ServerMetadata": ANY,
+    "ModelReady": ANY,
+    "ModelMetadata": ANY,
+    "RepositoryIndex": ANY,
+    "ModelInfer": PREDICT,
+    "ModelStreamInfer": PREDICT,
+}  # as over HTTP; what is not listed needs admin
 Context = Any  # grpc.aio.ServicerContext, which is generic only for type checkers
 
 
 class GrpcListener:
     """Serves the systems at `config.grpc_port`. Raises PermanentError when it cannot listen there."""
 
-    def __init__(self, config: ServerConfig, systems: Sequence[ServedSystem]) -> None:
+    def __init__(self, config: ServerConfig, systems: Sequence[ServedSystem], guard: Guard) -> None:
         self._config = config
+        self._guard = guard
         self._metrics = systems[0].metrics
         messages = Messages()
         self._desk = InferenceDesk(systems, messages)
@@ -104,15 +114,10 @@ class GrpcListener:
         raise AssertionError("abort raises")
 
     def _admit(self, name: str, context: Context) -> None:
-        digest = self._config.token_digest
-        if not digest or name in _OPEN:
-            return
-        token = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")
-        found = hashlib.sha256(token[7:].strip().encode()).hexdigest()
-        if token[:7].lower() != "bearer " or not hmac.compare_digest(found, digest):
-            raise RefusalError(
-                401, "a bearer token is required", hint="send the metadata 'authorization: Bearer <token>'"
-            )
+        scope = _SCOPES.get(name, ADMIN)
+        if scope:
+            token = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")
+            self._guard.admit(token.encode(), scope)
 
 
 def _read(message: Any, body: bytes) -> Any:

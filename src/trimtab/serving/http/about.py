@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from trimtab.records.server import ReleaseStatus, ServerStatus
+from trimtab.serving.access.scopes import ADMIN, ANY, OPEN
 from trimtab.serving.execution.questions import brief, read_json
 from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.connection import Connection
@@ -35,18 +36,18 @@ class About:
 
     def register(self, addresses: Addresses) -> None:
         """Adds its addresses."""
-        addresses.add("GET", "/v2", self.server)
-        addresses.add("GET", "/v2/health/live", self.live)
-        addresses.add("GET", "/v2/health/ready", self.ready)
-        addresses.of_model("GET", "", self.metadata)
-        addresses.of_model("GET", "ready", self.model_ready)
-        addresses.of_model("GET", "stats", self.statistics)
-        addresses.add("GET", "/v2/models/stats", self.statistics)
-        addresses.add("POST", "/v2/repository/index", self.index)
+        addresses.add("GET", "/v2", ANY, self.server)
+        addresses.add("GET", "/v2/health/live", OPEN, self.live)
+        addresses.add("GET", "/v2/health/ready", OPEN, self.ready)
+        addresses.of_model("GET", "", ANY, self.metadata)
+        addresses.of_model("GET", "ready", ANY, self.model_ready)
+        addresses.of_model("GET", "stats", ADMIN, self.statistics)
+        addresses.add("GET", "/v2/models/stats", ADMIN, self.statistics)
+        addresses.add("POST", "/v2/repository/index", ANY, self.index)
         for verb in ("load", "unload"):
-            addresses.add("POST", f"/v2/repository/models/{self._name}/{verb}", self.refuse_move)
-        addresses.add("GET", "/metrics", self.metrics)
-        addresses.add("GET", "/trimtab/status", self.status)
+            addresses.add("POST", f"/v2/repository/models/{self._name}/{verb}", ADMIN, self.refuse_move)
+        addresses.add("GET", "/metrics", ADMIN, self.metrics)
+        addresses.add("GET", "/trimtab/status", ADMIN, self.status)
 
     def server(self, connection: Connection, _: Request, __: Release | None) -> None:
         """Name, version and extensions."""

@@ -29,9 +29,11 @@ _LISTED = "`GET /v2` lists the extensions that are"
 
 
 class Address(NamedTuple):
-    """`endpoint` answers `method`; `release` is the model version that the address names, if it does."""
+    """`endpoint` answers `method` for a token with one of the flags of `scope` (0: without any); `release` is the model
+    version that the address names, if it does."""
 
     method: bytes
+    scope: int
     endpoint: Endpoint
     release: Release | None = None
 
@@ -46,15 +48,15 @@ class Addresses:
         self._table: dict[bytes, Address] = {}
         self._versioned: dict[str, Address] = {}
 
-    def add(self, method: str, path: str, endpoint: Endpoint) -> None:
-        """An address of the server."""
-        self._table[path.encode()] = Address(method.encode(), endpoint)
+    def add(self, method: str, path: str, scope: int, endpoint: Endpoint) -> None:
+        """An address of the server; `scope` as in `Address`."""
+        self._table[path.encode()] = Address(method.encode(), scope, endpoint)
 
-    def of_model(self, method: str, verb: str, endpoint: Endpoint, *, versions: bool = True) -> None:
+    def of_model(self, method: str, verb: str, scope: int, endpoint: Endpoint, *, versions: bool = True) -> None:
         """An address of the model, and of each version of it. `verb` is what follows the name, empty for nothing."""
-        self.add(method, f"{self.model}/{verb}".rstrip("/"), endpoint)
+        self.add(method, f"{self.model}/{verb}".rstrip("/"), scope, endpoint)
         if versions:
-            self._versioned[verb] = Address(method.encode(), endpoint)
+            self._versioned[verb] = Address(method.encode(), scope, endpoint)
 
     def find(self, url: bytes) -> Address:
         """The address of a request, whatever follows its `?`. Raises RefusalError (404)."""

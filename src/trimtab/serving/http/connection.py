@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 from collections import deque
 from typing import cast
 
 import httptools
 
+from trimtab.serving.access.guard import Grant
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.replies import JSON, refusal, reply
 from trimtab.serving.http.request import Request
@@ -28,9 +28,9 @@ class Connection(asyncio.Protocol):
     """Requests are handed over one at a time and answered in the order they came."""
 
     __slots__ = (
-        "_body", "_busy", "_bytes", "_chunked", "_desk", "_encoding", "_ended", "_expect", "_fields", "_header",
-        "_keep", "_last", "_length", "_parser", "_phase", "_since", "_spool", "_stream", "_stuck", "_token",
-        "_transport", "_trusted", "_upgrade", "_url", "_waiting",
+        "_body", "_busy", "_bytes", "_chunked", "_desk", "_encoding", "_ended", "_expect", "_fields", "_grant",
+        "_header", "_keep", "_last", "_length", "_parser", "_phase", "_shown", "_since", "_spool", "_stream", "_stuck",
+        "_token", "_transport", "_upgrade", "_url", "_waiting",
     )  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
@@ -41,7 +41,8 @@ class Connection(asyncio.Protocol):
         self._since = 0.0  # when the present wait began; 0: set by the next sweep that sees it
         self._busy = False
         self._waiting: deque[Request] = deque()
-        self._trusted: bytes | None = None
+        self._grant = desk.guard.anybody
+        self._shown = b""  # the token that `_grant` was given for
         self._stuck = False
         self._stream: Stream | None = None
         self._ended = False
@@ -155,9 +156,7 @@ class Connection(asyncio.Protocol):
         config = self._desk.config
         if self._header > config.max_header or len(self._url) > config.max_header:
             self._refuse_header()
-        elif (self._length > _TRUSTED_BODY or self._chunked) and not self._allowed(self._token, self._url):
-            self._refuse(_NO_TOKEN)
-        elif (self._length > config.max_body or self._chunked) and not self._may_come():
+        elif (self._chunked or self._length > min(_TRUSTED_BODY, config.max_body)) and not self._may_come():
             return
         elif self._expect and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -248,6 +247,16 @@ class Connection(asyncio.Protocol):
         status, body, extra = refusal(error)
         self.answer(status, body, JSON, extra)
 
+    def charge(self, rows: int) -> None:
+        """Counts rows against the rate of the caller's token, once it is known how many the request has."""
+        if self._grant.rows is not None:
+            self._desk.guard.charge(self._grant, rows)
+
+    @property
+    def caller(self) -> str:
+        """The name of the caller's token, empty where none was asked for."""
+        return self._grant.name
+
     @property
     def busy(self) -> bool:
         """Whether an answer is due."""
@@ -306,29 +315,30 @@ class Connection(asyncio.Protocol):
     def _begin(self, request: Request) -> None:
         self._busy = True
         self._keep = request.keep
-        if not self._allowed(request.token, request.url):
-            self.refuse(_NO_TOKEN)
-        else:
-            self._desk.handle(self, request)
+        scope = self._desk.scope(request.url)
+        if scope:
+            try:
+                self._desk.guard.check(self._recognised(request.token), scope)
+            except RefusalError as error:
+                self.refuse(error)
+                return
+        self._desk.handle(self, request)
 
-    def _allowed(self, token: bytes, url: bytes) -> bool:
-        digest = self._desk.config.token_digest
-        if not digest or self._desk.is_open(url):
-            return True
-        if self._trusted is not None and hmac.compare_digest(token, self._trusted):
-            return True
-        if token[:7].lower() != b"bearer ":
-            return False
-        found = hashlib.sha256(token[7:].strip()).hexdigest()
-        if not hmac.compare_digest(found, digest):
-            return False
-        self._trusted = token  # seen to be right on this connection: no need to hash it again
-        return True
+    def _recognised(self, token: bytes) -> Grant:
+        """Whose token that is; one that this connection has shown before need not be looked up again."""
+        if self._grant.void or not hmac.compare_digest(token, self._shown):
+            self._grant = self._desk.guard.recognise(token)
+            self._shown = token
+        return self._grant
 
     def _may_come(self) -> bool:
         """Whether the large body that begins may come, and where to. Refuses it otherwise."""
         try:
-            self._spool = self._desk.spool(self._url)
+            scope = self._desk.scope(self._url)
+            if scope:
+                self._desk.guard.allow(self._recognised(self._token), scope)
+            if self._length > self._desk.config.max_body or self._chunked:
+                self._spool = self._desk.spool(self._url)
         except RefusalError as error:
             self._refuse(error)
         else:
@@ -390,6 +400,3 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
         else:
             self._transport.close()
-
-
-_NO_TOKEN = RefusalError(401, "a bearer token is required", hint="send the header 'authorization: Bearer <token>'")

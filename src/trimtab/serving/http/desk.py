@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from trimtab.errors import TemporaryError
+from trimtab.serving.access.scopes import ANY, FEEDBACK, PREDICT
 from trimtab.serving.execution.feedback import read_feedback
 from trimtab.serving.execution.questions import Question, read_json
 from trimtab.serving.http import open_inference, plain
@@ -24,7 +25,6 @@ from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
 
 _LOG = logging.getLogger("trimtab.serving")
-_OPEN = frozenset((b"/v2/health/live", b"/v2/health/ready"))
 
 
 class PredictionDesk:
@@ -40,16 +40,16 @@ class PredictionDesk:
         self._book = system.book
         self._batcher = system.batcher
         self._addresses = addresses = Addresses(config.system, self._desired)
-        addresses.of_model("POST", "infer", self._infer)
-        addresses.add("POST", "/predict", self._predict)
-        addresses.add("POST", "/feedback", self._feedback)
+        addresses.of_model("POST", "infer", PREDICT, self._infer)
+        addresses.add("POST", "/predict", PREDICT, self._predict)
+        addresses.add("POST", "/feedback", FEEDBACK, self._feedback)
         About(system, connections).register(addresses)
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers, now or later."""
         method, url = request.method, request.url
         try:
-            allowed, endpoint, release = self._addresses.find(url)
+            allowed, _, endpoint, release = self._addresses.find(url)
             if method == allowed:
                 endpoint(connection, request, release)
             else:
@@ -70,9 +70,12 @@ class PredictionDesk:
         """An answer of that status was sent."""
         self._book.metrics.requests[status] += 1
 
-    def is_open(self, url: bytes) -> bool:
-        """Only health needs no token."""
-        return url in _OPEN
+    def scope(self, url: bytes) -> int:
+        """The scopes of which a token needs one for this address; any token will do to hear that there is none such."""
+        try:
+            return self._addresses.find(url).scope
+        except RefusalError:
+            return ANY
 
     def recall(self) -> None:
         """The ids of former runs are known again."""
@@ -102,6 +105,7 @@ class PredictionDesk:
         question.pinned = pinned is not None
         read_terms(question, request)
         form.read_request(question, request, self.config, time.time())
+        connection.charge(question.count)
         self._batcher.submit(question)
 
     def _feedback(self, connection: Connection, request: Request, _: Release | None) -> None:
@@ -113,6 +117,7 @@ class PredictionDesk:
         signature = None if live is None else live.signature
         told = read_json(request.body)
         feedback = read_feedback(told, signature, config.max_rows, time.time(), config.max_future)
+        connection.charge(len(feedback.ids))
         unknown = self._book.truths(feedback)
         accepted = len(feedback.ids) - len(unknown)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from trimtab.records.server import ServerConfig
+from trimtab.serving.access.guard import Guard
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 
@@ -16,6 +17,7 @@ class Desk(Protocol):
     """What a connection hands whole requests to."""
 
     config: ServerConfig
+    guard: Guard
     connections: set[Connection]
     draining: bool
 
@@ -31,6 +33,6 @@ class Desk(Protocol):
         """An answer of that status was sent."""
         ...
 
-    def is_open(self, url: bytes) -> bool:
-        """Whether this address needs no token."""
+    def scope(self, url: bytes) -> int:
+        """The flags of the scopes of which a token needs one for this address; 0: it needs no token."""
         ...

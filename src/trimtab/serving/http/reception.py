@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trimtab.records.server import ServerConfig
+from trimtab.serving.access.guard import Guard
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.desk import PredictionDesk
 from trimtab.serving.http.request import Request
@@ -12,8 +13,9 @@ from trimtab.serving.http.spool import Spool
 class Reception:
     """Hands each request to the desk of its system. `config` has the limits of connections."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, guard: Guard) -> None:
         self.config = config
+        self.guard = guard
         self.connections: set[Connection] = set()
         self.draining = False
         self._sole: PredictionDesk
@@ -34,6 +36,6 @@ class Reception:
         """An answer of that status was sent."""
         self._sole.count(status)
 
-    def is_open(self, url: bytes) -> bool:
-        """Whether this address needs no token."""
-        return self._sole.is_open(url)
+    def scope(self, url: bytes) -> int:
+        """The scopes of which a token needs one for this address."""
+        return self._sole.scope(url)

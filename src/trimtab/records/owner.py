@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
 from trimtab.records.durable import write_atomically
-from trimtab.serving.access.tokens import digest_of, fresh_token
-
-
-def renew_owner_token(path: Path) -> bytes:
-    """Writes a new token where only the owner may read it, and returns its digest. Each start of a server does so: what
-    leaked with an old copy of the folder is worth nothing."""
-    token = fresh_token()
-    write_atomically(path, token.encode(), mode=0o600)
-    return digest_of(token)
 
 
 def owner_token(path: Path) -> str | None:
-    """The token of the server that runs; None where there is none, or where others may read it."""
+    """The token; None where there is none, or where others may read it."""
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
@@ -28,3 +20,13 @@ def owner_token(path: Path) -> str | None:
             return file.read(200).decode("ascii").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def ensure_owner_token(path: Path) -> str:
+    """The token, made anew where there is none or where others might have read it. For the one process that holds the
+    server's lock. It stays the same over restarts; delete the file and restart the server to change it."""
+    token = owner_token(path)
+    if token is None:
+        token = f"trimtab_{secrets.token_urlsafe(32)}"
+        write_atomically(path, token.encode(), mode=0o600)
+    return token
