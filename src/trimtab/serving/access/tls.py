@@ -1,0 +1,138 @@
+"""The certificate that the server shows, and how a new one takes its place without a connection being dropped."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from trimtab.errors import PermanentError
+
+_LOG = logging.getLogger("trimtab.serving")
+_SOON = 14 * 86_400.0
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for
+_PROTOCOLS = ["http/1.1"]
+Signature = tuple[tuple[int, int, int], ...]
+
+
+class Validity(NamedTuple):
+    """Between which moments a certificate holds, in seconds since 1970."""
+
+    start: float
+    end: float
+
+    def __str__(self) -> str:
+        told = [f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}" for moment in self]
+        return f"from {told[0]} to {told[1]} UTC"
+
+
+class ServerTls:
+    """The files of a certificate chain and its key, both PEM. `context` is what a listener takes, once and for all:
+    each new connection is handed on to the context of the files as they were read last. Belongs to the event loop.
+
+    A whole new context for new files, rather than new files in the one that runs: OpenSSL would keep a certificate for
+    each kind of key, and go on showing the former one where the kind changes. Raises PermanentError where the files
+    cannot be used. One that has expired is shown all the same at the start, but never takes the place of another.
+    """
+
+    def __init__(self, certificate: Path, key: Path, now: Callable[[], float] = time.time) -> None:
+        self._files = (certificate, key)
+        self._now = now
+        self._complaint = ""
+        self._seen = self._signature()
+        self._current, self.validity = self._load()
+        if not self.validity.start <= now() < self.validity.end - _SOON:
+            _LOG.warning("the certificate is valid only %s", self.validity)
+        self.context = self._current
+        self.context.sni_callback = self._hand_on
+
+    def refresh(self) -> None:
+        """Looks whether the files have changed; when they have, new connections are shown the new certificate. When
+        they cannot be used, the former one stays, and the log says so, once. Microseconds when nothing has changed."""
+        seen: Signature = ()
+        try:
+            seen = self._signature()
+            if seen == self._seen:
+                self._complaint = ""
+                return
+            current, validity = self._load(valid=True)
+        except PermanentError as error:
+            told = f"{error.in_one_line()} {seen}"
+            if told != self._complaint:
+                _LOG.error("the certificate stays as it was: %s", error.in_one_line())
+                self._complaint = told
+        else:
+            self._current, self.validity, self._seen, self._complaint = current, validity, seen, ""
+            _LOG.info("a new certificate is shown from here on, valid %s", validity)
+
+    def _hand_on(self, connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        """Called in each handshake, whether or not the caller names the server."""
+        connection.context = self._current
+
+    def _load(self, *, valid: bool = False) -> tuple[ssl.SSLContext, Validity]:
+        certificate, key = self._files
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols(_PROTOCOLS)
+        try:
+            context.load_cert_chain(certificate, key, password=_no_password)
+        except OSError as error:  # ssl.SSLError is one
+            why = str(getattr(error, "reason", "") or "one of them is not in PEM form")
+            raise PermanentError(
+                f"tls_cert {certificate} and tls_key {key} cannot be used: {_WORDS.get(why, why)}",
+                hint="both in PEM form, the key of that very certificate and without a password",
+            ) from error
+        validity = _validity(context, certificate)
+        if valid and not validity.start <= self._now() < validity.end:
+            raise PermanentError(f"the new one is valid only {validity}")
+        return context, validity
+
+    def _signature(self) -> Signature:
+        found = []
+        for path in self._files:
+            try:
+                state = path.stat()
+            except OSError as error:
+                raise PermanentError(f"{path} cannot be read: {error.strerror}", hint="see [serve] tls_cert") from error
+            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
+        return tuple(found)
+
+
+_WORDS = {
+    "KEY_VALUES_MISMATCH": "the key is that of another certificate",
+    "EE_KEY_TOO_SMALL": "its key is too short",
+    "CA_MD_TOO_WEAK": "it is signed with too weak a digest",
+}
+
+
+def _no_password() -> NoReturn:
+    raise PermanentError("tls_key is protected by a password", hint="keep it without one, readable by its owner alone")
+
+
+def _validity(context: ssl.SSLContext, certificate: Path) -> Validity:
+    """When the certificate is valid, found by shaking hands with ourselves in memory. Raises PermanentError for one
+    that callers would refuse whatever the time is."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is what we trust here
+    trusting.verify_flags |= _NO_CHECK_TIME
+    trusting.load_verify_locations(certificate)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server, client = context.wrap_bio(up, down, server_side=True), trusting.wrap_bio(down, up)
+    try:
+        for _ in range(4):
+            for side in (client, server):
+                with suppress(ssl.SSLWantReadError):
+                    side.do_handshake()
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", "") or error.reason
+        raise PermanentError(f"tls_cert {certificate} would be refused by callers: {why}") from error
+    shown = client.getpeercert() or {}
+    moments = [float(ssl.cert_time_to_seconds(str(shown[name]))) for name in ("notBefore", "notAfter")]
+    return Validity(*moments)
