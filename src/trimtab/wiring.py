@@ -335,7 +335,7 @@ def running(
         place,
         system=place.system,
         ledger=place.ledger,
-        datasets=StoredDatasets(place.system, place.layout.data, place.ledger),
+        datasets=StoredDatasets(place.system, place.layout.data, place.ledger, remember=True),
         serving=served(place, target),
         say=say or quiet,
         trainer=Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)),

@@ -152,6 +152,14 @@ def test_models(cli: Cli, lived: Place) -> None:
     assert (ran.code, ran.out) == (0, f"{model}: identical; scores differ by 0 at most\n")
 
 
+def test_without_declared_inputs_every_column_is_one(cli: Cli, fresh: Place) -> None:
+    fresh.edit("trimtab.toml", 'inputs = ["pump", "load", "outside", "age"]\n', "")
+    assert cli("run", fresh).code == 0
+    (listed,) = cli("models", "list", fresh, "--json").json
+    inputs = [column["name"] for column in listed["model"]["bundle"]["signature"]["inputs"]]
+    assert sorted(inputs) == ["age", "load", "outside", "pump"]
+
+
 def test_a_model_of_rows_that_changed_since_is_told_apart(cli: Cli, fresh: Place) -> None:
     """A label that came later completes its row: the training that did not know it cannot be made again."""
     lines = (fresh.folder / "readings.csv").read_text("utf-8").splitlines()

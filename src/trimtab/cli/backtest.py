@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import add_system, moment_text
 from trimtab.cli.output import emit_json
+from trimtab.cli.side_by_side import one_thread_each, run_policies
 from trimtab.cli.terminal import plain, say, show_table, styled
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every policy and show them side by side."""
+    one_thread_each()
     if args.only:
         return _one(args)
     from trimtab.cli.progress import Board
-    from trimtab.cli.side_by_side import run_policies
     from trimtab.declaration.load import load
     from trimtab.loop.backtest import side_by_side
     from trimtab.wiring import span_of, under_policy

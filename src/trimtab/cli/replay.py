@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trimtab.cli.arguments import add_system, moment_text
 from trimtab.cli.output import emit_json, show_verdicts, worst
 from trimtab.cli.report import write_report
+from trimtab.cli.side_by_side import Running, one_thread_each
 from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.errors import PermanentError
 
@@ -36,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, then show the status; 1 when a requirement is broken at the end."""
+    one_thread_each()
     from trimtab.cli.arguments import moment
     from trimtab.declaration.load import load
     from trimtab.loop.status import read_status
@@ -75,7 +77,6 @@ def _forget(root: Path) -> None:
 
 def _replay(place: Place, args: argparse.Namespace) -> BacktestFinished:
     from trimtab.cli.progress import Board
-    from trimtab.cli.side_by_side import Running
     from trimtab.wiring import keep_backtests, replay
 
     background: list[Running] = []

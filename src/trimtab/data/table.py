@@ -6,6 +6,8 @@ Lance starts threads of its own: a process that has opened a table must start ot
 from __future__ import annotations
 
 import errno
+import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NOTE = "trimtab"
+_TICK = 50_000_000
+"""Longer than a tick of any file system's clock, in nanoseconds."""
 _STORAGE: Literal["2.2"] = "2.2"
 
 
@@ -31,10 +35,29 @@ class Table:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lance: lance.LanceDataset | None = None
+        self._seen = 0
+        self._notes: dict[int, str | None] = {}
 
     def exists(self) -> bool:
         """Whether anything was ever committed."""
         return self._lance is not None or any((self.path / "_versions").glob("*.manifest"))
+
+    @property
+    def opened(self) -> bool:
+        """Whether this process has the table open."""
+        return self._lance is not None
+
+    def mark(self) -> str:
+        """Changes with every commit, and is told without opening the table; empty while that is not sure: two commits
+        within one tick of the file system's clock leave the same time behind."""
+        changed = self._changed()
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.path / "_versions"))
+        except OSError:
+            return ""
+        if time.time_ns() - changed < _TICK or not names:
+            return ""
+        return f"{changed}:{len(names)}:{names[0]}:{names[-1]}"
 
     @property
     def number(self) -> int:
@@ -55,6 +78,11 @@ class Table:
 
     def note(self, number: int) -> str | None:
         """The note of the version, or of the newest one before it that has any (compaction writes none)."""
+        if number not in self._notes:
+            self._notes = {number: self._read_note(number)}
+        return self._notes[number]
+
+    def _read_note(self, number: int) -> str | None:
         newest = self._newest()
         for wanted in range(number, 0, -1):
             with self._translated():
@@ -160,6 +188,10 @@ class Table:
             else:
                 tags.create(name, number)
 
+    def has_tag(self, name: str) -> bool:
+        """Whether a version is named so; told without opening the table."""
+        return self._tag_file(name).is_file()
+
     def number_of(self, tag: str) -> int | None:
         """The number that a tag names."""
         if not self._tag_file(tag).is_file():
@@ -174,11 +206,20 @@ class Table:
         import lance  # half a second of start-up: only where rows are touched
 
         with self._translated():
+            changed = self._changed()
             if self._lance is None:
                 self._lance = lance.dataset(str(self.path))
-            else:
+            elif changed != self._seen:
                 self._lance.checkout_latest()  # type: ignore[no-untyped-call]
+            self._seen = changed if time.time_ns() - changed > _TICK else 0
         return self._lance
+
+    def _changed(self) -> int:
+        """When the newest commit was made, by the file system's clock (ns); 0 where there is none."""
+        try:
+            return (self.path / "_versions").stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _at(self, number: int | None) -> lance.LanceDataset:
         newest = self._newest()

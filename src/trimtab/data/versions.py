@@ -19,6 +19,7 @@ from trimtab.data.known import Known
 from trimtab.data.lock import held
 from trimtab.data.port import DIGEST, DataError, Source
 from trimtab.data.quarantine import Quarantine
+from trimtab.data.recent import Recent, keep, load
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.state import Commit, DatasetVersion, Difference, Quarantined, Verification
 from trimtab.data.table import Table, time_filter
@@ -29,6 +30,8 @@ _SHORT = 16
 _PARTS = ((25_000, 32), (1_000_000, 128))
 """More parts than so many with fewer than so many rows are joined. Two sizes, because the parts that older versions are
 made of are kept: what is joined over and over is stored over and over."""
+_SLACK = timedelta(days=1)
+"""Rows held in memory that are older than was asked for, before they are let go."""
 _ID = re.compile(r"^[0-9a-f]{8,64}$")
 _TAG = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
 
@@ -47,6 +50,9 @@ class DatasetStore:
         self._table = Table(self._folder / "rows.lance")
         self._quarantine = Quarantine(self._folder / "quarantine.lance")
         self._known: Known | None = None
+        self._recent: Recent | None = None
+        self._kept: Recent | None = None
+        self._mark = ""
 
     def collect(self, rows: pl.DataFrame | Source, *, until: datetime, now: datetime) -> Commit | None:
         """Take in what is new, up to `until`; None when nothing is.
@@ -69,6 +75,9 @@ class DatasetStore:
             if rows.is_empty():
                 return None
             screened = screen(rows, self.spec, stored, until=until, now=now)
+            recent = self._at_hand()
+            if recent is not None and screened.bad.is_empty() and recent.has(screened.good):
+                return None
             step = fold_in(screened, self.spec, self._table, self._now_known(before))
             self._quarantine.add(step.refused, parent=before.id if before else None, now=now)
             if step.added.is_empty() and step.completed.is_empty():
@@ -78,7 +87,50 @@ class DatasetStore:
 
     def current(self) -> DatasetVersion | None:
         """The newest version; None before the first."""
+        recent = self._at_hand()
+        if recent is not None:
+            return recent.version
         return self._noted(self._table.number) if self._table.exists() else None
+
+    def recent(self, since: datetime) -> pl.DataFrame:
+        """Rows of the newest version with time > `since`, with digests, in no certain order. They are held in memory;
+        `remember` keeps them for the next process. Raises DataError before the first version."""
+        found = self._at_hand()
+        if found is None or not found.covers(since):
+            version = self.version()
+            begin = min(since, version.until - self._asked_again)
+            found = self._recent = Recent(version, begin, self.read(version.id, since=begin, digests=True))
+        elif found.since is not None and since - found.since > _SLACK:
+            begin = min(since, found.version.until - self._asked_again)
+            found = self._recent = found.cut(self.spec.time, begin)
+        return found.rows.filter(pl.col(self.spec.time) > since)
+
+    def remember(self) -> None:
+        """Keep the newest rows beside the table, so that a process that finds nothing new need not open it."""
+        mark = self._table.mark()
+        if not mark:
+            return
+        recent = self._at_hand()
+        if recent is None:
+            version = self.version()
+            self.recent(version.until - self._asked_again)
+            recent = self._recent
+        if recent is not None and recent is not self._kept:
+            keep(self._folder, recent, mark)
+            self._kept = recent
+
+    def _at_hand(self) -> Recent | None:
+        """The newest rows that are held or were kept, where they are of the newest version."""
+        if self._table.opened:
+            held = self._recent
+            return held if held is not None and held.version.number == self._table.number else None
+        mark = self._table.mark()
+        if not mark:
+            return None
+        if self._recent is None or mark != self._mark:
+            self._recent = self._kept = load(self._folder, mark)
+            self._mark = mark
+        return self._recent
 
     def versions(self) -> list[DatasetVersion]:
         """Every version, oldest first."""
@@ -177,14 +229,19 @@ class DatasetStore:
     ) -> pl.DataFrame:
         if stored is not None:
             source.expect(stored)
-        again = max(0.0, self.spec.known_after, self.spec.late)
-        return source.fetch(before.until - timedelta(seconds=again) if before else None, until)
+        return source.fetch(before.until - self._asked_again if before else None, until)
+
+    @property
+    def _asked_again(self) -> timedelta:
+        """How far before the cursor a source is asked again: for truth that was not known, and rows that come late."""
+        return timedelta(seconds=max(0.0, self.spec.known_after, self.spec.late))
 
     def _stored(self, before: DatasetVersion | None) -> dict[str, pl.DataType] | None:
         """The types of the columns that the newest version has."""
         if before is None:
             return None
-        types = self._table.schema()
+        recent = self._at_hand()
+        types = self._table.schema() if recent is None else recent.rows.schema
         return {name: types[name] for name in before.columns}
 
     def _commit(
@@ -197,6 +254,7 @@ class DatasetStore:
         """Write one version: first columns it lacks (null, so the content stays), then rows and note at once, then what
         can be mended later: the tag, and joining small parts."""
         rows = pl.concat([step.added, step.completed])
+        recent = None if new_columns else self._at_hand()
         identity, known = self._now_known(before).changed(rows, step.replaced)
         first, last = _span(rows.get_column(self.spec.time))
         version = DatasetVersion(
@@ -227,12 +285,14 @@ class DatasetStore:
                 self._table.tag(_tag(version), number)
         known.number = number
         self._known = known
-        return msgspec.structs.replace(version, number=number)
+        version = msgspec.structs.replace(version, number=number)
+        self._recent = None if recent is None else recent.after(version, rows, step.replaced)
+        return version
 
     def _mend(self) -> DatasetVersion | None:
         """The newest version, given the tag that a killed process may have left out."""
         version = self.current()
-        if version is not None and self._table.number_of(_tag(version)) is None:
+        if version is not None and not self._table.has_tag(_tag(version)):
             self._table.tag(_tag(version), version.number)
         return version
 

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trimtab.declaration.system import System
 from trimtab.inference.encode import decode_matrix
@@ -19,8 +20,8 @@ from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
 from trimtab.measures.metrics import measurable
 from trimtab.monitoring.concept import detect
-from trimtab.monitoring.drift import drift
 from trimtab.monitoring.live import live_verdicts
+from trimtab.monitoring.moving import MovingDrift
 from trimtab.monitoring.profile import read_profile
 from trimtab.monitoring.surprise import promises, surprise
 from trimtab.records.blobs import Blobs
@@ -56,6 +57,7 @@ class Observer:
     drift_always: bool = True
     """Measure drift in every pass; false where only a cause to retrain would look at it, as in a backtest."""
     _models: dict[str, ModelTrained] = field(default_factory=dict)
+    _moving: tuple[str, MovingDrift] | None = None
 
     def look(self, now: datetime, turn: int, number: str) -> tuple[Observation, list[Draft]]:
         """The observation of pass `number` and the facts it measured, which go into the ledger with the plan."""
@@ -171,12 +173,15 @@ class Observer:
         return any(trigger.cause == cause for trigger in self.system.policy.retrain_on)
 
     def _drift(self, live: ReleaseState, now: datetime) -> tuple[ColumnDrift, ...]:
-        since = now - timedelta(seconds=self.system.policy.window)
-        matrix, _, moments = self.serving.matrix(live.release, since, now)
-        if not len(matrix):
-            return ()
-        profile = read_profile(self.blobs.get(self.model(live.model).profile))
-        return drift(profile, matrix, blocks=days(moments))
+        if self._moving is None or self._moving[0] != live.release:
+            profile = read_profile(self.blobs.get(self.model(live.model).profile))
+            self._moving = live.release, MovingDrift(profile)
+
+        def rows(since: datetime, until: datetime) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+            matrix, _, moments = self.serving.matrix(live.release, since, until)
+            return matrix, moments
+
+        return self._moving[1].measure(rows, now - timedelta(seconds=self.system.policy.window), now)
 
     def _drift_fact(self, live: ReleaseState, columns: tuple[ColumnDrift, ...], number: str, now: datetime) -> Draft:
         fact = DriftMeasured(

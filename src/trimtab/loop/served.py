@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from trimtab.declaration.system import System
 from trimtab.deployment.port import Target
 from trimtab.deployment.routes_file import RoutesFile
 from trimtab.errors import TemporaryError
-from trimtab.loop.history import ASKED_AT, KNOWN_AT, MOMENT
+from trimtab.loop.history import ASKED_AT
 from trimtab.loop.ports import Label
 from trimtab.monitoring.live import ServingFigures
 from trimtab.monitoring.serving_figures import serving_figures
@@ -31,6 +31,14 @@ _PATIENCE = 3.0
 _Answer = TypeVar("_Answer")
 
 
+class _Span(NamedTuple):
+    """Predictions of [since, until), in order of time."""
+
+    since: datetime
+    until: datetime
+    rows: pl.DataFrame
+
+
 class ServedReleases:
     """What a target answers with, and what its telemetry says it answered. The telemetry is read on; it is never
     written here."""
@@ -41,6 +49,8 @@ class ServedReleases:
         self._reader = reader
         self._several = several
         self._generation = 0
+        self._read: _Span | None = None
+        self._reach = timedelta(0)
 
     def apply(self, routes: Routes) -> None:
         def done() -> None:
@@ -54,9 +64,21 @@ class ServedReleases:
         return self._generation
 
     def predictions(self, since: datetime, until: datetime) -> pl.DataFrame:
-        self._reader.refresh()
-        rows = self._reader.predictions(since, until)
+        if self._reader.refresh():
+            self._read = None
+        rows = self._between(since, until)
         return self._with_every_score(rows, since, until) if self._several else rows
+
+    def _between(self, since: datetime, until: datetime) -> pl.DataFrame:
+        """Predictions in [since, until). A look asks for several windows that end now: one is read, as long as the
+        longest that was ever asked for, and the others are cut out of it."""
+        self._reach = max(self._reach, until - since)
+        if self._read is None or since < self._read.since or until > self._read.until:
+            begin = min(since, until - self._reach)
+            self._read = _Span(begin, until, self._reader.predictions(begin, until))
+        moments = self._read.rows["at"].to_physical()
+        low, high = (int(moments.search_sorted(round(t.timestamp() * 1e6), side="left")) for t in (since, until))
+        return self._read.rows.slice(low, high - low)
 
     def _with_every_score(self, rows: pl.DataFrame, since: datetime, until: datetime) -> pl.DataFrame:
         import polars as pl  # heavy: only where rows are touched
@@ -75,14 +97,14 @@ class ServedReleases:
         import polars as pl  # heavy: only where rows are touched
 
         matrix, ids = self._reader.features(since, until, release)
-        rows = self._reader.predictions(since, until).filter(pl.col("release") == release).sort("at", "id")
-        return matrix, ids, rows["at"].to_physical().to_numpy()
+        moments = self._between(since, until).filter(pl.col("release") == release)["at"]
+        return matrix, ids, moments.to_physical().to_numpy()
 
     def figures(self, since: datetime, until: datetime) -> ServingFigures | None:
         import polars as pl
 
         status = _patiently(self._status)
-        answered = self._reader.predictions(since, until).filter(pl.col("stage") != "shadow")
+        answered = self._between(since, until).filter(pl.col("stage") != "shadow")
         failed = self._reader.failures(since, until).filter(pl.col("stage") != "shadow")
         return serving_figures(
             answered["latency"].to_numpy(),
@@ -131,8 +153,9 @@ class HttpTraffic:
 
     def predict(self, rows: pl.DataFrame, ids: Sequence[str]) -> None:
         spec = self._system.labelled
-        hidden = {*spec.key, spec.time, spec.label, MOMENT, KNOWN_AT, ASKED_AT, "_digest"}
-        inputs = self._system.model.inputs or tuple(name for name in rows.columns if name not in hidden)
+        own = {*spec.key, spec.time, spec.label}
+        named = (name for name in rows.columns if name not in own and not name.startswith("_"))
+        inputs = self._system.model.inputs or tuple(named)
         columns = rows.select(inputs).to_dicts()
         moment = rows[ASKED_AT][0]
         self._ask(lambda client: client.predict(columns, ids, moment))

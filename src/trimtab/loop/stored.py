@@ -26,8 +26,10 @@ from trimtab.records.requirement import Estimate, Verdict
 class StoredDatasets:
     """The declared datasets below one folder. The joined rows are kept in memory and only what is new is read."""
 
-    def __init__(self, system: System, root: Path, ledger: Ledger) -> None:
+    def __init__(self, system: System, root: Path, ledger: Ledger, *, remember: bool = False) -> None:
+        """`remember`: leave what the next process needs to find nothing new at little cost."""
         self._system = system
+        self._remember = remember
         self._ledger = ledger
         self.stores = {spec.name: DatasetStore(root, spec) for spec in system.data}
         self._sources: dict[str, Source] = {}
@@ -106,6 +108,14 @@ class StoredDatasets:
         return rows_version(self.labelled(now))
 
     def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
+        found = self._verdicts(now)
+        if self._remember:
+            for store in self.stores.values():
+                if store.current() is not None:
+                    store.remember()
+        return found
+
+    def _verdicts(self, now: datetime) -> tuple[Verdict, ...]:
         spec = self._system.labelled
         wanted = [r for r in self._system.requirements if r.metric.startswith("data.")]
         if not wanted:
@@ -115,6 +125,6 @@ class StoredDatasets:
             nothing = Estimate(figure=None, reason="nothing was collected yet")
             return tuple(judge(requirement, nothing, place="data") for requirement in wanted)
         since = known_until(now, spec) - timedelta(seconds=self._system.policy.window)
-        recent = self.stores[spec.name].read(since=since)
+        recent = self.stores[spec.name].recent(since)
         refused, newest = version.quarantined, version.time_max
         return tuple(measure(recent, spec, wanted, now=now, quarantined=refused, newest=newest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -50,51 +51,71 @@ def drift(
     the holdout when given. No rows give no drift records. Raises PermanentError where the columns are others than the
     profile's.
     """
-    if matrix.ndim != 2 or matrix.shape[1] != len(profile.features):
-        raise PermanentError(
-            f"the window has shape {matrix.shape} but the profile has {len(profile.features)} features"
-        )
     limits = thresholds or EffectThresholds()
-    found = _of_columns(profile.features, matrix, blocks, limits)
+    found = judge(profile.features, count(profile.features, matrix, blocks), limits)
     if scores is not None and profile.scores:
-        found += _of_columns(profile.scores, scores if scores.ndim == 2 else scores[:, None], blocks, limits)
+        outputs = scores if scores.ndim == 2 else scores[:, None]
+        found += judge(profile.scores, count(profile.scores, outputs, blocks), limits)
     if labels is not None and profile.label is not None:
-        found += _of_columns((profile.label,), labels[:, None], label_blocks, limits)
-    return tuple(found)
-
-
-def _of_columns(
-    references: tuple[FeatureProfile, ...],
-    matrix: NDArray[Any],
-    blocks: NDArray[Any] | None,
-    limits: EffectThresholds,
-) -> list[ColumnDrift]:
-    if matrix.shape[0] == 0:
-        return []
-    rows = Rows.of(matrix, blocks)
-    quantile = t_quantile(0.975, rows.blocks - 1) if rows.blocks > 1 else normal_quantile(0.975)
-    found: list[ColumnDrift] = []
-    for place, reference in enumerate(references):
-        if reference.rows > 0:
-            found += _of_column(reference, rows, place, quantile, limits)
+        found += judge((profile.label,), count((profile.label,), labels[:, None], label_blocks), limits)
     return found
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Rows counted by block and cell: for each column an array [B, cells], the blocks in the same order."""
+
+    rows: int
+    columns: tuple[Floats, ...]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the rows lie in."""
+        return self.columns[0].shape[0] if self.columns else 0
+
+
+def count(references: tuple[FeatureProfile, ...], matrix: NDArray[Any], blocks: NDArray[Any] | None) -> Counted:
+    """Count rows [n, F] in the cells of their profiles, by `blocks` [n] in ascending order (None: all are one). Raises
+    PermanentError where the columns are others than the profile's."""
+    if matrix.ndim != 2 or matrix.shape[1] != len(references):
+        raise PermanentError(f"the window has shape {matrix.shape} but the profile has {len(references)} features")
+    if not len(matrix):
+        return Counted(0, ())
+    rows = Rows.of(matrix, blocks)
+    return Counted(rows.count, tuple(_counts(one, rows, place) for place, one in enumerate(references)))
+
+
+def judge(
+    references: tuple[FeatureProfile, ...], counted: Counted, limits: EffectThresholds
+) -> tuple[ColumnDrift, ...]:
+    """Drift of each column from its profile; none without rows."""
+    if counted.rows == 0:
+        return ()
+    quantile = t_quantile(0.975, counted.blocks - 1) if counted.blocks > 1 else normal_quantile(0.975)
+    found: list[ColumnDrift] = []
+    for reference, by_block in zip(references, counted.columns, strict=True):
+        if reference.rows > 0:
+            found += _of_column(reference, by_block, counted.rows, quantile, limits)
+    return tuple(found)
+
+
+def _counts(reference: FeatureProfile, rows: Rows, place: int) -> Floats:
+    if reference.kind == "number":
+        return number_counts(rows, place, np.array(reference.grid))
+    return category_counts(rows.column(place), rows.block, rows.blocks, len(reference.counts))
+
+
 def _of_column(
-    reference: FeatureProfile, rows: Rows, place: int, quantile: float, limits: EffectThresholds
+    reference: FeatureProfile, by_block: Floats, rows: int, quantile: float, limits: EffectThresholds
 ) -> tuple[ColumnDrift, ColumnDrift]:
     before = reference.cells
     ordered = reference.kind == "number"
-    if ordered:
-        by_block = number_counts(rows, place, np.array(reference.grid))
-    else:
-        by_block = category_counts(rows.column(place), rows.block, rows.blocks, len(reference.counts))
     counts = by_block.sum(axis=0)
-    effective = rows.count / design_effect(by_block, ordered=ordered)
+    effective = rows / design_effect(by_block, ordered=ordered)
     main = (ks if ordered else tv)(Sample(before, reference.effective), Sample(counts, effective), quantile)
     bins = _bins(before) if ordered else _common(before, counts)
     coarse = _merged(by_block, bins)
-    coarse_effective = rows.count / design_effect(coarse, ordered=False)
+    coarse_effective = rows / design_effect(coarse, ordered=False)
     index = psi(
         Sample(_merged(before[None, :], bins)[0], reference.effective),
         Sample(coarse.sum(axis=0), coarse_effective),
@@ -103,8 +124,8 @@ def _of_column(
     statistic: Literal["ks", "tv"] = "ks" if ordered else "tv"
     limit = limits.ks if ordered else limits.tv
     return (
-        _record(reference.name, statistic, main, rows.count, limit),
-        _record(reference.name, "psi", index, rows.count, limits.psi),
+        _record(reference.name, statistic, main, rows, limit),
+        _record(reference.name, "psi", index, rows, limits.psi),
     )
 
 

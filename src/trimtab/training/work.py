@@ -36,7 +36,7 @@ from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
 from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
 
-PARITY_ROWS = 20_000
+PARITY_ROWS = 5_000
 _ALONE = 16
 
 
@@ -147,7 +147,9 @@ class _Work:
 
     def _columns(self, frame: pl.DataFrame) -> list[Column]:
         job = self.order.job
-        names = job.inputs or tuple(c for c in frame.columns if c not in {*job.key, job.time, job.label})
+        own = {*job.key, job.time, job.label}
+        # What begins with `_` is Trimtab's own: a dataset has no such column.
+        names = job.inputs or tuple(c for c in frame.columns if c not in own and not c.startswith("_"))
         for name in names:
             if name not in frame.columns:
                 raise PermanentError(f"input column {name!r} is missing", hint=f"found {', '.join(frame.columns)}")
