@@ -123,9 +123,10 @@ def build_loop(
     trainer: Trainer,
     often: bool = False,
     drift_always: bool = True,
+    publish: Callable[[datetime], None] | None = None,
 ) -> Loop:
     """A loop of the declared parts around the given datasets, serving and trainer; `often`: it will train many times;
-    `drift_always`: it measures drift even where no cause waits for it."""
+    `drift_always`: it measures drift even where no cause waits for it; `publish` makes features known to servers."""
     from trimtab.loop.act import Actor
     from trimtab.loop.gate import Gate
     from trimtab.loop.observe import Observer
@@ -151,7 +152,9 @@ def build_loop(
         gate=gate,
         warm=often,
     )
-    return Loop(system=system, ledger=ledger, serving=serving, observer=observer, actor=actor, watch=say)
+    return Loop(
+        system=system, ledger=ledger, serving=serving, observer=observer, actor=actor, watch=say, publish=publish
+    )
 
 
 def span_of(system: System) -> Replay:
@@ -326,19 +329,22 @@ def running(
     """The loop over what is stored and served now; `at` makes it act as if it were that moment. `server` is the one
     that serves (default: whichever runs on this state)."""
     from trimtab.deployment.routes_file import RoutesFile
+    from trimtab.loop.online import publisher
     from trimtab.loop.stored import StoredDatasets
     from trimtab.training.trainer import Trainer
 
     found = server or server_of(place)
     target = found if server is not None or found.status() is not None else RoutesFile(place.layout.root)
+    datasets = StoredDatasets(place.system, place.layout.data, place.ledger, remember=True)
     loop = build_loop(
         place,
         system=place.system,
         ledger=place.ledger,
-        datasets=StoredDatasets(place.system, place.layout.data, place.ledger, remember=True),
+        datasets=datasets,
         serving=served(place, target),
         say=say or quiet,
         trainer=Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)),
+        publish=publisher(place.system, datasets.stores, place.layout.features, say or quiet),
     )
     return loop, SystemClock() if at is None else SimulatedClock(at)
 

@@ -56,13 +56,16 @@ class Loop:
         observer: Observer,
         actor: Actor,
         watch: Watcher,
+        publish: Callable[[datetime], None] | None = None,
     ) -> None:
+        """`publish` makes the features of that moment known to whoever serves, before a release that needs them."""
         self._system = system
         self._ledger = ledger
         self._serving = serving
         self._observer = observer
         self._actor = actor
         self._watch = watch
+        self._publish = publish
 
     def settle(self, now: datetime) -> list[PassFinished]:
         """Run passes at `now` until one finds nothing to do; returns them. Afterwards the routes are in force."""
@@ -175,6 +178,8 @@ class Loop:
 
     def serve(self, now: datetime) -> None:
         """Put the routes that the ledger asks for in force, if they are not."""
+        if self._publish is not None:
+            self._publish(now)
         moves = self._ledger.count(ReleaseMoved)
         if moves and self._serving.generation() != moves:
             self._serving.apply(wanted_routes(self._system, self._ledger, moves, now))

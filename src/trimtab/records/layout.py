@@ -17,6 +17,7 @@ class Layout:
         self.serve = root / "serve"
         self.routes = self.serve / "routes.json"
         self.serve_config = self.serve / "config.json"
+        self.features = self.serve / "features.db"
         self.server = self.serve / "server.json"
         self.server_lock = self.serve / "server.lock"
         self.tokens = self.serve / "tokens.json"
