@@ -1,3 +1,39 @@
-"""Trimtab keeps what a machine learning system must hold, by itself, with the evidence."""
+"""Trimtab keeps what a machine learning system must hold, by itself, with the evidence.
+
+Programs that ask a prediction server import from here: `trimtab.Client`, `trimtab.AsyncClient`, what they take and
+give, and `trimtab.TrimtabError`, the root of every error.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts fast
+    from trimtab.errors import TrimtabError
+    from trimtab.serving.client.answers import AnswerError, Inference, Prediction, Truth
+    from trimtab.serving.client.asynchronous import AsyncClient
+    from trimtab.serving.client.sync import Client
 
 __version__ = "0.1.0"
+__all__ = ["AnswerError", "AsyncClient", "Client", "Inference", "Prediction", "TrimtabError", "Truth", "__version__"]
+_HOMES = {
+    "AnswerError": "trimtab.serving.client.answers",
+    "AsyncClient": "trimtab.serving.client.asynchronous",
+    "Client": "trimtab.serving.client.sync",
+    "Inference": "trimtab.serving.client.answers",
+    "Prediction": "trimtab.serving.client.answers",
+    "TrimtabError": "trimtab.errors",
+    "Truth": "trimtab.serving.client.answers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'trimtab' has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

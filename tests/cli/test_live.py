@@ -16,7 +16,8 @@ import pytest
 from tests.cli.conftest import Cli, Place, outcome, real
 
 from trimtab.records.server import ServerInfo
-from trimtab.serving.client import Client, Truth
+from trimtab.serving.client.answers import Truth
+from trimtab.serving.client.sync import Client
 
 ROW = {"pump": "north", "load": 55.0, "outside": 17.5, "age": 6.0}
 

@@ -21,7 +21,8 @@ from trimtab.records.layout import Layout
 from trimtab.records.metric import Task
 from trimtab.records.model import Routes
 from trimtab.records.server import ServerConfig
-from trimtab.serving.client import Client, Truth
+from trimtab.serving.client.answers import Truth
+from trimtab.serving.client.sync import Client
 from trimtab.serving.telemetry.reader import TelemetryReader
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

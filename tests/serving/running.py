@@ -21,7 +21,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.model import Route
 from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
-from trimtab.serving.client import Client
+from trimtab.serving.client.sync import Client
 from trimtab.serving.telemetry.reader import TelemetryReader
 
 
@@ -68,6 +68,9 @@ class Running:
             return response.status, orjson.loads(response.read())
         finally:
             connection.close()
+
+    def wait_ready(self) -> None:
+        until(lambda: self.ask("GET", "/v2/health/ready")[0] == 200)
 
     def status(self) -> ServerStatus:
         with self.client() as client:

@@ -10,7 +10,7 @@ from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.running import Running
 
-from trimtab.serving.client import Truth
+from trimtab.serving.client.answers import Truth
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.metrics import BOUNDS, Metrics
 from trimtab.serving.telemetry.known import KnownIds

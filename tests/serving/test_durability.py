@@ -15,7 +15,8 @@ from tests.serving.conftest import Make
 from tests.serving.running import Running, receive_all, until
 
 from trimtab.errors import TemporaryError
-from trimtab.serving.client import Client, Truth
+from trimtab.serving.client.answers import Truth
+from trimtab.serving.client.sync import Client
 from trimtab.serving.telemetry.segments import read_seal
 
 ROW = {"distance": 1.0, "carrier": "AA"}
@@ -75,8 +76,8 @@ def test_kills_under_load_lose_nothing(make: Make) -> None:
             until(lambda: server.local.status() is not None)
     assert replay.errors == []
     assert len(replay.answered) > 500
+    server.wait_ready()
     with server.client() as client:
-        client.wait_ready()
         client.settle()
     reader = server.reader()
     frame = reader.predictions()
@@ -179,7 +180,6 @@ def test_a_torn_tail_is_cut_at_the_next_start(running: Running) -> None:
         file.write(b"\x40\x00\x00\x00torn")
     running.start()
     with running.client() as client:
-        client.wait_ready()
         client.predict([ROW], ["later"])
     assert "cut 8 bytes that were half written" in running.local.log.read_text()
     assert running.reader().predictions()["id"].to_list() == ["whole", "later"]

@@ -9,7 +9,7 @@ from tests.serving import models
 from tests.serving.running import Running
 
 from trimtab.records.model import Signature
-from trimtab.serving.client import Truth
+from trimtab.serving.client.answers import Truth
 from trimtab.serving.execution.feedback import class_index
 
 ROW = {"distance": 1.0, "carrier": "AA"}

@@ -13,7 +13,8 @@ from tests.serving.conftest import Make
 from tests.serving.running import Running, receive_all
 
 from trimtab.errors import DeclarationError, PermanentError
-from trimtab.serving.client import AnswerError, Client
+from trimtab.serving.client.answers import AnswerError
+from trimtab.serving.client.sync import Client
 from trimtab.serving.config import read_config, server_config
 from trimtab.serving.spec import ServeSpec
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.running import Running
 
 from trimtab.records.model import Column, Feature
-from trimtab.serving.client import Truth
+from trimtab.serving.client.answers import Truth
 
+MODEL = f"/v2/models/{models.SYSTEM}"
 ROWS = [
     {"distance": 1000.0, "carrier": "DL"},
     {"distance": None, "carrier": "ZZ"},
@@ -106,10 +108,15 @@ def test_rows_are_scored_and_decided(shared: Running) -> None:
 
 
 def test_columns_and_encoded_rows_give_the_same_scores(shared: Running) -> None:
-    with shared.client() as client:
-        columns = {"distance": [1000.0, None, -2000], "carrier": ["DL", "ZZ", None]}
-        by_column = client.infer_columns("flights", columns)
-        encoded = client.infer_encoded("flights", [[1000.0, 1.0], [0.0, -1.0], [-2000.0, -1.0]])
+    columns = [
+        {"name": "distance", "datatype": "FP64", "shape": [3], "data": [1000.0, None, -2000]},
+        {"name": "carrier", "datatype": "BYTES", "shape": [3, 1], "data": ["DL", "ZZ", None]},
+    ]
+    rows = {"name": "input", "datatype": "FP32", "shape": [3, 2], "data": [[1000.0, 1.0], [0.0, -1.0], [-2000.0, -1.0]]}
+    by_column, encoded = (
+        {one["name"]: one["data"] for one in shared.ask("POST", f"{MODEL}/infer", {"inputs": inputs})[1]["outputs"]}
+        for inputs in (columns, [rows])
+    )
     assert by_column["score"] == pytest.approx(SCORES, abs=1e-6)
     assert encoded["score"] == by_column["score"]
     assert encoded["label"] == by_column["label"]
@@ -146,8 +153,8 @@ def test_outputs_can_be_chosen(shared: Running) -> None:
 
 def test_a_version_can_be_asked_for(shared: Running) -> None:
     with shared.client() as client:
-        answer = client.infer_columns("flights", {"distance": [1000.0], "carrier": ["DL"]}, model="model-r1")
-    assert answer["score"] == pytest.approx(SCORES[:1], abs=1e-6)
+        answer = client.infer({"distance": [1000.0], "carrier": ["DL"]}, model="model-r1")
+    assert answer.outputs["score"] == pytest.approx(SCORES[:1], abs=1e-6)
     assert shared.ask("GET", "/v2/models/flights/versions/model-r1/ready")[0] == 200
     assert shared.ask("GET", "/v2/models/flights/versions/model-r1")[1]["versions"] == ["model-r1"]
     status, told = shared.ask("POST", "/v2/models/flights/versions/none/infer", {"inputs": []})
@@ -202,7 +209,7 @@ def test_regression_has_no_label(make: Make) -> None:
     with server.client() as client:
         (answer,) = client.predict([{"distance": 4.0, "carrier": "UA"}])
         assert (answer.score, answer.label) == (13.0, None)
-        assert client.infer_encoded("flights", [[1.0, 0.0]]).keys() == {"score", "prediction_id"}
+        assert client.infer({"input": np.float32([[1.0, 0.0]])}).outputs.keys() == {"score", "prediction_id"}
         assert client.feedback([Truth(answer.id, 12.5)]) == []
     assert [one["name"] for one in server.ask("GET", "/v2/models/flights")[1]["outputs"]] == ["score", "prediction_id"]
     assert server.reader().predictions().filter(id=answer.id)["label"].to_list() == [12.5]
@@ -218,9 +225,9 @@ def test_several_classes_have_a_score_each(make: Make) -> None:
         answers = client.predict([{"distance": 5.0, "carrier": "AA"}, {"distance": -5.0, "carrier": "UA"}])
         assert [one.label for one in answers] == ["late", "on time"]
         assert all(sum(one.score) == pytest.approx(1.0, abs=1e-6) for one in answers)  # type: ignore[arg-type]
-        outputs = client.infer_encoded("flights", [[5.0, 0.0], [0.0, 5.0]])
-        assert outputs["label"] == ["late", "on time"]
-        assert len(outputs["score"]) == 6
+        outputs = client.infer({"input": np.float32([[5.0, 0.0], [0.0, 5.0]])}).outputs
+        assert outputs["label"].tolist() == ["late", "on time"]
+        assert outputs["score"].shape == (2, 3)
         client.feedback([Truth(answers[0].id, "early")])
     reader = server.reader()
     assert reader.predictions().filter(id=answers[0].id)["label"].to_list() == [0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from tests.serving.conftest import Make
 
 from trimtab.errors import PermanentError
 from trimtab.records.model import Column, Feature
-from trimtab.serving.client import Truth
+from trimtab.serving.client.answers import Truth
 from trimtab.serving.routing.releases import check_routes
 from trimtab.serving.routing.shares import BUCKETS, Shares, bucket
 
@@ -104,8 +105,8 @@ def test_a_canary_of_another_encoding_scores_rows_its_own_way(make: Make) -> Non
     with server.client() as client:
         answers = client.predict([{"distance": 0.0, "carrier": "UA"}] * 50)
         assert {(one.release, one.score) for one in answers} == {("r1", 2.0), ("r2", 0.0)}
-        encoded = client.infer_encoded("flights", [[0.0, 2.0]] * 50)  # only the live release can read these
-        assert set(encoded["score"]) == {2.0}
+        encoded = client.predict(np.float32([[0.0, 2.0]] * 50))  # only the live release can read these
+        assert {one.score for one in encoded} == {2.0}
 
 
 def test_a_canary_that_fails_leaves_its_rows_to_the_live_release(make: Make) -> None:
@@ -185,7 +186,7 @@ def test_encoded_rows_go_to_shadows_that_can_read_them(make: Make) -> None:
         models.route("r3", models.bundle(server.blobs, models.linear([2.0, 0.0]), two), "shadow"),
     )
     with server.client() as client:
-        client.infer_encoded("flights", [[5.0, 0.0]], ["x"])
+        client.predict(np.float32([[5.0, 0.0]]), ["x"])
         client.settle()
     frame = server.reader().predictions()
     assert dict(zip(frame["release"], frame["score"], strict=True)) == {"r1": 5.0, "r3": 10.0}

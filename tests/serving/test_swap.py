@@ -11,7 +11,7 @@ from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 
 from trimtab.errors import PermanentError
-from trimtab.serving.client import Client
+from trimtab.serving.client.sync import Client
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 REGRESSION = models.signature("regression", classes=())
@@ -132,8 +132,8 @@ def test_what_was_applied_is_served_again_after_a_restart(running: Running) -> N
         before = client.predict([ROW])[0].score
     running.local.stop()
     running.start()
+    running.wait_ready()
     with running.client() as client:
-        client.wait_ready()
         assert client.predict([ROW])[0].score == before
         assert client.status().applied == 1
 
@@ -145,8 +145,8 @@ def test_after_a_restart_the_live_release_is_served_though_another_is_broken(run
     routes = models.routes(5, models.route("r1", good), models.route("r2", gone, "shadow"))
     running.layout.routes.write_bytes(models.encoded(routes))
     running.start()
+    running.wait_ready()
     with running.client() as client:
-        client.wait_ready()
         status = client.status()
         assert client.predict([ROW])[0].release == "r1"
     assert (status.applied, status.wanted, status.ready) == (-1, 5, True)

@@ -20,7 +20,8 @@ from trimtab.monitoring.live import ServingFigures
 from trimtab.monitoring.serving_figures import serving_figures
 from trimtab.records.model import Routes
 from trimtab.records.server import ServerStatus
-from trimtab.serving.client import Client, Truth
+from trimtab.serving.client.answers import Truth
+from trimtab.serving.client.sync import Client
 from trimtab.serving.telemetry.reader import TelemetryReader
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ class ReleaseStatus(Record, kw_only=True):
 class ServerStatus(Record, kw_only=True):
     """What `GET /trimtab/status` answers. `applied` is the generation in force (-1: none), `wanted` the newest one
     seen in `serve/routes.json` (-1: none), `error` why `wanted` is not in force (empty: it is, or is being loaded).
-    `backlog` counts rows that wait for a shadow release; `rss` is in bytes, `uptime` in seconds.
+    `backlog` counts rows that wait for a shadow release; `rss` is in bytes.
     `telemetry_dropped` counts rows that were answered and could not be kept, `telemetry_unsure` kept rows of which the
     disk would not say that it has them."""
 
@@ -109,7 +109,6 @@ class ServerStatus(Record, kw_only=True):
     error: str
     releases: tuple[ReleaseStatus, ...]
     pid: int
-    uptime: float
     rss: int
     backlog: int
     known: int

@@ -155,7 +155,6 @@ class About:
             error=desired.error,
             releases=tuple(releases),
             pid=os.getpid(),
-            uptime=time.monotonic() - self._started,
             rss=resident(),
             backlog=self._system.shadows.backlog + (0 if desired.begun else self._system.shadows.due),
             known=len(self._system.book.known),

@@ -1,0 +1,47 @@
+"""What callers tell a server and what it tells them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trimtab.errors import PermanentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray  # for types only: a caller with plain rows does not pay for it
+
+
+class Prediction(NamedTuple):
+    """One row's answer. `score` is a list for several classes; `label` is None for regression."""
+
+    id: str
+    score: float | list[float]
+    label: str | int | None
+    release: str
+    model: str
+
+
+class Inference(NamedTuple):
+    """What a model gave for tensors: its outputs by name (texts and bytes as objects), and for each row its prediction
+    id and the release that answered it. `model` is the version that answered the first."""
+
+    outputs: dict[str, NDArray[Any]]
+    ids: list[str]
+    releases: list[str]
+    model: str
+
+
+class Truth(NamedTuple):
+    """What became of a prediction; `time` None: now."""
+
+    id: str
+    truth: float | str | bool
+    time: datetime | None = None
+
+
+class AnswerError(PermanentError):
+    """The server refused the request: `status` is its HTTP status."""
+
+    def __init__(self, status: int, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status

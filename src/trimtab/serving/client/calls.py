@@ -1,0 +1,122 @@
+"""The calls that a server answers, apart from how their bytes travel: each says what to send and how to read it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import orjson
+
+from trimtab.errors import PermanentError
+from trimtab.records.server import ServerStatus
+from trimtab.serving.client.answers import Prediction, Truth
+from trimtab.serving.client.wire import Answer
+
+if TYPE_CHECKING:
+    import polars as pl  # for types only: a caller with plain rows does not pay for it
+    from numpy.typing import NDArray
+    from typing_extensions import TypeIs
+
+Time = datetime | Sequence[datetime] | None
+T = TypeVar("T")
+
+
+class Call(NamedTuple, Generic[T]):
+    """One request; `read` makes the result of its answer. `head` holds further header lines, each with its end."""
+
+    method: bytes
+    path: bytes
+    body: bytes
+    read: Callable[[Answer], T]
+    head: bytes = b""
+
+
+def is_matrix(rows: object) -> TypeIs[NDArray[Any]]:
+    """Whether rows are a NumPy array; tells without importing NumPy."""
+    return hasattr(rows, "__array_interface__")
+
+
+def predict(
+    rows: Sequence[Mapping[str, Any]] | pl.DataFrame, ids: Sequence[str] | None, time: Time
+) -> Call[list[Prediction]]:
+    """Predictions for rows. Each row gets an id here unless the caller gives one, so that it may be sent again."""
+    plain = rows if isinstance(rows, Sequence) else rows.to_dicts()
+    body: dict[str, object] = {"rows": plain, "ids": new_ids(len(plain)) if ids is None else list(ids)}
+    if time is not None:
+        body["time"] = time
+    return Call(b"POST", b"/predict", to_json(body), _predictions)
+
+
+def feedback(items: Sequence[Truth]) -> Call[list[str]]:
+    """What became of predictions; gives the ids that the server never gave out."""
+    told = []
+    for one in items:
+        item: dict[str, object] = {"id": one.id, "truth": one.truth}
+        if one.time is not None:
+            item["time"] = one.time
+        told.append(item)
+    return Call(b"POST", b"/feedback", to_json({"items": told}), _unknown)
+
+
+def metadata(system: str, model: str | None) -> Call[dict[str, Any]]:
+    """What the model takes and gives, as the Open Inference Protocol tells it."""
+    return Call(b"GET", model_path(system, model), b"", _plain)
+
+
+def server() -> Call[dict[str, Any]]:
+    """Name, version, extensions and system of the server."""
+    return Call(b"GET", b"/v2", b"", _plain)
+
+
+def status() -> Call[ServerStatus]:
+    """What the server says about itself."""
+    return Call(b"GET", b"/trimtab/status", b"", _status)
+
+
+def metrics() -> Call[str]:
+    """The counters as Prometheus text."""
+    return Call(b"GET", b"/metrics", b"", lambda answer: answer.body.decode())
+
+
+def model_path(system: str, model: str | None, verb: str = "") -> bytes:
+    """The address of a call of the system's model, or of one version of it."""
+    version = "" if model is None else f"/versions/{quote(model, safe='')}"
+    return f"/v2/models/{quote(system, safe='')}{version}{verb}".encode()
+
+
+def new_ids(count: int) -> list[str]:
+    """Ids that nobody else has."""
+    return [uuid.uuid4().hex for _ in range(count)]
+
+
+def to_json(body: object) -> bytes:
+    """The body as JSON; NumPy's numbers and arrays are taken. Raises PermanentError for what JSON cannot hold."""
+    try:
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        raise PermanentError(f"the request cannot be put into JSON: {error}") from error
+
+
+def _predictions(answer: Answer) -> list[Prediction]:
+    return [
+        Prediction(one["id"], one["score"], one.get("label"), one["release"], one["model"])
+        for one in orjson.loads(answer.body)["predictions"]
+    ]
+
+
+def _unknown(answer: Answer) -> list[str]:
+    unknown: list[str] = orjson.loads(answer.body)["unknown"]
+    return unknown
+
+
+def _plain(answer: Answer) -> dict[str, Any]:
+    told: dict[str, Any] = orjson.loads(answer.body)
+    return told
+
+
+def _status(answer: Answer) -> ServerStatus:
+    return msgspec.json.decode(answer.body, type=ServerStatus)

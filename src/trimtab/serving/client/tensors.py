@@ -1,0 +1,132 @@
+"""Arrays as the binary tensors of the Open Inference Protocol, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from trimtab.errors import PermanentError
+from trimtab.serving.client.answers import Inference, Prediction
+from trimtab.serving.client.calls import Call, Time, model_path, new_ids, to_json
+from trimtab.serving.client.wire import JSON_SIZE, Answer
+
+if TYPE_CHECKING:
+    import numpy as np  # for types only: a caller with plain rows does not pay for it
+    from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
+ENCODED = "input"
+_SIZE = "binary_data_size"
+_DATATYPES = {
+    "b1": "BOOL",
+    "i1": "INT8", "i2": "INT16", "i4": "INT32", "i8": "INT64",
+    "u1": "UINT8", "u2": "UINT16", "u4": "UINT32", "u8": "UINT64",
+    "f2": "FP16", "f4": "FP32", "f8": "FP64",
+}  # fmt: skip
+_DTYPES = {name: f"<{code}" for code, name in _DATATYPES.items()}
+
+
+def infer(
+    system: str, inputs: Mapping[str, ArrayLike], ids: Sequence[str] | None, time: Time, model: str | None
+) -> Call[Inference]:
+    """Named tensors through the model; the first axis of each is the rows."""
+    path = model_path(system, model, "/infer")
+    return Call(b"POST", path, *_body(inputs, ids, time, _inference))
+
+
+def predict(system: str, matrix: NDArray[Any], ids: Sequence[str] | None, time: Time) -> Call[list[Prediction]]:
+    """Predictions for encoded rows [rows, features]."""
+    import numpy as np  # heavy: only those who send arrays
+
+    path = model_path(system, None, "/infer")
+    return Call(b"POST", path, *_body({ENCODED: np.asarray(matrix, np.float32)}, ids, time, _rows))
+
+
+def _body(
+    inputs: Mapping[str, ArrayLike], ids: Sequence[str] | None, time: Time, read: Callable[[Answer], T]
+) -> tuple[bytes, Callable[[Answer], T], bytes]:
+    """The end of a call: its body, who reads its answer, and the header line that says where the bytes begin."""
+    import numpy as np
+
+    tensors, parts, rows = [], [], 0
+    for name, values in inputs.items():
+        array = np.asarray(values)
+        rows = len(array) if array.ndim else 0
+        datatype, raw = _packed(name, array)
+        size = {_SIZE: len(raw)}
+        tensors.append({"name": name, "datatype": datatype, "shape": list(array.shape), "parameters": size})
+        parts.append(raw)
+    parameters: dict[str, object] = {
+        "prediction_ids": new_ids(rows) if ids is None else list(ids),
+        "binary_data_output": True,
+    }
+    if time is not None:
+        parameters["time"] = time
+    told = to_json({"inputs": tensors, "parameters": parameters})
+    return b"".join((told, *parts)), read, b"%b: %d\r\n" % (JSON_SIZE, len(told))
+
+
+def _rows(answer: Answer) -> list[Prediction]:
+    found = _inference(answer)
+    scores = found.outputs["score"].tolist()
+    labels = found.outputs["label"].tolist() if "label" in found.outputs else [None] * len(scores)
+    return [
+        Prediction(name, score, label, release, found.model)
+        for name, score, label, release in zip(found.ids, scores, labels, found.releases, strict=True)
+    ]
+
+
+def _inference(answer: Answer) -> Inference:
+    import numpy as np
+
+    view = memoryview(answer.body)
+    size = len(view) if answer.json_size is None else answer.json_size
+    told = orjson.loads(view[:size])
+    outputs: dict[str, NDArray[Any]] = {}
+    for one in told["outputs"]:
+        length = (one.get("parameters") or {}).get(_SIZE)
+        if length is None:
+            values = np.array(one["data"], _DTYPES.get(one["datatype"], "O"))
+        elif one["datatype"] == "BYTES":
+            values = np.array(_elements(view[size : size + length]), "O")
+        else:
+            values = np.frombuffer(view[size : size + length], _DTYPES[one["datatype"]])
+        size += length or 0
+        outputs[one["name"]] = values.reshape(one["shape"])
+    parameters = told["parameters"]
+    ids = parameters["prediction_ids"]
+    releases = parameters.get("releases") or [parameters["release"]] * len(ids)
+    return Inference(outputs, ids, releases, told["model_version"])
+
+
+def _packed(name: str, array: np.ndarray[Any, Any]) -> tuple[str, bytes]:
+    """Datatype and bytes of an array."""
+    if array.dtype.kind in "SUO":
+        elements = [one if isinstance(one, bytes) else _text(name, one) for one in array.ravel().tolist()]
+        return "BYTES", b"".join([len(one).to_bytes(4, "little") + one for one in elements])
+    datatype = _DATATYPES.get(array.dtype.str[1:])
+    if datatype is None:
+        raise PermanentError(f"input {name!r}: the protocol has no tensors of {array.dtype}")
+    return datatype, array.astype(_DTYPES[datatype], copy=False).tobytes()
+
+
+def _text(name: str, one: object) -> bytes:
+    if not isinstance(one, str):
+        raise PermanentError(f"input {name!r}: expected strings or bytes, got {one!r:.60}")
+    return one.encode()
+
+
+def _elements(raw: memoryview) -> list[str | bytes]:
+    found: list[str | bytes] = []
+    offset = 0
+    while offset < len(raw):
+        end = offset + 4 + int.from_bytes(raw[offset : offset + 4], "little")
+        element = bytes(raw[offset + 4 : end])
+        offset = end
+        try:
+            found.append(element.decode())
+        except UnicodeDecodeError:
+            found.append(element)
+    return found
