@@ -12,10 +12,10 @@ from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 from tests.serving.telemetry.disks import memory_disk, needs_mounts
 
+from trimtab import Client, Truth
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerConfig
 from trimtab.records.telemetry import TelemetryPolicy
-from trimtab.serving.client import Client, Truth
 from trimtab.serving.telemetry.segments import GAP, Gap, frames
 from trimtab.serving.telemetry.writer import TelemetryWriter
 

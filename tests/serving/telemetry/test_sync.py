@@ -14,10 +14,10 @@ from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 from tests.serving.telemetry.disks import Cable, needs_mounts
 
+from trimtab import Truth
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerConfig
 from trimtab.records.telemetry import TelemetryPolicy
-from trimtab.serving.client import Truth
 from trimtab.serving.telemetry.commits import GroupCommit
 from trimtab.serving.telemetry.reader import TelemetryReader
 from trimtab.serving.telemetry.writer import TelemetryWriter
