@@ -14,9 +14,11 @@ from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.batcher import Batcher
 from trimtab.serving.execution.book import Book
+from trimtab.serving.execution.explaining import Explanations
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Limits
 from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Fleet, Release
@@ -51,6 +53,7 @@ class ServedSystem:
         self._tasks: list[asyncio.Task[None]] = []
         self.shadows: Shadows
         self.batcher: Batcher
+        self.explanations: Explanations
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Makes the queues, which belong to the loop."""
@@ -66,6 +69,9 @@ class ServedSystem:
             memory=self.config.max_queue,
         )
         self.batcher = Batcher(loop, self.book, Identifiers(), self.shadows.take, threads, limits)
+        self.explanations = Explanations(
+            loop, self.batcher.submit, self.metrics, seconds=self.config.explain_time, threads=threads
+        )
 
     def begin(self, resume: Callable[[], None], recall: Callable[[], None]) -> None:
         """Starts to follow the routes. `resume` is called when those wanted at the start are in force or cannot be,
@@ -83,6 +89,13 @@ class ServedSystem:
             ("telemetry", self._tend),
         ):
             self._tasks.append(asyncio.create_task(self._keep(name, work)))
+
+    def ask(self, question: Question) -> None:
+        """Takes a question; its caller is answered now or later. Raises RefusalError for one that is not taken."""
+        if question.explain:
+            self.explanations.ask(question)
+        else:
+            self.batcher.submit(question)
 
     def why_not_ready(self, release: Release | None = None) -> str:
         """One line for callers: why the live release, or the one given, does not answer now; empty where it does."""
@@ -102,6 +115,7 @@ class ServedSystem:
             task.cancel()
         self.shadows.close()
         self.batcher.close()
+        self.explanations.close()
         if self.book.commits is not None:
             self.book.commits.close()
         self._telemetry.close(seal=not self.shadows.backlog)

@@ -50,7 +50,8 @@ class Caller:
         parameters = more.pop("parameters", {})
         made = self.messages["ModelInferRequest"](model_name=model, **more)
         for name, value in parameters.items():
-            field = "string_param" if isinstance(value, str) else "int64_param"
+            kinds = {str: "string_param", bool: "bool_param"}
+            field = kinds.get(type(value), "int64_param")
             setattr(made.parameters[name], field, value)
         for name, datatype, shape, values in tensors:
             tensor = made.inputs.add(name=name, datatype=datatype, shape=shape)

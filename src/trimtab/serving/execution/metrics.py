@@ -43,6 +43,7 @@ class Metrics:
         self.load_errors = 0
         self.shadow_dropped = 0
         self.repeated = 0
+        self.explained: Counter[str] = Counter()
         self._releases: dict[str, Counts] = {}
 
     def of(self, release: str) -> Counts:
@@ -89,6 +90,10 @@ class Metrics:
             lines += [f'{name},reason="{why}"}} {getattr(counts, why)}' for why in ("refused", "expired", "cancelled")]
         family("trimtab_repeated_rows_total", "counter", "Rows asked again that got the answer they had before.")
         lines.append(f"trimtab_repeated_rows_total {self.repeated}")
+        family("trimtab_explained_rows_total", "counter", "Rows whose answers were to be explained.")
+        lines += [
+            f'trimtab_explained_rows_total{{outcome="{kind}"}} {self.explained[kind]}' for kind in ("explained", "left")
+        ]
         family("trimtab_feedback_total", "counter", "Truths that came back, by whether their id was known.")
         lines += [f'trimtab_feedback_total{{id="{kind}"}} {n}' for kind, n in sorted(self.feedback.items())]
         family("trimtab_model_load_errors_total", "counter", "Generations of routes that could not be put in force.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from trimtab.inference.explain.explainer import Explanation
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, Release, RowsError
 from trimtab.serving.routing.shares import sticky_key
@@ -47,6 +48,15 @@ class Answers:
         self.releases = releases
 
 
+class Explained(NamedTuple):
+    """What explains the answers of one release to a question: the first of `places`, positions there, as far as the
+    explanation goes. Rows that are in none were left."""
+
+    release: Release
+    places: Sequence[int]
+    explanation: Explanation
+
+
 Render = Callable[["Question", Answers, int], bytes]
 
 
@@ -56,14 +66,16 @@ class Question:
     or each, None for the moment of arrival. `render` makes the body of the answer from position `offset` on.
 
     Who asks may also set `deadline` (as of `time.perf_counter`; what is not begun by then is not run), `sticky` (rows
-    of one key meet the same release) and `who` (callers of one name share what may wait). `keys` are sticky keys, one a
-    row, from the column that the routes name. The rest belongs to the batcher: `over` once an answer was given, `due`
-    rows that are not scored yet, `parts` those that are, `mark` what makes two questions with own ids the same.
+    of one key meet the same release), `explain` (`explained` then tells why) and `who` (callers of one name share what
+    may wait). `keys` are sticky keys, one a row, from the column that the routes name. The rest belongs to the batcher:
+    `over` once an answer was given, `due` rows that are not scored yet, `parts` those that are, `mark` what makes two
+    questions with own ids the same.
     """
 
     __slots__ = (
-        "at", "caller", "count", "deadline", "due", "fleet", "given", "ids", "keys", "mark", "matrix", "outputs",
-        "over", "parts", "pinned", "render", "request_id", "rows", "started", "sticky", "target", "timer", "who",
+        "at", "caller", "count", "deadline", "due", "explain", "explained", "fleet", "given", "ids", "keys", "mark",
+        "matrix", "outputs", "over", "parts", "pinned", "render", "request_id", "rows", "started", "sticky", "target",
+        "timer", "who",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, fleet: Fleet, target: Release, render: Render, started: float) -> None:
@@ -84,6 +96,8 @@ class Question:
         self.request_id: str | None = None
         self.deadline: float | None = None
         self.sticky: str | None = None
+        self.explain = False
+        self.explained: Sequence[Explained] = ()
         self.keys: list[str | None] | None = None
         self.who = ""
         self.mark: object = None
@@ -149,6 +163,12 @@ class Question:
         if timeout:
             ends = self.started + timeout / unit
             self.deadline = ends if self.deadline is None else min(self.deadline, ends)
+
+    def ask_why(self, explain: object, where: str) -> None:
+        """Whether the answers are to be explained. Raises RefusalError (422)."""
+        if explain is not None and not isinstance(explain, bool):
+            raise RefusalError(422, f"{where}: expected true or false, got {brief(explain)}")
+        self.explain = self.explain or bool(explain)
 
     def stick(self, key: object, where: str) -> None:
         """Whoever has the same key meets the same release. Raises RefusalError (422)."""

@@ -147,7 +147,7 @@ class InferenceDesk:
         question = Question(call, system.desired.fleet, target, render, started)
         question.pinned = bool(message.model_version)
         self._inference.read(question, message, config.max_rows, time.time(), config.max_future)
-        system.batcher.submit(question)
+        system.ask(question)
         late = RefusalError(503, f"no answer within {config.answer_timeout:g} s")
         timer = loop.call_later(config.answer_timeout, call.refuse, late)
         try:

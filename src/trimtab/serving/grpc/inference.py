@@ -11,6 +11,7 @@ import orjson
 from trimtab.serving.execution.questions import Answers, Question, Render, brief
 from trimtab.serving.grpc.messages import Messages
 from trimtab.serving.open_inference.binary import pack
+from trimtab.serving.open_inference.explained import explained_outputs
 from trimtab.serving.open_inference.tensors import OUTPUTS, read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import label_type
@@ -43,6 +44,7 @@ class Inference:
         question.date(_listed(given, "time"), "parameters.time", now, ahead)
         question.limit(given.get("timeout"), 1e6, "parameters.timeout")
         question.stick(given.get("sticky_key"), "parameters.sticky_key")
+        question.ask_why(given.get("explain"), "parameters.explain")
         if message.id:
             question.request_id = message.id
         if message.outputs:
@@ -80,6 +82,12 @@ class Inference:
             _put(made, "label", datatype, [count], values, raw=raw)
         if "prediction_id" in wanted:
             _put(made, "prediction_id", "BYTES", [count], [name.encode() for name in question.ids], raw=raw)
+        why, explained = explained_outputs(question)
+        for name, told in why.items():
+            parameters[name].string_param = told if isinstance(told, str) else orjson.dumps(told).decode()
+        for one in explained:
+            values = [name.encode() for name in one.values] if one.datatype == "BYTES" else one.values.ravel()
+            _put(made, one.name, one.datatype, one.shape, values, raw=raw)
         body: bytes = made.SerializeToString()
         return body
 

@@ -12,6 +12,7 @@ from trimtab.serving.execution.questions import Answers, Question, brief, read_j
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.binary import pack
+from trimtab.serving.open_inference.explained import explained_outputs, output_object
 from trimtab.serving.open_inference.tensors import OUTPUTS
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import ENCODED, Release, label_type
@@ -123,6 +124,9 @@ class BinaryAnswer:
             else:
                 output["data"] = values
             outputs.append(output)
+        why, explained = explained_outputs(question)
+        parameters |= why
+        outputs += map(output_object, explained)
         told: dict[str, Any] = {"model_name": release.system, "model_version": release.model}
         if question.request_id is not None:
             told["id"] = question.request_id

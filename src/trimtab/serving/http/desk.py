@@ -39,6 +39,7 @@ class PredictionDesk:
         self._desired = system.desired
         self._book = system.book
         self._batcher = system.batcher
+        self._system = system
         self._addresses = addresses = Addresses(config.system, self._desired)
         addresses.of_model("POST", "infer", PREDICT, self._infer)
         addresses.add("POST", "/predict", PREDICT, self._predict)
@@ -106,7 +107,7 @@ class PredictionDesk:
         read_terms(question, request)
         form.read_request(question, request, self.config, time.time())
         connection.charge(question.count)
-        self._batcher.submit(question)
+        self._system.ask(question)
 
     def _feedback(self, connection: Connection, request: Request, _: Release | None) -> None:
         if not (self._recalled and self._desired.begun):

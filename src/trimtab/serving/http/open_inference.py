@@ -10,6 +10,7 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief
 from trimtab.serving.http.binary import BinaryAnswer, read_body, wanted_in_bytes
 from trimtab.serving.http.request import Request
+from trimtab.serving.open_inference.explained import explained_outputs, output_object
 from trimtab.serving.open_inference.tensors import OUTPUTS, read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release, label_type
@@ -38,6 +39,7 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
         question.date(parameters.get("time"), "parameters.time", now, config.max_future)
         question.limit(parameters.get("timeout"), 1e6, "parameters.timeout")
         question.stick(parameters.get("sticky_key"), "parameters.sticky_key")
+        question.ask_why(parameters.get("explain"), "parameters.explain")
     request_id = asked.get("id")
     if request_id is not None:
         if not isinstance(request_id, str):
@@ -68,7 +70,8 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
     told = release.told
     if count > 1 and question.fleet.canaries:
         told = b'"releases":%b' % orjson.dumps([one.release for one in answers.releases[offset:end]])
-    if question.outputs is None and question.request_id is None and release.labels and release.outputs == 1:
+    usual = question.outputs is None and question.request_id is None and not question.explain
+    if usual and release.labels and release.outputs == 1:
         return _USUAL % (release.head, ids, told, count, score, release.label_head, count, label, count, ids)
     wanted = question.outputs or OUTPUTS
     outputs = []
@@ -79,6 +82,10 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
         outputs.append(_tensor(b"label", label_type(release.signature).encode(), b"%d" % count, label))
     if "prediction_id" in wanted:
         outputs.append(_tensor(b"prediction_id", b"BYTES", b"%d" % count, ids))
+    why, explained = explained_outputs(question)
+    if why:
+        told += b"," + orjson.dumps(why)[1:-1]
+    outputs += [orjson.dumps(output_object(one), option=orjson.OPT_SERIALIZE_NUMPY) for one in explained]
     asked = b"" if question.request_id is None else b'"id":%b,' % orjson.dumps(question.request_id)
     return b'%b%b"parameters":{"prediction_ids":[%b],%b},"outputs":[%b]}' % (
         release.head, asked, ids, told, b",".join(outputs),

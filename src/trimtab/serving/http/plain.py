@@ -11,7 +11,7 @@ from trimtab.serving.execution.questions import Answers, Question, brief, read_j
 from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
 
-_KEYS = frozenset(("rows", "ids", "time", "sticky_key"))
+_KEYS = frozenset(("rows", "ids", "time", "sticky_key", "explain"))
 
 
 def read_request(question: Question, request: Request, config: ServerConfig, now: float) -> None:
@@ -24,7 +24,7 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
         raise RefusalError(422, f"expected an object with `rows`, or a list of rows, got {brief(asked)}")
     if not asked.keys() <= _KEYS:
         unknown = next(key for key in asked if key not in _KEYS)
-        hint = "a request has `rows`, and may have `ids`, `time` and `sticky_key`"
+        hint = "a request has `rows`, and may have `ids`, `time`, `sticky_key` and `explain`"
         raise RefusalError(422, f"unknown key {unknown!r}", hint=hint)
     rows = asked.get("rows")
     if not isinstance(rows, list):
@@ -34,21 +34,44 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
     question.identify(asked.get("ids"), "ids")
     question.date(asked.get("time"), "time", now, config.max_future)
     question.stick(asked.get("sticky_key"), "sticky_key")
+    question.ask_why(asked.get("explain"), "explain")
 
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:
     """`{"predictions": [{"id", "score", "label", "release", "model"}, ...]}`; no label for regression, and a list of
-    scores for several classes."""
+    scores for several classes. Where it was asked why, each has its `explanation`, null for the rows that `unexplained`
+    lists."""
     parts = []
+    why = _explanations(question) if question.explain else {}
     for place in range(question.count):
         release = answers.releases[offset + place]
         score, label = answers.scores[offset + place], answers.labels[offset + place]
         parts.append(
-            b'{"id":%b,"score":%b,%b%b}' % (
+            b'{"id":%b,"score":%b,%b%b%b}' % (
                 orjson.dumps(question.ids[place]),
                 score if release.outputs == 1 else b"[%b]" % score,
                 b'"label":%b,' % label if release.labels else b"",
                 release.told,
+                b',"explanation":%b' % why.get(place, b"null") if question.explain else b"",
             )
         )  # fmt: skip
+    if question.explain:
+        left = [place for place in range(question.count) if place not in why]
+        return b'{"predictions":[%b],"unexplained":%b}' % (b",".join(parts), orjson.dumps(left))
     return b'{"predictions":[%b]}' % b",".join(parts)
+
+
+def _explanations(question: Question) -> dict[int, bytes]:
+    """`{"method", "unit", "base_value", "contributions"}` by row; for several classes the last two have one a class."""
+    found = {}
+    for one in question.explained:
+        told = one.explanation
+        base: Any = told.base.tolist()
+        base = dict(zip(told.outputs, base, strict=True)) if told.outputs else base[0]
+        for place, row in zip(one.places, told.contributions.tolist(), strict=False):
+            named = [dict(zip(told.features, cells, strict=True)) for cells in row]
+            contributions = dict(zip(told.outputs, named, strict=True)) if told.outputs else named[0]
+            found[place] = orjson.dumps(
+                {"method": told.method, "unit": told.unit, "base_value": base, "contributions": contributions}
+            )
+    return found

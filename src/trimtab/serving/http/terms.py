@@ -1,17 +1,23 @@
-"""What a request's header lines say about how it wants to be answered: by when, and by the same release as whom."""
+"""What a request's header lines and its address say about how it wants to be answered: by when, by the same release as
+whom, and with or without the reasons."""
 
 from __future__ import annotations
+
+from urllib.parse import parse_qsl
 
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.http.request import Request
 
 _TIMEOUT, _ENVOY, _STICKY = b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms", b"x-sticky-key"
+_FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
 _SIZES = frozenset(map(len, (_TIMEOUT, _ENVOY, _STICKY)))
 
 
 def read_terms(question: Question, request: Request) -> None:
     """Takes `x-request-timeout-ms` (milliseconds; also as Envoy sends it) and `x-sticky-key` from the header. Raises
-    RefusalError (400 or 422) for a value that cannot be."""
+    RefusalError (400 or 422) for a value that cannot be. `?explain=true` asks for explanations."""
+    if b"?" in request.url:
+        _read_query(question, request.url.partition(b"?")[2])
     for name, value in request.fields:
         if len(name) not in _SIZES:
             continue
@@ -22,3 +28,9 @@ def read_terms(question: Question, request: Request) -> None:
             text = value.decode("latin-1").strip()
             milliseconds = float(text) if text.replace(".", "", 1).isdecimal() else text
             question.limit(milliseconds, 1e3, f"header {lower.decode()}")
+
+
+def _read_query(question: Question, query: bytes) -> None:
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name == "explain":
+            question.ask_why(_FLAGS.get(value.lower(), value), "`explain` in the address")

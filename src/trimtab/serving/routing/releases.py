@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError, TrimtabError
 from trimtab.inference.encode import RowEncoder, encode_frame, frame_of_rows
+from trimtab.inference.explain.explainer import Explainer
+from trimtab.inference.explain.kept import decode_explainer
 from trimtab.inference.features_code import derive, load_features
 from trimtab.inference.mistakes import MistakenRowsError
 from trimtab.inference.session import load_model
@@ -75,7 +78,7 @@ class Release:
 
 class Core:
     """What a bundle becomes in memory, warmed up; releases of the same bundle share it. `profile` is how long it takes,
-    `own_code` whether functions of the user's are part of it."""
+    `own_code` whether functions of the user's are part of it, `explained` whether its answers can be explained."""
 
     def __init__(self, route: Route, blobs: Blobs) -> None:
         bundle = route.bundle
@@ -94,7 +97,30 @@ class Core:
         self.hides_encoded = any(column.name == ENCODED for column in self.signature.inputs)
         self.outputs = len(self.signature.classes) if self.signature.task == "multiclass_classification" else 1
         self.own_code = self._function is not None
+        self.explained = isinstance(bundle.explainer, str)
+        self._blobs = blobs
+        self._bundle = bundle
+        self._explainer: Explainer | None = None
+        self._once = Lock()
         self.profile = self._warm_up(route.release)
+
+    @property
+    def explainer_loaded(self) -> bool:
+        """Whether `explainer` has been asked for before, and will not take long."""
+        return self._explainer is not None
+
+    def explainer(self) -> Explainer:
+        """What explains its answers. The first call reads it from the store: make it in a thread. Raises PermanentError
+        where nothing was kept, or it cannot be read."""
+        with self._once:
+            if self._explainer is None:
+                if not isinstance(self._bundle.explainer, str):
+                    raise PermanentError("nothing was kept that explains the model's answers")
+                kept = decode_explainer(self._blobs.get(self._bundle.explainer))
+                explainer = Explainer(kept, self._model)
+                explainer.seconds_a_row()
+                self._explainer = explainer
+            return self._explainer
 
     def matrix(self, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
         """The rows [n, width], C-contiguous. Raises RowsError for what the caller must mend, PermanentError when the
