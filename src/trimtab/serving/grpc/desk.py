@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from typing import Any
 
 from trimtab.errors import TemporaryError
+from trimtab.serving.access.guard import Grant, Guard
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.grpc.inference import Inference
 from trimtab.serving.grpc.messages import Messages
@@ -46,43 +47,57 @@ class Call:
             self.answered.set_exception(error)
 
 
+class Terms:
+    """How a call wants to be answered: `deadline` as of `time.perf_counter`, `sticky` the key whose holders meet the
+    same release. `admit` looks at the token and raises RefusalError; `grant` is what that gave at first."""
+
+    __slots__ = ("admit", "deadline", "grant", "sticky")
+
+    def __init__(self, admit: Callable[[], Grant], deadline: float | None, sticky: str | None) -> None:
+        self.admit = admit
+        self.deadline = deadline
+        self.sticky = sticky
+        self.grant = admit()
+
+
 class InferenceDesk:
     """Each public method is the call of that name: it takes the message, and gives the response as a message or as
     bytes. Raises RefusalError."""
 
-    def __init__(self, systems: Sequence[ServedSystem], messages: Messages) -> None:
+    def __init__(self, systems: Sequence[ServedSystem], guard: Guard, messages: Messages) -> None:
+        self._guard = guard
         self._systems = {one.config.system: one for one in systems}
         self._messages = messages
         self._inference = Inference(messages)
 
-    async def server_live(self, _: Any) -> Any:
+    async def server_live(self, _: Any, __: Terms) -> Any:
         return self._messages["ServerLiveResponse"](live=True)
 
-    async def server_ready(self, _: Any) -> Any:
+    async def server_ready(self, _: Any, __: Terms) -> Any:
         ready = all(system.desired.fleet.live is not None for system in self._systems.values())
         return self._messages["ServerReadyResponse"](ready=ready)
 
-    async def model_ready(self, message: Any) -> Any:
+    async def model_ready(self, message: Any, _: Terms) -> Any:
         system = self._system(message.name)
         ready = system.desired.fleet.live is not None
         if message.version:
             ready = system.desired.fleet.pinned(message.version) is not None
         return self._messages["ModelReadyResponse"](ready=ready)
 
-    async def server_metadata(self, _: Any) -> Any:
+    async def server_metadata(self, _: Any, __: Terms) -> Any:
         return self._messages["ServerMetadataResponse"](**server_metadata())
 
-    async def model_metadata(self, message: Any) -> Any:
+    async def model_metadata(self, message: Any, _: Terms) -> Any:
         system = self._system(message.name)
         told = model_metadata(message.name, system.desired.fleet, _release(system, message.version))
         return self._messages["ModelMetadataResponse"](
             **{field: told[field] for field in ("name", "versions", "platform", "inputs", "outputs")}
         )
 
-    async def model_infer(self, message: Any) -> bytes:
-        return await self._ask(message)
+    async def model_infer(self, message: Any, terms: Terms) -> bytes:
+        return await self._ask(message, terms, terms.grant)
 
-    async def model_stream_infer(self, messages: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    async def model_stream_infer(self, messages: AsyncIterable[Any], terms: Terms) -> AsyncIterator[Any]:
         """Answers in the order of the requests, which are scored together where they come together. A refusal is an
         answer too: the stream goes on."""
         due: asyncio.Queue[tuple[str, asyncio.Task[bytes]] | None] = asyncio.Queue()
@@ -92,7 +107,7 @@ class InferenceDesk:
             try:
                 async for message in messages:
                     await room.acquire()
-                    due.put_nowait((message.id, asyncio.create_task(self._ask(message))))
+                    due.put_nowait((message.id, asyncio.create_task(self._ask_again(message, terms))))
             finally:
                 due.put_nowait(None)
 
@@ -116,7 +131,7 @@ class InferenceDesk:
                 if (left := due.get_nowait()) is not None:
                     left[1].cancel()
 
-    async def model_statistics(self, message: Any) -> Any:
+    async def model_statistics(self, message: Any, _: Terms) -> Any:
         systems = [self._system(message.name)] if message.name else self._systems.values()
         told = []
         for system in systems:
@@ -125,28 +140,36 @@ class InferenceDesk:
             raise RefusalError(404, f"model {message.version!r} is not routed")
         return self._messages["ModelStatisticsResponse"](model_stats=told)
 
-    async def repository_index(self, message: Any) -> Any:
+    async def repository_index(self, message: Any, _: Terms) -> Any:
         told = []
         for system in self._systems.values():
             told += repository_index(system.config.system, system.desired, ready=message.ready)
         return self._messages["RepositoryIndexResponse"](models=told)
 
-    async def repository_model_load(self, _: Any) -> Any:
+    async def repository_model_load(self, _: Any, __: Terms) -> Any:
         raise refused_move()
 
-    async def repository_model_unload(self, _: Any) -> Any:
+    async def repository_model_unload(self, _: Any, __: Terms) -> Any:
         raise refused_move()
 
-    async def _ask(self, message: Any) -> bytes:
+    async def _ask_again(self, message: Any, terms: Terms) -> bytes:
+        """One of a stream: the token is looked at each time, for its end and for its rates."""
+        return await self._ask(message, terms, terms.admit())
+
+    async def _ask(self, message: Any, terms: Terms, grant: Grant) -> bytes:
         started = time.perf_counter()
         system = self._system(message.model_name)
         target = _release(system, message.model_version)
+        system.batcher.admit(target)
         loop, config = asyncio.get_running_loop(), system.config
         call = Call(loop)
         render = self._inference.render(bool(message.raw_input_contents))
         question = Question(call, system.desired.fleet, target, render, started)
         question.pinned = bool(message.model_version)
+        question.deadline = terms.deadline
+        question.stick(terms.sticky, "metadata x-sticky-key")
         self._inference.read(question, message, config.max_rows, time.time(), config.max_future)
+        self._guard.charge(grant, question.count)
         system.ask(question)
         late = RefusalError(503, f"no answer within {config.answer_timeout:g} s")
         timer = loop.call_later(config.answer_timeout, call.refuse, late)

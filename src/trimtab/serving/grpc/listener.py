@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -13,9 +15,9 @@ from google.protobuf.message import DecodeError
 
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig
-from trimtab.serving.access.guard import Guard
+from trimtab.serving.access.guard import Grant, Guard
 from trimtab.serving.access.scopes import ADMIN, ANY, OPEN, PREDICT
-from trimtab.serving.grpc.desk import InferenceDesk, refusal_of
+from trimtab.serving.grpc.desk import InferenceDesk, Terms, refusal_of
 from trimtab.serving.grpc.messages import SERVICE, Messages
 from trimtab.serving.grpc.statuses import code_of, trailer_of
 from trimtab.serving.refusals import RefusalError
@@ -43,7 +45,7 @@ class GrpcListener:
         self._guard = guard
         self._metrics = systems[0].metrics
         messages = Messages()
-        self._desk = InferenceDesk(systems, messages)
+        self._desk = InferenceDesk(systems, guard, messages)
         handlers = {
             method.name: self._handler(method, messages[method.input_type.name]) for method in messages.service.methods
         }
@@ -84,12 +86,13 @@ class GrpcListener:
 
     def _handler(self, method: Any, message: Any) -> grpc.RpcMethodHandler[Any, Any]:
         """What answers one method: its token is looked at before its message is read."""
-        name, act = method.name, getattr(self._desk, re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower())
+        name, scope = method.name, _SCOPES.get(method.name, ADMIN)
+        act = getattr(self._desk, re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower())
 
         async def unary(body: bytes, context: Context) -> bytes:
             try:
-                self._admit(name, context)
-                told = await act(_read(message, body))
+                terms = self._terms(scope, context)
+                told = await act(_read(message, body), terms)
             except Exception as error:  # whatever it is, the caller is told
                 await self._abort(context, refusal_of(error, name))
             self._metrics.requests[200] += 1
@@ -97,8 +100,8 @@ class GrpcListener:
 
         async def stream(bodies: AsyncIterable[bytes], context: Context) -> AsyncIterator[bytes]:
             try:
-                self._admit(name, context)
-                async for told in act(_read(message, body) async for body in bodies):
+                terms = self._terms(scope, context)
+                async for told in act((_read(message, body) async for body in bodies), terms):
                     self._metrics.requests[200] += 1
                     yield told.SerializeToString()
             except Exception as error:
@@ -113,11 +116,19 @@ class GrpcListener:
         await context.abort(code_of(error.status), error.in_one_line(), trailer_of(error))
         raise AssertionError("abort raises")
 
-    def _admit(self, name: str, context: Context) -> None:
-        scope = _SCOPES.get(name, ADMIN)
-        if scope:
-            token = next((value for key, value in context.invocation_metadata() if key == "authorization"), "")
-            self._guard.admit(token.encode(), scope)
+    def _terms(self, scope: int, context: Context) -> Terms:
+        token, sticky = b"", None
+        for key, value in context.invocation_metadata():
+            if key == "authorization":
+                token = value.encode()
+            elif key == "x-sticky-key":
+                sticky = value
+        left = context.time_remaining()
+        deadline = None if left is None else time.perf_counter() + left
+        return Terms(partial(self._guard.admit, token, scope) if scope else self._anybody, deadline, sticky)
+
+    def _anybody(self) -> Grant:
+        return self._guard.anybody
 
 
 def _read(message: Any, body: bytes) -> Any:
