@@ -139,10 +139,11 @@ def test_a_reader_takes_only_what_is_new(tmp_path: Path) -> None:
     writer = TelemetryWriter(tmp_path, limit=2_000)
     reader = TelemetryReader(tmp_path)
     assert reader.refresh() == 0
+    assert len(reader.predictions()) == 0
     for number in range(60):
         write(writer, scored([f"{number}-{row}" for row in range(5)], T0 + timedelta(hours=number), batch=number))
         tell(writer, {f"{number}-0": 1.0}, T0 + timedelta(hours=number + 2))
-        assert reader.refresh() in (2, 3)  # a seal counts as one
+        assert reader.refresh() == 6
     assert len(list(tmp_path.glob("*.seg"))) > 5
     writer.close()
     reader.refresh()
@@ -161,9 +162,11 @@ def test_segments_from_before_the_window_are_not_opened(tmp_path: Path) -> None:
     for number in range(10):
         write(writer, scored([str(number)], T0 + timedelta(days=number), batch=number))
     writer.close()
-    reader = TelemetryReader(tmp_path, since=T0 + timedelta(days=7))
-    reader.refresh()
-    assert reader.predictions()["id"].to_list() == ["7", "8", "9"]
+    for path in sorted(tmp_path.glob("*.seg"))[:7]:
+        path.write_bytes(b"not read" + path.read_bytes()[8:])
+    reader = TelemetryReader(tmp_path)
+    assert reader.refresh() == 0
+    assert reader.predictions(since=T0 + timedelta(days=7))["id"].to_list() == ["7", "8", "9"]
 
 
 def test_an_id_is_kept_once_for_each_release(tmp_path: Path) -> None:
@@ -186,10 +189,7 @@ def test_an_id_is_kept_once_for_each_release(tmp_path: Path) -> None:
         ("c", "r1", None),
     ]
     assert reader.duplicates == 3
-    assert reader.features(None, None, "r2")[1] == ["a", "b", "d"]
-    reader.forget(T0 + timedelta(minutes=30))
-    assert reader.predictions()["id"].to_list() == ["c"]
-    assert reader.features(None, None, "r1")[0].tolist() == [[2.0, 3.0]]
+    assert reader.features(None, None, "r2").ids == ["a", "b", "d"]
 
 
 def test_features_come_from_the_rows_they_belong_to(tmp_path: Path) -> None:
@@ -205,10 +205,10 @@ def test_features_come_from_the_rows_they_belong_to(tmp_path: Path) -> None:
     writer.close()
     reader = TelemetryReader(tmp_path)
     reader.refresh()
-    matrix, ids = reader.features(None, None, "r1")
+    matrix, ids, *_ = reader.features(None, None, "r1")
     assert dict(zip(ids, matrix.tolist(), strict=True)) == kept
     assert ids == reader.predictions()["id"].to_list()
-    assert reader.features(None, None, "other")[0].shape == (0, 0)
+    assert reader.features(None, None, "other").matrix.shape == (0, 0)
 
 
 def test_shadow_scores_that_are_owed_are_found(tmp_path: Path) -> None:
@@ -297,12 +297,12 @@ def test_a_year_is_read_in_a_second_and_a_half(tmp_path: Path) -> None:
     writer.close()
     start = time.process_time()
     reader = TelemetryReader(tmp_path)
-    assert reader.refresh() >= 14_000
-    assert time.process_time() - start < 1.5
+    reader.refresh()
     assert len(reader.predictions()) == 280_000
+    assert time.process_time() - start < 1.5
     start = time.process_time()
     week = reader.predictions(T0 + timedelta(days=100), T0 + timedelta(days=107))
-    matrix, _ = reader.features(T0 + timedelta(days=100), T0 + timedelta(days=107), "r1")
+    found = reader.features(T0 + timedelta(days=100), T0 + timedelta(days=107), "r1")
     assert time.process_time() - start < 0.25
-    assert len(week) == len(matrix)
+    assert len(week) == len(found.matrix)
     assert len(week) in (134 * 40, 135 * 40)

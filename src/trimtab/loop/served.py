@@ -95,20 +95,16 @@ class ServedReleases:
     def matrix(
         self, release: str, since: datetime, until: datetime
     ) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
-        import polars as pl  # heavy: only where rows are touched
-
-        matrix, ids = self._reader.features(since, until, release)
-        moments = self._between(since, until).filter(pl.col("release") == release)["at"]
-        return matrix, ids, moments.to_physical().to_numpy()
+        found = self._reader.features(since, until, release)
+        return found.matrix, found.ids, found.at
 
     def figures(self, since: datetime, until: datetime) -> ServingFigures | None:
         import polars as pl
 
         status = _patiently(self._status)
-        answered = self._between(since, until).filter(pl.col("stage") != "shadow")
         failed = self._reader.failures(since, until).filter(pl.col("stage") != "shadow")
         return serving_figures(
-            answered["latency"].to_numpy(),
+            self._reader.latencies(since, until),
             errors=int(failed["rows"].sum()),
             memory=float(status.rss) if status is not None else None,
         )

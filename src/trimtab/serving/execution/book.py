@@ -162,7 +162,7 @@ class Book:
         """Truth that came back; returns the ids that were never given out (their truth is kept all the same)."""
         orphans = self.known.missing(feedback.ids)
         frame = pack_feedback(feedback, orphans)
-        self.telemetry.write([frame], min(feedback.at), max(feedback.at), len(feedback.ids))
+        self.telemetry.write([frame], min(feedback.at), max(feedback.at), len(feedback.ids), orphans=len(orphans))
         self.metrics.feedback["known"] += len(feedback.ids) - len(orphans)
         self.metrics.feedback["unknown"] += len(orphans)
         return [feedback.ids[place] for place in orphans]

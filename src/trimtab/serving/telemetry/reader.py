@@ -2,89 +2,115 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.errors import PermanentError
-from trimtab.serving.telemetry.segments import (
-    ANSWERED,
-    FAILED,
-    FEEDBACK,
-    MAGIC,
-    SEAL,
-    SHADOWED,
-    SUFFIX,
-    Failure,
-    Frame,
-    Scored,
-    Truths,
-    frames,
-    micros,
-    moment,
-    read_seal,
-)
+from trimtab.serving.telemetry.archive import ArchivedSegment
+from trimtab.serving.telemetry.events import Events, Segment
+from trimtab.serving.telemetry.folder import Found, again, segments_in
+from trimtab.serving.telemetry.index import Numbers
+from trimtab.serving.telemetry.inputs import position
+from trimtab.serving.telemetry.segments import Failure, Gap, micros, moment
 from trimtab.serving.telemetry.table import PredictionTable
 
 if TYPE_CHECKING:
     import polars as pl  # only for types: a reader that is never asked for a frame does not pay for it
 
+_ALL = int(np.iinfo(np.int64).min)
+_END = int(np.iinfo(np.int64).max)
+_MARGIN = 3_600_000_000  # microseconds: a request is retried within the hour
+_SLACK = 100_000  # rows that may be held beyond twice those that were asked for lately
+_MEMORY = 64  # refreshes that count as lately
+
+
+class Inputs(NamedTuple):
+    """Encoded rows [rows, features] that a release scored, with ids and moments (microseconds), in order of moment and
+    id: those whose inputs are kept. Where shares differ they are thinned to the smallest, so that each row is as likely
+    to be here as any other: `share`, of `rows` that were scored."""
+
+    matrix: NDArray[np.float32]
+    ids: list[str]
+    at: NDArray[np.int64]
+    share: float
+    rows: int
+
 
 class TelemetryReader:
-    """The predictions of one telemetry folder, each (id, release) once, the first kept.
+    """The predictions of one telemetry folder, each (id, release) once.
 
-    `since`: segments sealed before that moment are never opened. `refresh` reads only what was written since the last
-    one; between refreshes the figures stand still. A tail that is torn or half written is left for the next refresh.
-    `classes` names the classes in order, for truths that came while no release was live to tell. Spans are
-    [since, until), either end may be None (open).
+    `refresh` takes in what was written since the last one; between refreshes the figures stand still. Sealed segments
+    are read when somebody asks for their time, and let go when nobody does any more. A tail that is torn or half
+    written is left for the next refresh. `classes` names the classes in order, for truths that came while no release
+    was live to tell. Spans are [since, until), either end may be None (open).
     """
 
-    def __init__(self, folder: Path, since: datetime | None = None, classes: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, classes: tuple[str, ...] = ()) -> None:
         self._folder = folder
-        self._since = None if since is None else micros(since)
-        self._offsets: dict[Path, int] = {}
-        self._sealed: set[Path] = set()
-        self._table = PredictionTable(classes)
+        self._classes = classes
+        self._lately: deque[int] = deque(maxlen=_MEMORY)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._table = PredictionTable(self._classes)
+        self._open: dict[str, Segment] = {}
+        self._passed: dict[str, tuple[Found, int]] = {}
         self._failures: list[Failure] = []
-        self._places: list[
-            tuple[Path, int, int, int, int]
-        ] = []  # a frame's file, offset of matrix, rows, width, outputs
-        self._scores: list[bytes] = []
-        self._kept: dict[int, tuple[bytes, bool]] = {}
+        self._gaps: list[Gap] = []
+        self._from = _END  # the moment from which on every segment is read
+        self._asked = _END  # the earliest moment that was asked for since the last refresh
 
     @property
     def orphans(self) -> int:
         """Ids whose truth came and whose prediction was never seen."""
+        self._reach(_ALL)
         return self._table.orphans
 
     @property
     def repeated_truths(self) -> int:
-        """How often truth came for an id that had one; the last by time wins."""
-        return self._table.repeated
+        """How often truth came for an id that had one; the last by time holds."""
+        self._reach(_ALL)
+        return self._table.truths.repeated
+
+    @property
+    def contested_truths(self) -> int:
+        """Ids for which truths came that differ."""
+        self._reach(_ALL)
+        return self._table.truths.contested
 
     @property
     def unreadable_truths(self) -> int:
         """Truths that name no class and are no number."""
-        return self._table.unreadable
+        self._reach(_ALL)
+        return self._table.truths.unreadable
 
     @property
     def duplicates(self) -> int:
         """Scores passed over because the same release had scored the same id before (a retried request)."""
+        self._reach(_ALL)
         return self._table.duplicates
 
+    @property
+    def damaged(self) -> dict[str, str]:
+        """What is wrong with segments of which a part cannot be read."""
+        self._reach(_ALL)
+        return {name: segment.damaged for name, segment in sorted(self._open.items()) if segment.damaged}
+
     def refresh(self) -> int:
-        """Takes in what is new; returns how many frames. A missing folder is an empty one."""
+        """Takes in what is new in the segments that are read; returns how many answers, truths and failures. A missing
+        folder is an empty one."""
+        self._let_go()
         count = 0
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            if path in self._sealed:
-                continue
-            if path not in self._offsets and self._passed_over(path):
-                continue
-            count += self._read(path)
+        for found in segments_in(self._folder):
+            held = self._open.get(found.name)
+            if held is not None:
+                count += 0 if held.whole else self._take(found, held)
+            elif found.name not in self._passed:
+                count += self._meet(found)
         return count
 
     def predictions(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
@@ -94,32 +120,39 @@ class TelemetryReader:
         highest class's for several classes), `label` (Float64: index of the true class or the true number, null until
         known), `truth_at` (UTC, null until known), `latency` (Float32, seconds in the server).
         """
-        return self._table.frame(self._window(since, until))
+        return self._table.frame(self._rows(since, until))
 
-    def features(
-        self, since: datetime | None, until: datetime | None, release: str
-    ) -> tuple[NDArray[np.float32], list[str]]:
-        """The matrix [rows, features] that `release` scored, and the rows' ids, sorted by moment and id."""
-        rows = self._table.ordered(self._window(since, until), release)
-        if self._kept:
-            of_frame, in_frame = self._table.places(rows)
-            whole = {number: set(np.frombuffer(kept, np.int32).tolist()) for number, (kept, _) in self._kept.items()}
-            pairs = zip(of_frame.tolist(), in_frame.tolist(), strict=True)
-            rows = rows[np.array([number not in whole or row in whole[number] for number, row in pairs], bool)]
-        return self._gather(rows, scores=False), [self._table.ids[row] for row in rows]
+    def latencies(self, since: datetime | None = None, until: datetime | None = None) -> NDArray[np.float32]:
+        """Seconds in the server of every row that was answered, not those that shadow releases scored."""
+        rows = self._rows(since, until)
+        found: NDArray[np.float32] = self._table["latency"][rows[self._table.answered(rows)]].astype(np.float32)
+        return found
+
+    def features(self, since: datetime | None, until: datetime | None, release: str) -> Inputs:
+        """The encoded rows that `release` scored and whose inputs are kept."""
+        rows = self._rows(since, until, release)
+        total = len(rows)
+        rows = rows[self._table["kept"][rows].astype(bool)]
+        shares = self._table["share"][rows].astype(np.float64)
+        share = float(shares.min()) if len(rows) else 1.0
+        ids = self._table.ids(rows).to_list()
+        if share < shares.max(initial=0.0):
+            even = np.array([position(name) < share for name in ids], bool)
+            rows, ids = rows[even], [name for name, keep in zip(ids, even.tolist(), strict=True) if keep]
+        return Inputs(self._gather(rows, scores=False), ids, self._at(rows), share, total)
 
     def scores(
         self, since: datetime | None, until: datetime | None, release: str
     ) -> tuple[NDArray[np.float32], list[str]]:
         """All outputs [rows, outputs] of `release`, and the rows' ids, sorted by moment and id."""
-        rows = self._table.ordered(self._window(since, until), release)
-        return self._gather(rows, scores=True), [self._table.ids[row] for row in rows]
+        rows = self._rows(since, until, release)
+        return self._gather(rows, scores=True), self._table.ids(rows).to_list()
 
     def failures(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
         """What releases could not score: `at` (UTC), `release`, `model`, `stage`, `rows`, `error`, sorted by `at`."""
         import polars as pl  # heavy: only where a frame is asked for
 
-        low, high = _bounds(since, until)
+        low, high = self._span(since, until)
         found = sorted(
             (one for one in self._failures if low <= one.at < high), key=lambda one: (one.at, one.release, one.error)
         )
@@ -134,89 +167,123 @@ class TelemetryReader:
         text = dict.fromkeys(("release", "model", "stage", "error"), pl.String)
         return pl.DataFrame(columns, schema_overrides={"at": pl.Datetime("us", "UTC"), "rows": pl.Int64, **text})
 
-    def forget(self, before: datetime) -> None:
-        """Lets go of what is older than `before`, to bound memory; files are not touched."""
-        low = micros(before)
-        self._table.keep(self._table.at >= low)
-        self._failures = [one for one in self._failures if one.at >= low]
+    def gaps(self, since: datetime | None = None, until: datetime | None = None) -> list[Gap]:
+        """Spans in which rows were answered that could not be kept, those that meet [since, until)."""
+        low, high = self._span(since, until)
+        return sorted((one for one in self._gaps if one.last >= low and one.first < high), key=lambda one: one.first)
 
-    def _passed_over(self, path: Path) -> bool:
-        if self._since is None:
-            return False
-        seal = read_seal(path)
-        if seal is None or seal.last >= self._since:
-            return False
-        self._sealed.add(path)
-        return True
+    def _span(self, since: datetime | None, until: datetime | None) -> tuple[int, int]:
+        low = _ALL if since is None else micros(since)
+        self._reach(low)
+        return low, _END if until is None else micros(until)
 
-    def _read(self, path: Path) -> int:
-        offset = self._offsets.get(path, 0)
+    def _rows(self, since: datetime | None, until: datetime | None, release: str | None = None) -> Numbers:
+        low, high = self._span(since, until)
+        return self._table.between(low, high, release)
+
+    def _at(self, rows: Numbers) -> NDArray[np.int64]:
+        return self._table["at"][rows].astype(np.int64)
+
+    def _reach(self, low: int) -> None:
+        """Has every segment read that ends at `low` or later."""
+        self._asked = min(self._asked, low)
+        low = low if low == _ALL else low - _MARGIN
+        if low >= self._from:
+            return
+        self._from = low
+        for name, (found, last) in sorted(self._passed.items()):
+            if last >= low:
+                del self._passed[name]
+                self._meet(found)
+
+    def _meet(self, found: Found) -> int:
+        """A segment that is not read yet: one that has ended before what is asked for is passed over."""
         try:
-            with path.open("rb") as file:
-                file.seek(offset)
-                data = file.read()
-        except FileNotFoundError:  # an empty segment that recovery removed
+            span = found.span()
+            if span is not None and span[1] < self._from:
+                self._passed[found.name] = (found, span[1])
+                return self._orphans(found)
+            segment = found.open()
+        except FileNotFoundError:
+            return self._moved(found)
+        return self._take(found, segment)
+
+    def _take(self, found: Found, segment: Segment) -> int:
+        try:
+            events = segment.read()
+        except FileNotFoundError:
+            return self._moved(found)
+        self._open[found.name] = segment
+        return self._enter(found.name, events)
+
+    def _moved(self, found: Found) -> int:
+        """A segment that was compacted between two looks at it, or removed. One that had been read in part has told
+        nothing of its rest: it was sealed after that."""
+        now = again(found, self._folder)
+        if now is None:
             return 0
-        if offset == 0:
-            if len(data) < len(MAGIC):
-                return 0
-            if not data.startswith(MAGIC):
-                raise PermanentError(f"{path} is not a telemetry segment", hint="move it out of the telemetry folder")
-            offset, data = len(MAGIC), data[len(MAGIC) :]
-        count = 0
-        for frame in frames(data, offset):
-            self._take(path, frame)
-            offset = frame.end
-            count += 1
-            if frame.kind == SEAL:
-                self._sealed.add(path)
-        self._offsets[path] = offset
-        return count
+        if found.name in self._open:
+            self._forget_all()
+            return self.refresh()
+        return self._meet(now)
 
-    def _take(self, path: Path, frame: Frame) -> None:
-        if frame.kind == FEEDBACK:
-            self._table.add_truths(msgspec.msgpack.decode(frame.meta, type=Truths))
-        elif frame.kind == FAILED:
-            self._failures.append(msgspec.msgpack.decode(frame.meta, type=Failure))
-        elif frame.kind in (ANSWERED, SHADOWED):
-            record = msgspec.msgpack.decode(frame.meta, type=Scored)
-            self._table.add_scored(record, len(self._places))
-            self._places.append((path, frame.matrix, len(record.ids), record.width, record.outputs))
-            if record.inputs is not None:
-                self._kept[len(self._places) - 1] = (record.inputs.kept, record.inputs.complete)
-            self._scores.append(record.scores)
+    def _orphans(self, found: Found) -> int:
+        """Truths that were not known to be anybody's may be of predictions that came later."""
+        segment = found.open()
+        if not isinstance(segment, ArchivedSegment) or not segment.manifest.orphans:
+            return 0
+        return self._enter(found.name, segment.orphans())
 
-    def _window(self, since: datetime | None, until: datetime | None) -> NDArray[np.bool_]:
-        low, high = _bounds(since, until)
-        at = self._table.at
-        return (at >= low) & (at < high)
+    def _enter(self, name: str, events: Events) -> int:
+        if not len(events):
+            return 0
+        number = self._table.segment(name)
+        for answers in events.answers:
+            self._table.add(answers, number)
+        for told in events.told:
+            self._table.tell(told, number)
+        self._failures += events.failures
+        self._gaps += events.gaps
+        return len(events)
 
-    def _gather(self, rows: NDArray[np.int64], *, scores: bool) -> NDArray[np.float32]:
+    def _let_go(self) -> None:
+        """Begins anew when far more is held than is asked for, to bound memory; files are not touched."""
+        self._lately.append(self._asked)
+        self._asked = _END
+        asked = min(self._lately)
+        if asked in (_ALL, _END) or len(self._table) <= _SLACK:
+            return
+        if len(self._table) > _SLACK + 2 * len(self._table.between(asked, _END)):
+            self._forget_all()
+            self._from = asked - _MARGIN
+
+    def _forget_all(self) -> None:
+        reached = self._from
+        self._begin()
+        self._from = reached
+
+    def _gather(self, rows: Numbers, *, scores: bool) -> NDArray[np.float32]:
         if len(rows) == 0:
             return np.empty((0, 0), np.float32)
-        of_frame, in_frame = self._table.places(rows)
-        numbers, starts = np.unique(of_frame, return_inverse=True)
-        parts, base, total = [], np.empty(len(numbers), np.int64), 0
-        for position, number in enumerate(numbers):
-            path, offset, count, width, outputs = self._places[number]
-            if scores:
-                part = np.frombuffer(self._scores[number], np.float32).reshape(count, outputs)
-            else:
-                kept, complete = self._kept.get(number, (b"", True))
-                stored = count if complete else len(kept) // 4
-                part = np.fromfile(path, np.float32, stored * width, offset=offset).reshape(stored, width)
-                if not complete:
-                    whole = np.full((count, width), np.nan, np.float32)
-                    whole[np.frombuffer(kept, np.int32)] = part
-                    part = whole
-            parts.append(part)
-            base[position] = total
-            total += count
-        matrix: NDArray[np.float32] = np.concatenate(parts)[base[starts] + in_frame]
+        sources = self._table.sources(rows)
+        parts = []
+        for name, group, positions in sources:
+            places = self._table["place"][rows[positions]].astype(np.int64)
+            parts.append(self._ask(name, group, places, scores=scores))
+        if len(parts) == 1:
+            return parts[0]
+        matrix = np.empty((len(rows), parts[0].shape[1]), np.float32)
+        for (_, _, positions), part in zip(sources, parts, strict=True):
+            matrix[positions] = part
         return matrix
 
-
-def _bounds(since: datetime | None, until: datetime | None) -> tuple[int, int]:
-    low = np.iinfo(np.int64).min if since is None else micros(since)
-    high = np.iinfo(np.int64).max if until is None else micros(until)
-    return low, high
+    def _ask(self, name: str, group: str, places: Numbers, *, scores: bool) -> NDArray[np.float32]:
+        """Inputs or scores of rows of one segment, in whatever form it lies there now."""
+        segment = self._open[name]
+        try:
+            return segment.scores(group, places) if scores else segment.inputs(group, places)
+        except FileNotFoundError:
+            moved = ArchivedSegment(self._folder / name)  # rows keep their places when a segment is compacted
+            moved.read()
+            self._open[name] = moved
+            return moved.scores(group, places) if scores else moved.inputs(group, places)

@@ -23,7 +23,7 @@ SUFFIX = ".seg"
 ANSWERED, SHADOWED, FEEDBACK, FAILED, ENCODING, GAP, SEAL = 1, 2, 3, 4, 5, 6, 9
 EVENTS = frozenset((ANSWERED, SHADOWED, FEEDBACK, FAILED, GAP))
 HEAD = struct.Struct("<IIBI")
-_SEAL = struct.Struct("<qqq")
+_SEAL = struct.Struct("<qqqq")
 SEAL_SIZE = HEAD.size + _SEAL.size
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -121,11 +121,13 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Seal(NamedTuple):
-    """First and last moment of a segment's frames (microseconds) and its rows."""
+    """First and last moment of a segment's frames (microseconds), its rows (of answers and of truths), and how many of
+    its truths are orphans."""
 
     first: int
     last: int
     rows: int
+    orphans: int = 0
 
 
 class Frame(NamedTuple):
@@ -180,6 +182,21 @@ def frames(data: bytes | memoryview, base: int = 0) -> Iterator[Frame]:
         position = end
 
 
+def salvaged(data: bytes | memoryview, base: int = 0) -> Iterator[Frame]:
+    """The sound frames of a sealed segment's rest: one that is damaged is passed over where its head still tells where
+    the next begins."""
+    view = memoryview(data)
+    position, size = 0, len(view)
+    while position + HEAD.size <= size:
+        end = position
+        for frame in frames(view[position:], base + position):
+            yield frame
+            end = frame.end - base
+        if end + HEAD.size > size:
+            return
+        position = end + HEAD.size + HEAD.unpack_from(view, end)[0]
+
+
 def read_seal(path: Path) -> Seal | None:
     """The seal at the end of a segment, or None when it has none."""
     with path.open("rb") as file:
@@ -192,19 +209,21 @@ def read_seal(path: Path) -> Seal | None:
     return unpack_seal(found.meta) if found is not None and found.kind == SEAL else None
 
 
-def times_of(frame: Frame) -> tuple[int, int, int]:
-    """First moment, last moment (microseconds) and rows of a frame that tells of events."""
+def times_of(frame: Frame) -> Seal:
+    """What a frame that tells of events adds to the seal of its segment."""
     if frame.kind == GAP:
         gap = msgspec.msgpack.decode(frame.meta, type=Gap)
-        return gap.first, gap.last, 0
+        return Seal(gap.first, gap.last, 0)
     if frame.kind == FAILED:
         failure = msgspec.msgpack.decode(frame.meta, type=Failure)
-        return failure.at, failure.at, failure.rows
+        return Seal(failure.at, failure.at, 0)
+    orphans = 0
     if frame.kind == FEEDBACK:
-        stamps = array("q", msgspec.msgpack.decode(frame.meta, type=Truths).at)
+        truths = msgspec.msgpack.decode(frame.meta, type=Truths)
+        stamps, orphans = array("q", truths.at), len(truths.orphans)
     else:
         stamps = array("q", msgspec.msgpack.decode(frame.meta, type=Scored).at)
-    return min(stamps), max(stamps), len(stamps)
+    return Seal(min(stamps), max(stamps), len(stamps), orphans)
 
 
 def span_of(data: memoryview) -> Seal:
@@ -212,7 +231,8 @@ def span_of(data: memoryview) -> Seal:
     spans = [times_of(frame) for frame in frames(data[len(MAGIC) :], len(MAGIC)) if frame.kind in EVENTS]
     if not spans:
         return Seal(0, 0, 0)
-    return Seal(min(span[0] for span in spans), max(span[1] for span in spans), sum(span[2] for span in spans))
+    first, last, rows, orphans = zip(*spans, strict=True)
+    return Seal(min(first), max(last), sum(rows), sum(orphans))
 
 
 def segment_name(first: int, run: int, number: int) -> str:

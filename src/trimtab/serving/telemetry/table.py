@@ -1,228 +1,251 @@
-"""Predictions in memory: growing columns, the rows of each id, and the truth beside them."""
+"""Predictions in memory, in columns: each (id, release) once, with its truth, in order of time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import secrets
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.telemetry.segments import Scored, Truths
+from trimtab.serving.telemetry.columns import Columns
+from trimtab.serving.telemetry.events import Answers, Origin, Told
+from trimtab.serving.telemetry.index import KeyIndex, Keys, Numbers
+from trimtab.serving.telemetry.truths import TruthTable
 
 if TYPE_CHECKING:
-    import polars as pl  # only for types
+    import polars as pl
 
-_NEVER = np.iinfo(np.int64).min
-_COLUMNS = {
+NEVER = np.iinfo(np.int64).min
+_KINDS = {
     "at": np.int64,
     "latency": np.float32,
     "score": np.float32,
     "label": np.float64,
     "truth_at": np.int64,
     "origin": np.int32,
-    "frame": np.int64,
-    "row": np.int32,
+    "segment": np.int32,
+    "group": np.int32,
+    "place": np.int64,
+    "kept": np.bool_,
+    "share": np.float32,
+    "gone": np.bool_,
 }
 
 
-class Origin(NamedTuple):
-    """Who scored a row."""
-
-    release: str
-    model: str
-    stage: str
-    generation: int
-
-
 class PredictionTable:
-    """Rows in the order they were read; each (id, release) once, the first kept; the truth of the last moment wins."""
+    """Of several rows with one (id, release), as a retried request leaves them, the earliest by its moment counts, of
+    the same moment the one that stands first in the telemetry; so it does not matter in which order segments are read.
+    Segments are numbered as they come; their names order them."""
 
     def __init__(self, classes: tuple[str, ...] = ()) -> None:
-        self._classes = {name: float(place) for place, name in enumerate(classes)}
-        self.ids: list[str] = []
-        self.repeated = 0
-        self.unreadable = 0
-        self.duplicates = 0
-        self._size = 0
-        self._columns: dict[str, NDArray[Any]] = {name: np.empty(1024, kind) for name, kind in _COLUMNS.items()}
-        self._rows_of: dict[str, int | tuple[int, ...]] = {}
-        self._waiting: dict[str, tuple[int, float]] = {}
-        self._origins: list[Origin] = []
-        self._origin_codes: dict[Origin, int] = {}
+        import polars as pl  # heavy: only where telemetry is read
 
-    @property
-    def at(self) -> NDArray[np.int64]:
-        """Moments of the rows, microseconds."""
-        return self._column("at")
+        seeds = (secrets.randbits(63), secrets.randbits(63))
+        self._index = KeyIndex(seeds)
+        self.truths = TruthTable(KeyIndex(seeds), classes)
+        self.duplicates = 0
+        self._columns = Columns(_KINDS)
+        self._ids = pl.Series("id", [], dtype=pl.String)
+        self._segments: list[str] = []
+        self._groups: list[str] = []
+        self._origins: list[Origin] = []
+        self._releases: NDArray[np.int64] = np.empty(0, np.int64)
+        self._order: Numbers = np.empty(0, np.int64)
+        self._order_at: Numbers = np.empty(0, np.int64)
+        self._ordered = 0
+
+    def __len__(self) -> int:
+        return self._columns.size
+
+    def segment(self, name: str) -> int:
+        """The number of a segment."""
+        if name not in self._segments:
+            self._segments.append(name)
+        return self._segments.index(name)
+
+    def __getitem__(self, column: str) -> NDArray[np.generic]:
+        return self._columns[column]
+
+    def add(self, answers: Answers, segment: int) -> None:
+        """Takes in answers of one segment."""
+        origins = np.array([self._origin(one) for one in answers.origins], np.int32)[answers.origin]
+        if answers.group not in self._groups:
+            self._groups.append(answers.group)
+        values = {
+            "at": answers.at,
+            "latency": answers.latency,
+            "score": answers.score,
+            "label": np.nan,
+            "truth_at": NEVER,
+            "origin": origins,
+            "segment": segment,
+            "group": self._groups.index(answers.group),
+            "place": answers.start + np.arange(len(answers.at)),
+            "kept": answers.kept,
+            "share": answers.share,
+            "gone": False,
+        }
+        keys = self._index.keys(answers.ids)
+        start = self._columns.extend(len(answers.at), values)
+        self._ids.append(answers.ids)
+        if self._ids.n_chunks() > 64:
+            self._ids = self._ids.rechunk()
+        rows = np.arange(start, self._columns.size)
+        self._pass_over(keys, rows)
+        self._index.add(keys, rows)
+        asked, numbers = self.truths.of(keys)
+        self._label(rows[asked], numbers)
+
+    def tell(self, told: Told, segment: int) -> None:
+        """Takes in truths of one segment."""
+        keys, numbers = self.truths.add(told, segment, self._rank())
+        asked, rows = self._index.find(keys)
+        self._label(rows, numbers[asked])
 
     @property
     def orphans(self) -> int:
-        """Truths whose prediction was not seen yet."""
-        return len(self._waiting)
+        """Ids whose truth came and whose prediction was not seen."""
+        known = np.zeros(len(self.truths), bool)
+        slots = self._truth_slots()
+        known[slots] = True
+        return int((~known).sum())
 
-    def add_scored(self, record: Scored, frame: int) -> None:
-        """The rows of one frame; `frame` is its number."""
-        kept = self._kept(record)
-        scores = np.frombuffer(record.scores, np.float32).reshape(len(record.ids), record.outputs)
-        start = self._grow(len(kept))
-        end = self._size
-        pick = np.fromiter(kept, np.int64, len(kept))
-        origin = Origin(record.release, record.model, record.stage, record.generation)
-        code = self._origin_codes.get(origin)
-        if code is None:
-            code = self._origin_codes[origin] = len(self._origins)
-            self._origins.append(origin)
-        for name, values in (
-            ("at", np.frombuffer(record.at, np.int64)[pick]),
-            ("latency", np.frombuffer(record.latency, np.float32)[pick]),
-            ("score", scores[pick].max(axis=1)),
-            ("label", np.nan),
-            ("truth_at", _NEVER),
-            ("origin", code),
-            ("frame", frame),
-            ("row", pick),
-        ):
-            self._columns[name][start:end] = values
-        names = record.ids if len(kept) == len(record.ids) else [record.ids[place] for place in kept]
-        self.ids.extend(names)
-        if self._waiting or isinstance(kept, list):
-            self._told(start, names)
+    def between(self, low: int, high: int, release: str | None = None) -> Numbers:
+        """Rows of [low, high) in order of moment, id and release."""
+        order, at = self._in_order()
+        rows = order[np.searchsorted(at, low) : np.searchsorted(at, high)]
+        if release is None:
+            return rows
+        codes = [code for code, one in enumerate(self._origins) if one.release == release]
+        return rows[np.isin(self._columns["origin"][rows], codes)]
 
-    def add_truths(self, record: Truths) -> None:
-        """The truths of one frame; one whose prediction is unknown waits for it."""
-        stamps = np.frombuffer(record.at, np.int64)
-        for name, truth, stamp in zip(record.ids, record.truths, stamps.tolist(), strict=True):
-            try:
-                label = self._classes[truth] if truth in self._classes else float(truth)
-            except ValueError:
-                self.unreadable += 1
-                continue
-            rows = self._rows_of.get(name)
-            if rows is None:
-                before = self._waiting.get(name)
-                self.repeated += before is not None
-                if before is None or stamp >= before[0]:
-                    self._waiting[name] = (stamp, label)
-            elif isinstance(rows, int):
-                self.repeated += self._set(rows, stamp, label)
-            else:
-                had = [self._set(row, stamp, label) for row in rows]
-                self.repeated += had[0]
+    def ids(self, rows: Numbers) -> pl.Series:
+        """Ids of rows."""
+        return self._ids.gather(rows)
 
-    def frame(self, mask: NDArray[np.bool_]) -> pl.DataFrame:
-        """The rows under `mask`; see `TelemetryReader.predictions`."""
+    def answered(self, rows: Numbers) -> NDArray[np.bool_]:
+        """Which of the rows were answered, not scored in shadow."""
+        shadow = np.array([one.stage == "shadow" for one in self._origins], bool)
+        answered: NDArray[np.bool_] = ~shadow[self._columns["origin"][rows]]
+        return answered
+
+    def sources(self, rows: Numbers) -> list[tuple[str, str, Numbers]]:
+        """Where the inputs of rows are: segment, group and the positions in `rows`."""
+
+        found = []
+        codes = self._columns["segment"][rows].astype(np.int64) * len(self._groups) + self._columns["group"][rows]
+        for code in np.unique(codes):
+            segment, group = divmod(int(code), len(self._groups))
+            found.append((self._segments[segment], self._groups[group], np.flatnonzero(codes == code)))
+        return found
+
+    def frame(self, rows: Numbers) -> pl.DataFrame:
+        """See `TelemetryReader.predictions`."""
         import polars as pl  # heavy: only where a frame is asked for
 
-        rows = np.flatnonzero(mask)
-        origin = self._column("origin")[rows]
-        label, known = self._column("label")[rows], self._column("truth_at")[rows]
-        ids = self.ids if len(rows) == len(self.ids) else [self.ids[row] for row in rows]
+        columns = self._columns
+        origin = columns["origin"][rows]
         when = pl.Datetime("us", "UTC")
+        truth_at = columns["truth_at"][rows]
 
-        def told(field: str) -> pl.Series:
-            codes = pl.Series([getattr(one, field) for one in self._origins], dtype=pl.String)
-            return codes.gather(pl.Series(origin.astype(np.uint32))) if len(rows) else pl.Series([], dtype=pl.String)
+        def told(field: str, kind: type[pl.DataType]) -> pl.Series:
+            values = pl.Series(field, [getattr(one, field) for one in self._origins], dtype=kind)
+            return values.gather(origin.astype(np.uint32))
 
-        generations = np.array([one.generation for one in self._origins] or [0], np.int64)
-        frame = pl.DataFrame(
-            {
-                "id": pl.Series(ids, dtype=pl.String),
-                "at": pl.Series(self.at[rows]).cast(when),
-                "release": told("release"),
-                "model": told("model"),
-                "stage": told("stage"),
-                "generation": pl.Series(generations[origin]),
-                "score": pl.Series(self._column("score")[rows]),
-                "label": pl.Series(label).fill_nan(None),
-                "truth_at": pl.Series(known).cast(when),
-                "latency": pl.Series(self._column("latency")[rows]),
-            }
-        )
-        unknown = pl.Series(known == _NEVER)
-        return frame.with_columns(truth_at=pl.when(unknown).then(None).otherwise(pl.col("truth_at"))).sort(
-            "at", "id", "release"
+        return pl.DataFrame(
+            [
+                self.ids(rows),
+                pl.Series("at", columns["at"][rows]).cast(when),
+                told("release", pl.String),
+                told("model", pl.String),
+                told("stage", pl.String),
+                told("generation", pl.Int64),
+                pl.Series("score", columns["score"][rows]),
+                pl.Series("label", columns["label"][rows], nan_to_null=True),
+                pl.Series("truth_at", truth_at).set(pl.Series(truth_at == NEVER), None).cast(when),
+                pl.Series("latency", columns["latency"][rows]),
+            ]
         )
 
-    def ordered(self, mask: NDArray[np.bool_], release: str) -> NDArray[np.int64]:
-        """Rows under `mask` that `release` scored, sorted by moment and id."""
-        codes = [code for code, one in enumerate(self._origins) if one.release == release]
-        rows = np.flatnonzero(mask & np.isin(self._column("origin"), codes))
-        at = self.at
-        order = sorted(rows.tolist(), key=lambda row: (at[row], self.ids[row]))
-        return np.array(order, np.int64)
+    def _origin(self, origin: Origin) -> int:
+        if origin not in self._origins:
+            self._origins.append(origin)
+            names = sorted({one.release for one in self._origins})
+            self._releases = np.array([names.index(one.release) for one in self._origins], np.int64)
+        return self._origins.index(origin)
 
-    def places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The frame of each row, and its position there."""
-        return self._column("frame")[rows], self._column("row")[rows].astype(np.int64)
+    def _rank(self) -> NDArray[np.int64]:
+        return np.argsort(np.argsort(np.array(self._segments)))
 
-    def keep(self, mask: NDArray[np.bool_]) -> None:
-        """Drops the rows that are not under `mask`."""
-        rows = np.flatnonzero(mask)
-        for name in self._columns:
-            self._columns[name] = self._column(name)[rows].copy()
-        self.ids = [self.ids[row] for row in rows]
-        self._size = len(rows)
-        self._rows_of = {}
-        for row, name in enumerate(self.ids):
-            self._rows_of[name] = self._joined(name, row)
+    def _label(self, rows: Numbers, truths: Numbers) -> None:
+        self._columns["label"][rows] = self.truths.label(truths)
+        self._columns["truth_at"][rows] = self.truths.at(truths)
 
-    def _kept(self, record: Scored) -> range | list[int]:
-        """Positions in the frame of the rows that are new, entered under their ids."""
-        names = record.ids
-        fresh: dict[str, int | tuple[int, ...]] = dict(
-            zip(names, range(self._size, self._size + len(names)), strict=True)
-        )
-        if len(fresh) == len(names) and self._rows_of.keys().isdisjoint(fresh):
-            self._rows_of.update(fresh)
-            return range(len(names))
-        kept: list[int] = []
-        for place, name in enumerate(names):
-            if any(self._release_of(row, record) == record.release for row in self._rows(name)):
+    def _pass_over(self, keys: Keys, rows: Numbers) -> None:
+        """Marks what is there already: among the new rows, and between them and older ones."""
+        origin = self._columns["origin"]
+        mixed = keys.first ^ (self._releases[origin[rows]].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        twice = np.empty(0, np.int64)
+        if len(np.unique(mixed)) < len(mixed):
+            _, first, counts = np.unique(mixed, return_index=True, return_counts=True)
+            repeated = np.isin(mixed, mixed[first[counts > 1]])
+            twice = np.flatnonzero(repeated)
+        asked, older = self._index.find(keys)
+        same = self._releases[origin[rows[asked]]] == self._releases[origin[older]]
+        asked, older = asked[same], older[same]
+        if not len(twice) and not len(asked):
+            return
+        candidates: dict[tuple[int, int, int], list[int]] = {}
+        for place in np.union1d(twice, asked).tolist():
+            row = int(rows[place])
+            key = (int(keys.first[place]), int(keys.second[place]), int(self._releases[origin[row]]))
+            candidates.setdefault(key, []).append(row)
+        for place, row in zip(asked.tolist(), older.tolist(), strict=True):
+            key = (int(keys.first[place]), int(keys.second[place]), int(self._releases[origin[row]]))
+            if row not in candidates[key]:
+                candidates[key].append(row)
+        self._keep_first(list(candidates.values()))
+
+    def _keep_first(self, groups: list[list[int]]) -> None:
+        columns, rank = self._columns, self._rank()
+        for group in groups:
+            alive = [row for row in group if not columns["gone"][row]]
+            alive.sort(key=lambda row: (columns["at"][row], rank[columns["segment"][row]], columns["place"][row]))
+            for row in alive[1:]:
+                columns["gone"][row] = True
                 self.duplicates += 1
-                continue
-            self._rows_of[name] = self._joined(name, self._size + len(kept))
-            kept.append(place)
-        return kept
+                if row < self._ordered:
+                    self._ordered = 0  # one that was in order has gone
+        if self._ordered == 0:
+            self._order = self._order_at = np.empty(0, np.int64)
 
-    def _rows(self, name: str) -> tuple[int, ...]:
-        rows = self._rows_of.get(name, ())
-        return (rows,) if isinstance(rows, int) else rows
+    def _truth_slots(self) -> Numbers:
+        return self.truths.of(self._index.keys(self._ids))[1]
 
-    def _release_of(self, row: int, record: Scored) -> str:
-        """The release of a row, which may be one of the frame that is being added."""
-        return record.release if row >= self._size else self._origins[int(self._columns["origin"][row])].release
+    def _in_order(self) -> tuple[Numbers, Numbers]:
+        """All rows that count by moment, id and release, and their moments. What came last is sorted into the rest."""
+        import polars as pl
 
-    def _told(self, start: int, names: list[str]) -> None:
-        """Gives rows from `start` on the truth that came before them, alone or with another release's row."""
-        for row, name in enumerate(names, start):
-            found = self._waiting.pop(name, None)
-            if found is not None:
-                self._set(row, *found)
-            for other in self._rows(name):
-                if other < start and self._columns["truth_at"][other] != _NEVER:
-                    self._set(row, int(self._columns["truth_at"][other]), float(self._columns["label"][other]))
-
-    def _joined(self, name: str, row: int) -> int | tuple[int, ...]:
-        before = self._rows(name)
-        return (*before, row) if before else row
-
-    def _set(self, row: int, stamp: int, label: float) -> bool:
-        """Sets a row's truth unless a later one is there; whether it had one."""
-        known = self._columns["truth_at"]
-        before = int(known[row])
-        if stamp >= before:
-            known[row] = stamp
-            self._columns["label"][row] = label
-        return before != _NEVER
-
-    def _column(self, name: str) -> NDArray[Any]:
-        return self._columns[name][: self._size]
-
-    def _grow(self, rows: int) -> int:
-        start, self._size = self._size, self._size + rows
-        for name, column in self._columns.items():
-            if self._size > len(column):
-                bigger = np.empty(max(self._size, 2 * len(column)), column.dtype)
-                bigger[:start] = column[:start]
-                self._columns[name] = bigger
-        return start
+        columns = self._columns
+        size = columns.size
+        if self._ordered == size:
+            return self._order, self._order_at
+        new = np.arange(self._ordered, size)
+        new = new[~columns["gone"][new]]
+        if len(new):
+            at = columns["at"]
+            settled = int(np.searchsorted(self._order_at, at[new].min()))
+            late = np.concatenate([self._order[settled:], new])
+            told = pl.DataFrame(
+                {
+                    "at": at[late],
+                    "id": self._ids.gather(late),
+                    "release": self._releases[columns["origin"][late]],
+                    "row": late,
+                }
+            ).sort("at", "id", "release")
+            self._order = np.concatenate([self._order[:settled], told["row"].to_numpy()])
+            self._order_at = np.concatenate([self._order_at[:settled], told["at"].to_numpy()])
+        self._ordered = size
+        return self._order, self._order_at

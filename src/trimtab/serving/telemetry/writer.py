@@ -59,7 +59,7 @@ class TelemetryWriter:
         self._fd = -1
         self._size = 0
         self._first = self._last = 0
-        self._in_segment = 0
+        self._in_segment = self._orphans = 0
         self._opened = 0.0
         self._dirty_since: float | None = None
         self._synced = 0
@@ -81,10 +81,12 @@ class TelemetryWriter:
         """What an encoding means, as an `ENCODING` frame; it goes before the first rows of it in each segment."""
         self._encodings[key] = frame
 
-    def write(self, parts: Sequence[bytes], first: int, last: int, rows: int, keys: Iterable[str] = ()) -> None:
+    def write(  # noqa: PLR0917 - called for every batch
+        self, parts: Sequence[bytes], first: int, last: int, rows: int, keys: Iterable[str] = (), orphans: int = 0
+    ) -> None:
         """Appends whole frames, all or none. `first` and `last` are the earliest and latest moment in them
-        (microseconds), `rows` how many rows they speak of, `keys` the encodings they use. Raises TemporaryError when
-        the disk refuses."""
+        (microseconds), `rows` how many answers or truths they speak of, `keys` the encodings they use, `orphans` how
+        many truths are of ids that were not given out. Raises TemporaryError when the disk refuses."""
         try:
             if self._fd < 0 or self._fd == self._distrusted:
                 self._turn(first)
@@ -106,6 +108,7 @@ class TelemetryWriter:
         self._first = min(self._first, first)
         self._last = max(self._last, last)
         self._in_segment += rows
+        self._orphans += orphans
         self.rows += rows
         if self._dirty_since is None:
             self._dirty_since = self._clock()
@@ -184,7 +187,7 @@ class TelemetryWriter:
             path.unlink(missing_ok=True)
             raise
         self._first = self._last = first
-        self._in_segment = 0
+        self._in_segment = self._orphans = 0
         self._number += 1
         self._told.clear()
         self._opened = self._clock()
@@ -207,7 +210,7 @@ class TelemetryWriter:
     def _retire(self, *, seal: bool = True) -> None:
         if seal and self._fd != self._distrusted:
             try:
-                self._append(pack_seal(Seal(self._first, self._last, self._in_segment)))
+                self._append(pack_seal(Seal(self._first, self._last, self._in_segment, self._orphans)))
                 self.sealed += 1
             except OSError as error:  # an unsealed segment is sound: the next start seals it
                 self.last_error = f"telemetry cannot be sealed: {error.strerror or error}"

@@ -1,0 +1,197 @@
+"""A sealed segment as Arrow files, which any Arrow tool can read: docs/telemetry.md names their columns.
+
+The files of a segment lie in a folder of its name. Its manifest tells what it holds and the blake3 digest of each file;
+a folder without one is not there yet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import blake3
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trimtab.errors import PermanentError
+from trimtab.records.base import Record
+from trimtab.serving.telemetry.events import Answers, Events, Origin, Told, pick
+from trimtab.serving.telemetry.segments import Encoding, Failure, Gap
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MANIFEST = "manifest.json"
+VERSION = 1
+INPUT = "input_"
+ORIGIN = ("release", "model", "stage", "generation")
+
+
+class ArchivedFile(Record, kw_only=True):
+    """One Arrow file; `group` and `encoding` are those of its answers."""
+
+    name: str
+    kind: Literal["answers", "truths", "failures", "ids"]
+    rows: int
+    bytes: int
+    blake3: str
+    group: str = ""
+    encoding: str = ""
+
+
+class Manifest(Record, kw_only=True):
+    """What a compacted segment holds. `first` and `last`: its earliest and latest moment, microseconds since 1970."""
+
+    version: int
+    segment: str
+    first: int
+    last: int
+    answers: int
+    truths: int
+    orphans: int
+    failures: int
+    gaps: tuple[Gap, ...]
+    encodings: tuple[Encoding, ...]
+    files: tuple[ArchivedFile, ...]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a compacted segment. Raises PermanentError when it cannot be understood."""
+    path = folder / MANIFEST
+    data = path.read_bytes()
+    try:
+        if msgspec.json.decode(data, type=_Versioned).version > VERSION:
+            raise PermanentError(f"{path} is of a newer Trimtab", hint="upgrade Trimtab")
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise PermanentError(f"{path} cannot be read: {error}", hint="`trimtab telemetry verify` tells more") from error
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+class ArchivedSegment:
+    """One compacted segment. Its files are checked against the manifest as they are read."""
+
+    def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
+        self.name = folder.name
+        self.folder = folder
+        self.manifest = manifest or read_manifest(folder)
+        self._encodings = {one.key: one for one in self.manifest.encodings}
+        self._read = False
+
+    @property
+    def whole(self) -> bool:
+        """See `Segment`."""
+        return True
+
+    @property
+    def damaged(self) -> str:
+        """See `Segment`."""
+        return ""
+
+    def read(self) -> Events:
+        """See `Segment`; all of it the first time, nothing after."""
+        if self._read:
+            return Events([], [], [], [])
+        self._read = True
+        answers = [self._answers(file) for file in self._of("answers")]
+        return Events(
+            answers,
+            [self.truths(file) for file in self._of("truths")],
+            [failure for file in self._of("failures") for failure in self._failures(file)],
+            list(self.manifest.gaps),
+        )
+
+    def orphans(self) -> Events:
+        """Its truths only, for a reader that passes over the rest: their predictions may come later."""
+        told = [self.truths(file) for file in self._of("truths")] if self.manifest.orphans else []
+        return Events([], told, [], [])
+
+    def inputs(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `Segment`."""
+        file = self._file(group)
+        encoding = self._encodings[file.encoding]
+        frame = self.frame(file, [INPUT + column.name for column in encoding.columns])
+        matrix = np.empty((file.rows, len(encoding.columns)), np.float32)
+        for place, column in enumerate(encoding.columns):
+            cells = frame[INPUT + column.name]
+            if column.kind == "category":
+                matrix[:, place] = cells.to_physical().cast(_float()).fill_null(-1.0).to_numpy()
+            else:
+                matrix[:, place] = cells.to_numpy()
+        return pick(matrix, places)
+
+    def scores(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `Segment`."""
+        file = self._file(group)
+        several = "-" in group.removeprefix(file.encoding)
+        found = self.frame(file, ["scores" if several else "score"]).to_series().to_numpy()
+        return pick(found.reshape(file.rows, -1), places)
+
+    def frame(self, file: ArchivedFile, columns: list[str] | None = None) -> pl.DataFrame:
+        """A file's table, or some of its columns. Raises PermanentError when it is not what was written."""
+        import polars as pl  # heavy: only where a segment is read
+
+        data = (self.folder / file.name).read_bytes()
+        if blake3.blake3(data).hexdigest() != file.blake3:
+            raise PermanentError(
+                f"{self.folder / file.name} is damaged: its content is not what was written",
+                hint="restore it from a copy, or move its folder out of the telemetry folder",
+            )
+        return pl.read_ipc(data, columns=columns)
+
+    def truths(self, file: ArchivedFile) -> Told:
+        """The truths in a file."""
+        frame = self.frame(file)
+        words = frame["words"]
+        return Told(
+            start=0,
+            ids=frame["id"],
+            at=frame["at"].to_physical().to_numpy(),
+            number=frame["truth"].to_numpy(),
+            words={place: words[place] for place in words.is_not_null().arg_true().to_list()},
+            orphan=frame["orphan"].to_numpy(),
+        )
+
+    def _answers(self, file: ArchivedFile) -> Answers:
+        frame = self.frame(file, ["id", "at", *ORIGIN, "score", "latency", "kept", "share"])
+        told = frame.select(ORIGIN)
+        unique = told.unique(maintain_order=True)
+        codes = told.join(unique.with_row_index("code"), on=ORIGIN, how="left", maintain_order="left")["code"]
+        return Answers(
+            group=file.group,
+            start=0,
+            ids=frame["id"],
+            at=frame["at"].to_physical().to_numpy(),
+            latency=frame["latency"].to_numpy(),
+            score=frame["score"].to_numpy(),
+            origin=codes.to_numpy().astype(np.int32),
+            origins=[Origin(*row) for row in unique.iter_rows()],
+            kept=frame["kept"].to_numpy(),
+            share=frame["share"].to_numpy(),
+        )
+
+    def _failures(self, file: ArchivedFile) -> list[Failure]:
+        frame = self.frame(file).with_columns(_micros())
+        return [Failure(**row) for row in frame.iter_rows(named=True)]
+
+    def _of(self, kind: str) -> list[ArchivedFile]:
+        return [file for file in self.manifest.files if file.kind == kind]
+
+    def _file(self, group: str) -> ArchivedFile:
+        return next(file for file in self._of("answers") if file.group == group)
+
+
+def _float() -> type[pl.Float32]:
+    import polars as pl  # heavy: only where a segment is read
+
+    return pl.Float32
+
+
+def _micros() -> pl.Expr:
+    import polars as pl  # heavy: only where a segment is read
+
+    return pl.col("at").to_physical()

@@ -1,0 +1,55 @@
+"""What lies in a telemetry folder: segments in frames, and compacted ones, each once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from trimtab.serving.telemetry.archive import MANIFEST, ArchivedSegment
+from trimtab.serving.telemetry.events import Segment
+from trimtab.serving.telemetry.framed import FramedSegment
+from trimtab.serving.telemetry.segments import SUFFIX, read_seal
+
+
+class Found(NamedTuple):
+    """One segment: its `name` and where it lies, a file of frames or a folder of Arrow files."""
+
+    name: str
+    path: Path
+
+    @property
+    def compacted(self) -> bool:
+        """Whether it is a folder of Arrow files."""
+        return self.path.suffix != SUFFIX
+
+    def open(self) -> Segment:
+        """For reading. Raises FileNotFoundError when it has gone or has just been compacted."""
+        return ArchivedSegment(self.path) if self.compacted else FramedSegment(self.path)
+
+    def span(self) -> tuple[int, int] | None:
+        """Its first and last moment (microseconds); None for a segment that is still written, which may grow."""
+        if self.compacted:
+            manifest = ArchivedSegment(self.path).manifest
+            return manifest.first, manifest.last
+        seal = read_seal(self.path)
+        return None if seal is None else (seal.first, seal.last)
+
+
+def segments_in(folder: Path) -> list[Found]:
+    """All segments by name, which is by the moment of their first event. A missing folder is an empty one."""
+    found: dict[str, Path] = {}
+    # Frames first: a segment that is compacted while we look is then found in one form or in both, never in none.
+    for path in folder.glob(f"*{SUFFIX}"):
+        found[path.stem] = path
+    for path in folder.glob(f"*/{MANIFEST}"):
+        if not path.parent.name.startswith("."):
+            found[path.parent.name] = path.parent
+    return [Found(name, found[name]) for name in sorted(found)]
+
+
+def again(found: Found, folder: Path) -> Found | None:
+    """The same segment in the form it has now; None when it was removed."""
+    archived = folder / found.name
+    if (archived / MANIFEST).is_file():
+        return Found(found.name, archived)
+    return found if found.path.exists() else None
