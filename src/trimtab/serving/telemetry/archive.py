@@ -105,11 +105,6 @@ class ArchivedSegment:
             list(self.manifest.gaps),
         )
 
-    def orphans(self) -> Events:
-        """Its truths only, for a reader that passes over the rest: their predictions may come later."""
-        told = [self.truths(file) for file in self._of("truths")] if self.manifest.orphans else []
-        return Events([], told, [], [])
-
     def inputs(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Segment`."""
         file = self._file(group)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from trimtab.serving.telemetry.archive import MANIFEST, ArchivedSegment
+from trimtab.serving.telemetry.archive import MANIFEST, ArchivedSegment, read_manifest
 from trimtab.serving.telemetry.events import Segment
 from trimtab.serving.telemetry.framed import FramedSegment
-from trimtab.serving.telemetry.segments import SUFFIX, read_seal
+from trimtab.serving.telemetry.segments import SUFFIX, Seal, read_seal
 
 
 class Found(NamedTuple):
@@ -26,13 +26,12 @@ class Found(NamedTuple):
         """For reading. Raises FileNotFoundError when it has gone or has just been compacted."""
         return ArchivedSegment(self.path) if self.compacted else FramedSegment(self.path)
 
-    def span(self) -> tuple[int, int] | None:
-        """Its first and last moment (microseconds); None for a segment that is still written, which may grow."""
-        if self.compacted:
-            manifest = ArchivedSegment(self.path).manifest
-            return manifest.first, manifest.last
-        seal = read_seal(self.path)
-        return None if seal is None else (seal.first, seal.last)
+    def seal(self) -> Seal | None:
+        """What it holds in all; None for a segment that is still written. Raises FileNotFoundError likewise."""
+        if not self.compacted:
+            return read_seal(self.path)
+        manifest = read_manifest(self.path)
+        return Seal(manifest.first, manifest.last, manifest.answers + manifest.truths, manifest.orphans)
 
 
 def segments_in(folder: Path) -> list[Found]:

@@ -59,6 +59,7 @@ class TelemetryReader:
         self._table = PredictionTable(self._classes)
         self._open: dict[str, Segment] = {}
         self._passed: dict[str, tuple[Found, int]] = {}
+        self._heard: set[tuple[str, int]] = set()
         self._failures: list[Failure] = []
         self._gaps: list[Gap] = []
         self._from = _END  # the moment from which on every segment is read
@@ -199,10 +200,10 @@ class TelemetryReader:
     def _meet(self, found: Found) -> int:
         """A segment that is not read yet: one that has ended before what is asked for is passed over."""
         try:
-            span = found.span()
-            if span is not None and span[1] < self._from:
-                self._passed[found.name] = (found, span[1])
-                return self._orphans(found)
+            seal = found.seal()
+            if seal is not None and seal.last < self._from:
+                self._passed[found.name] = (found, seal.last)
+                return self._orphans(found) if seal.orphans else 0
             segment = found.open()
         except FileNotFoundError:
             return self._moved(found)
@@ -228,11 +229,8 @@ class TelemetryReader:
         return self._meet(now)
 
     def _orphans(self, found: Found) -> int:
-        """Truths that were not known to be anybody's may be of predictions that came later."""
-        segment = found.open()
-        if not isinstance(segment, ArchivedSegment) or not segment.manifest.orphans:
-            return 0
-        return self._enter(found.name, segment.orphans())
+        """The truths of a segment that is passed over: some were nobody's then, and may be of what came later."""
+        return self._enter(found.name, Events([], found.open().read().told, [], []))
 
     def _enter(self, name: str, events: Events) -> int:
         if not len(events):
@@ -241,7 +239,9 @@ class TelemetryReader:
         for answers in events.answers:
             self._table.add(answers, number)
         for told in events.told:
-            self._table.tell(told, number)
+            if (name, told.start) not in self._heard:
+                self._heard.add((name, told.start))
+                self._table.tell(told, number)
         self._failures += events.failures
         self._gaps += events.gaps
         return len(events)
