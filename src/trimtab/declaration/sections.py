@@ -120,6 +120,7 @@ def read_serve(table: Table) -> ServeSpec:
         "grpc_port": table.integer("grpc_port", 0, 65535),
         "token_env": table.text("token_env", '"TRIMTAB_TOKEN"'),
         "max_body": table.size("max_body", '"8 MiB"'),
+        "max_batch": table.size("max_batch", '"1 GiB"'),
         "max_rows": table.integer("max_rows", 1),
         "header_timeout": table.duration("header_timeout", '"5 s"'),
         "body_timeout": table.duration("body_timeout", '"30 s"'),

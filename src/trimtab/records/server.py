@@ -20,6 +20,7 @@ class ServerConfig(Record, kw_only=True):
     grpc_port: int | None = None
     token_digest: str = ""
     max_body: int = 8 * 2**20
+    max_batch: int = 2**30
     max_rows: int = 10_000
     max_header: int = 32 * 2**10
     max_connections: int = 4096

@@ -29,6 +29,7 @@ def server_config(
         grpc_port=spec.grpc_port,
         token_digest=hashlib.sha256(token.encode()).hexdigest() if token else "",
         max_body=spec.max_body,
+        max_batch=spec.max_batch,
         max_rows=spec.max_rows,
         header_timeout=spec.header_timeout,
         body_timeout=spec.body_timeout,

@@ -19,6 +19,7 @@ class ServeSpec(Record, kw_only=True):
     grpc_port: int | None = None
     token_env: str = "TRIMTAB_TOKEN"
     max_body: int = 8 * 2**20
+    max_batch: int = 2**30
     max_rows: int = 10_000
     header_timeout: float = 5.0
     body_timeout: float = 30.0

@@ -16,6 +16,7 @@ from trimtab.serving.execution.questions import Question, read_json
 from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.about import About
 from trimtab.serving.http.addresses import Addresses
+from trimtab.serving.http.batch import Batches
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
@@ -40,8 +41,10 @@ class PredictionDesk:
         self._book = system.book
         self._batcher = system.batcher
         self._system = system
+        self._batches = Batches(system)
         self._addresses = addresses = Addresses(config.system, self._desired)
         addresses.of_model("POST", "infer", PREDICT, self._infer)
+        addresses.of_model("POST", "batch", PREDICT, self._batches.take)
         addresses.add("POST", "/predict", PREDICT, self._predict)
         addresses.add("POST", "/feedback", FEEDBACK, self._feedback)
         About(system, connections).register(addresses)
@@ -63,9 +66,9 @@ class PredictionDesk:
             _LOG.exception("%s %s failed", method, url)
             connection.refuse(RefusalError(500, f"the server failed: {type(error).__name__}"))
 
-    def spool(self, url: bytes) -> Spool | None:  # noqa: ARG002 - no address takes large bodies yet
-        """Bodies are read into memory."""
-        return None
+    def spool(self, url: bytes) -> Spool | None:
+        """Batches go to the disk, other bodies into memory. Raises RefusalError."""
+        return self._batches.spool() if url.partition(b"?")[0].endswith(b"/batch") else None
 
     def count(self, status: int) -> None:
         """An answer of that status was sent."""
