@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from tests.adapters.tritonclient.conftest import Ask, asking
+from tests.adapters.tritonclient.conftest import ROOT, Ask, asking
 from tests.serving import models
 from tests.serving.running import Running
 
@@ -166,6 +169,18 @@ def test_a_token(tmp_path: Path, tritonclient: Path, over: str) -> None:
         call = {"do": "infer", "model": "flights", "tensors": COLUMNS, "outputs": OUTPUTS}
         check(asking(server, tritonclient, "right")(over, **call))
         for token in (None, "wrong"):
-            assert "a bearer token is required" in asking(server, tritonclient, token)(over, **call)["error"]
+            assert "bearer token is" in asking(server, tritonclient, token)(over, **call)["error"]
     finally:
         server.local.stop()
+
+
+@pytest.mark.parametrize("over", ["grpc", "http"])
+def test_the_example_of_the_page(server: Running, tritonclient: Path, over: str) -> None:
+    page = (ROOT / "docs" / "clients.md").read_text("utf-8")
+    (code,) = re.findall(r"^```python tritonclient\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    if over == "http":
+        code = code.replace("tritonclient.grpc", "tritonclient.http").replace("8081", "8080")
+    code = code.replace("localhost:8081", server.grpc).replace("localhost:8080", urlsplit(server.url).netloc)
+    done = subprocess.run([tritonclient, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "late" in done.stdout
