@@ -11,7 +11,7 @@ HAND_OVER = 0.0001  # seconds that giving a batch to a thread and taking its ans
 _INLINE_ROW = 0.00025  # a single row that takes longer than this is worth a thread
 _INLINE_SHARE = 0.000025  # so are rows that take longer than this in a batch: more threads answer more of them
 _STALL = 0.002  # the longest that one batch may keep the loop
-_BATCH = 0.05  # the longest that one batch may keep a thread
+BATCH = 0.05  # the longest that one batch may keep a thread
 _GAIN = 1.1  # a batch grows until a row costs at most this much more than it would at the best size
 _MOST_ROWS = 4096
 
@@ -43,7 +43,7 @@ def choose(profile: Profile, *, own_code: bool, cores: int) -> Choice:
 
 def threaded(profile: Profile, cores: int, reason: str) -> Choice:
     """The choice of threads: the smallest batch that is nearly as good as the best, so that answers come evenly."""
-    fitting = [size for size in _sizes() if size == 1 or profile.time(size) <= _BATCH]
+    fitting = [size for size in _sizes() if size == 1 or profile.time(size) <= BATCH]
     cost = {size: (profile.time(size) + HAND_OVER) / size for size in fitting}
     best = min(cost.values())
     largest = next(size for size in fitting if cost[size] <= _GAIN * best)

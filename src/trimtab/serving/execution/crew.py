@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 MOST_GIVEN_UP = 4
@@ -58,8 +58,8 @@ class Crew:
 
     @property
     def stuck(self) -> bool:
-        """Whether so many threads are given up that no other may take their place."""
-        return self.given_up >= MOST_GIVEN_UP
+        """Whether no thread is left, and so many are given up that no other may take their place."""
+        return self.given_up >= MOST_GIVEN_UP and not self._workers
 
     def give(self, job: Job) -> None:
         """Has it run by the next thread that is free. Not while `stuck`."""
@@ -90,16 +90,14 @@ class Crew:
             self._queue.put(None)
 
     def _hire(self) -> None:
-        if not self.stuck and len(self._workers) < min(self.most, len(self._due)):
+        if self.given_up < MOST_GIVEN_UP and len(self._workers) < min(self.most, len(self._due)):
             worker = _Worker(self._queue, self._tell, self._left)
             self._workers.append(worker)
             threading.Thread(target=worker.work, name=self._name, daemon=True).start()
 
     def _strand(self) -> None:
         """No thread is left for what waits."""
-        if self._workers:
-            return
-        with suppress(Exception):
+        with suppress(Empty):
             while True:
                 self._queue.get_nowait()
         due, self._due = self._due, set()

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from trimtab.records.base import Record
 from trimtab.records.server import ExecutionStatus
-from trimtab.serving.execution.choice import HAND_OVER, Choice, choose, threaded
+from trimtab.serving.execution.choice import BATCH, HAND_OVER, Choice, choose, threaded
 from trimtab.serving.execution.crew import MOST_GIVEN_UP, Crew, Job
 from trimtab.serving.execution.metrics import Counts
 from trimtab.serving.execution.pace import Pace
@@ -26,6 +26,8 @@ from trimtab.serving.routing.releases import Core
 _LOG = logging.getLogger("trimtab.serving")
 _AHEAD = 0.02  # a batch shorter than this is given to a thread before it has done with the last one
 _LOOK = 0.1
+_LATELY = 60.0  # seconds for which a caller counts as one of those who share the queue
+_MOST_CALLERS = 1000
 
 
 class Limits(Record):
@@ -79,6 +81,8 @@ class Lane:
         self._bytes = 0
         self._waiting_large = 0
         self._retired = False
+        self._seen: dict[str, float] = {}
+        self._swept = 0.0
         self._small: deque[Piece] = deque()
         self._large: deque[Piece] = deque()
         self._turn = False
@@ -153,6 +157,8 @@ class Lane:
 
     def _admit(self, question: Question | None) -> None:
         limits, row = self._limits, self.pace.row
+        if question is not None and question.who:
+            self._note(question.who)
         if not self.ready:
             raise RefusalError(503, self.why_not_ready(), retry_after=1.0)
         own = 0.0 if question is None else question.count * row / self._cores
@@ -173,21 +179,35 @@ class Lane:
         if wait > left:
             said += f"; the request has {span(max(left, 0.0))}"
             raise RefusalError(503, said, hint="ask again later, or with more time", retry_after=wait)
-        mine = self.held[question.who] if question.who else 0
+        mine = self.held[question.who] if len(self._seen) > 1 else 0
         if mine * row / self._cores > self._most_wait() / 2:
             said = f"{mine:,} rows of this caller's wait for release {self.name}: half of what may"
             raise RefusalError(429, said, hint="wait for answers before asking more", retry_after=wait)
 
+    def _note(self, who: str) -> None:
+        """A caller with a name: one who is alone may fill the queue, others share it."""
+        now = time.perf_counter()
+        self._seen[who] = now
+        if len(self._seen) > _MOST_CALLERS or now - self._swept > _LATELY:
+            self._seen = {name: at for name, at in self._seen.items() if now - at <= _LATELY}
+            self._swept = now
+
     def _delay(self, rows: int) -> float:
         """Seconds until the first of that many rows would be begun: large questions and small ones take turns."""
-        ahead = self._waiting_large if rows > self._small_most else self.waiting - self._waiting_large
-        if rows <= self._small_most and self._waiting_large:
-            ahead += min(ahead + self._cut, self._waiting_large)
-        return (ahead + 0.5 * len(self._crew) * self._cut) * self.pace.row / self._cores
+        ahead, batch = self.waiting - self._waiting_large, self._most_rows()
+        if rows > self._small_most:
+            ahead = self._waiting_large
+        elif self._waiting_large:
+            ahead += min(ahead + batch, self._waiting_large)
+        return (ahead + 0.5 * len(self._crew) * batch) * self.pace.row / self._cores
 
     def _most_wait(self) -> float:
         """Slow models have room for a few batches at least."""
-        return max(self._limits.wait, 4 * self._cut * self.pace.row)
+        return max(self._limits.wait, 4 * self._most_rows() * self.pace.row)
+
+    def _most_rows(self) -> int:
+        """Rows of one batch, so that it is bounded in time also where the profile promised too much."""
+        return min(self._cut, max(1, int(BATCH / self.pace.row)))
 
     def put(self, piece: Piece) -> None:
         """Queues a piece; call `pump` after the last."""
@@ -204,12 +224,12 @@ class Lane:
 
     def pump(self) -> None:
         """Gives what waits to the threads that are free."""
-        ahead = self._cores if self._cut * self.pace.row < _AHEAD else 0
+        ahead = self._cores if self._most_rows() * self.pace.row < _AHEAD else 0
         while (self._small or self._large) and not self._crew.stuck:
             free = self._cores + ahead - len(self._crew)
             if free <= 0:
                 break
-            batch = self._batch(min(self._cut, max(1, -(-self.waiting // free))))
+            batch = self._batch(min(self._most_rows(), max(1, -(-self.waiting // free))))
             if batch:
                 self._start(batch)
         if self._crew.stuck:

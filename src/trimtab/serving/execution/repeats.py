@@ -44,7 +44,7 @@ class Repeats:
         if offset or end < len(answers.scores):
             answers = Answers(answers.scores[offset:end], answers.labels[offset:end], answers.releases[offset:end])
         before = self._kept.pop(question.mark, None)
-        self._rows += question.count if before is None else 0
+        self._rows += question.count - (0 if before is None else len(before[1].scores))
         self._kept[question.mark] = self._clock(), answers
         if self._rows > self._most:
             self.forget()

@@ -74,14 +74,13 @@ class InferenceDesk:
         return self._messages["ServerLiveResponse"](live=True)
 
     async def server_ready(self, _: Any, __: Terms) -> Any:
-        ready = all(system.desired.fleet.live is not None for system in self._systems.values())
+        ready = not any(system.why_not_ready() for system in self._systems.values())
         return self._messages["ServerReadyResponse"](ready=ready)
 
     async def model_ready(self, message: Any, _: Terms) -> Any:
         system = self._system(message.name)
-        ready = system.desired.fleet.live is not None
-        if message.version:
-            ready = system.desired.fleet.pinned(message.version) is not None
+        release = system.desired.fleet.pinned(message.version) if message.version else None
+        ready = (release is not None or not message.version) and not system.why_not_ready(release)
         return self._messages["ModelReadyResponse"](ready=ready)
 
     async def server_metadata(self, _: Any, __: Terms) -> Any:
@@ -167,6 +166,7 @@ class InferenceDesk:
         question = Question(call, system.desired.fleet, target, render, started)
         question.pinned = bool(message.model_version)
         question.deadline = terms.deadline
+        question.who = grant.name
         question.stick(terms.sticky, "metadata x-sticky-key")
         self._inference.read(question, message, config.max_rows, time.time(), config.max_future)
         self._guard.charge(grant, question.count)

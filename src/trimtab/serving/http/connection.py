@@ -21,6 +21,7 @@ _IDLE, _HEAD, _BODY, _DEAF, _LINGER = range(5)  # deaf: answers what is due, the
 _AHEAD = 32  # requests that wait behind the one being answered before we stop reading
 _LINGER_TIME = 2.0
 _HOP_BY_HOP = frozenset((b"connection", b"http2-settings", b"upgrade"))
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TRUSTED_BODY = 65_536  # a longer one is not taken in before the token is seen
 
 
@@ -29,8 +30,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_busy", "_bytes", "_chunked", "_desk", "_encoding", "_ended", "_expect", "_fields", "_grant",
-        "_header", "_keep", "_last", "_length", "_parser", "_phase", "_shown", "_since", "_spool", "_stream", "_stuck",
-        "_token", "_transport", "_upgrade", "_url", "_waiting",
+        "_header", "_keep", "_knocked", "_last", "_length", "_parser", "_phase", "_shown", "_since", "_spool",
+        "_stream", "_stuck", "_token", "_transport", "_upgrade", "_url", "_waiting",
     )  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._stuck = False
         self._stream: Stream | None = None
         self._ended = False
+        self._knocked = 0
         self._keep = True
         self._last: RefusalError | None = None
         self._clear()
@@ -159,7 +161,7 @@ class Connection(asyncio.Protocol):
         elif (self._chunked or self._length > min(_TRUSTED_BODY, config.max_body)) and not self._may_come():
             return
         elif self._expect and not self._busy:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         if self._phase >= _DEAF:
@@ -258,11 +260,6 @@ class Connection(asyncio.Protocol):
         return self._grant.name
 
     @property
-    def busy(self) -> bool:
-        """Whether an answer is due."""
-        return self._busy
-
-    @property
     def gone(self) -> bool:
         """Whether an answer would reach nobody."""
         return self._phase == _LINGER
@@ -282,11 +279,11 @@ class Connection(asyncio.Protocol):
         elif self._busy:
             self._wait_for_answer(waited, config.answer_timeout)
         elif self._phase == _HEAD:
-            if waited > config.header_timeout:
-                self._late(f"the request's head did not arrive within {config.header_timeout:g} s")
+            if waited > (limit := config.header_timeout):
+                self._refuse(RefusalError(408, f"the request's head did not arrive within {limit:g} s"))
         elif self._phase == _BODY:
-            if waited > config.body_timeout:
-                self._late(f"the request's body did not arrive within {config.body_timeout:g} s")
+            if waited > (limit := config.body_timeout):
+                self._refuse(RefusalError(408, f"the request's body did not arrive within {limit:g} s"))
         elif waited > config.idle_timeout:
             self._transport.close()
 
@@ -297,6 +294,10 @@ class Connection(asyncio.Protocol):
         elif waited > limit:
             self._keep = False
             self.refuse(RefusalError(503, f"no answer within {limit:g} s"))
+        elif self._ended and self._knocked < 2:
+            self._knocked += 1  # a caller who has gone altogether is found out by sending twice; others take no notice
+            if self._parser.get_http_version() == "1.1":
+                self._transport.write(_CONTINUE)
 
     def drain(self) -> None:
         """The server is going: closes the connection once nothing is due."""
@@ -376,9 +377,6 @@ class Connection(asyncio.Protocol):
     def _refuse_body(self) -> None:
         limit = self._desk.config.max_body
         self._refuse(RefusalError(413, f"the body is larger than {limit:,} bytes", hint="send fewer rows at a time"))
-
-    def _late(self, why: str) -> None:
-        self._refuse(RefusalError(408, why))
 
     def _refuse(self, error: RefusalError) -> None:
         """Answers with an error, after what is due, and closes: what follows here cannot be understood."""

@@ -107,6 +107,7 @@ class PredictionDesk:
         self._batcher.admit(target)
         question = Question(connection, fleet, target, form.render, started)
         question.pinned = pinned is not None
+        question.who = connection.caller
         read_terms(question, request)
         form.read_request(question, request, self.config, time.time())
         connection.charge(question.count)

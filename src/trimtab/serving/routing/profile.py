@@ -9,8 +9,9 @@ from trimtab.records.base import Record
 
 SIZES = (1, 8, 64)
 _RUNS = 5
-_PATIENCE = 0.25  # seconds one size may be measured for, once it has run twice
-_TOO_LONG = 1.0  # a size that would take longer than this is left out
+_PATIENCE = 0.15  # seconds one size may be measured for, once it has run twice
+_TOO_LONG = 0.3  # a size that should take longer than this is left out
+_LONG = 0.03  # a size that should take this long needs no run of its own to warm up
 
 
 class Profile(Record):
@@ -27,8 +28,10 @@ class Profile(Record):
         if len(known) == 1:
             return took[0] * rows
         place = next((place for place in range(1, len(known) - 1) if rows <= known[place]), len(known) - 1)
-        slope = max((took[place] - took[place - 1]) / (known[place] - known[place - 1]), 0.0)
-        return max(took[place - 1] + slope * (rows - known[place - 1]), 1e-7)
+        slope = (took[place] - took[place - 1]) / (known[place] - known[place - 1])
+        if rows > known[-1]:
+            return took[-1] + max(slope, 0.0) * (rows - known[-1])
+        return took[place - 1] + slope * (rows - known[place - 1])
 
     def told(self) -> str:
         """The figures in words."""
@@ -36,13 +39,15 @@ class Profile(Record):
 
 
 def measure(run: Callable[[int], object], *, whole: bool, clock: Callable[[], float] = time.perf_counter) -> Profile:
-    """The profile of `run`, which scores that many rows; each size runs once before it is measured."""
+    """The profile of `run`, which scores that many rows; what runs for the first time does not count."""
     rows: list[int] = []
     seconds: list[float] = []
     for size in SIZES:
-        if rows and seconds[-1] * size / rows[-1] > _TOO_LONG:
+        expected = seconds[-1] * size / rows[-1] if rows else 0.0
+        if expected > _TOO_LONG:
             break
-        run(size)
+        if expected < _LONG:
+            run(size)
         best, begun = float("inf"), clock()
         for done in range(_RUNS):
             start = clock()

@@ -1,0 +1,134 @@
+"""Where a model is run, from its profile: pure functions, and what is measured for real."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.serving.execution.choice import choose, threaded
+from trimtab.serving.execution.pace import Pace
+from trimtab.serving.routing.profile import SIZES, Profile, measure
+
+times = st.floats(1e-6, 2.0)
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> Profile:
+    """A fixed cost and a cost by row, with a little noise."""
+    fixed, each = draw(st.floats(1e-6, 0.01)), draw(st.floats(1e-8, 0.1))
+    noise = [draw(st.floats(1.0, 1.3)) for _ in SIZES]
+    return Profile(rows=SIZES, seconds=tuple((fixed + each * n) * more for n, more in zip(SIZES, noise, strict=True)))
+
+
+def profile(*seconds: float) -> Profile:
+    return Profile(rows=SIZES[: len(seconds)], seconds=seconds)
+
+
+@given(profiles(), st.integers(1, 5000))
+def test_a_profile_goes_through_what_was_measured_and_never_down_without_end(one: Profile, rows: int) -> None:
+    for size, took in zip(one.rows, one.seconds, strict=True):
+        assert one.time(size) == pytest.approx(took)
+    assert one.time(rows) > 0
+    assert one.time(rows + 1000) >= min(one.seconds) - 1e-9
+
+
+@given(profiles(), st.booleans(), st.integers(1, 64))
+def test_a_choice_is_bounded_in_time(one: Profile, own_code: bool, cores: int) -> None:
+    made = choose(one, own_code=own_code, cores=cores)
+    assert made.reason
+    if made.kind == "inline":
+        assert not own_code
+        assert one.time(made.largest) <= 0.002 or made.largest == 1
+        assert one.seconds[0] <= 0.00025
+    else:
+        assert made.threads == cores
+        assert one.time(made.largest) <= 0.05 or made.largest == 1
+
+
+def test_models_of_microseconds_stay_on_the_loop_and_others_leave_it() -> None:
+    trees = profile(0.000012, 0.000030, 0.000150)
+    assert choose(trees, own_code=False, cores=2).kind == "inline"
+    assert choose(trees, own_code=True, cores=2).kind == "threads"
+    net = profile(0.0009, 0.0072, 0.0580)
+    made = choose(net, own_code=False, cores=2)
+    assert (made.kind, made.threads) == ("threads", 2)
+    assert made.largest <= 4  # a batch gains nothing: small ones come back evenly
+    assert "900 us" in made.reason
+    heavy_rows = profile(0.0001, 0.0008, 0.0064)
+    assert choose(heavy_rows, own_code=False, cores=2).kind == "threads"
+
+
+def test_a_fixed_cost_is_shared_among_many_rows() -> None:
+    frame = profile(0.002, 0.00201, 0.0021)  # as a function of whole columns costs
+    assert threaded(frame, 2, "").largest >= 512
+    slow = profile(3.0)
+    assert threaded(slow, 2, "").largest == 1
+
+
+def test_what_is_measured_is_what_it_takes() -> None:
+    calls: list[int] = []
+
+    def run(rows: int) -> None:
+        calls.append(rows)
+        time.sleep(0.002 + 0.0002 * rows)
+
+    found = measure(run, whole=True)
+    assert found.rows == SIZES
+    for rows, took in zip(found.rows, found.seconds, strict=True):
+        assert 0.002 + 0.0002 * rows <= took < 2 * (0.002 + 0.0002 * rows) + 0.005
+    assert calls[:2] == [1, 1]  # the first run warms up and does not count
+    assert calls.count(64) >= 3
+
+
+def test_a_size_that_would_take_too_long_is_left_out() -> None:
+    clock = [0.0]
+
+    def run(rows: int) -> None:
+        clock[0] += 0.03 * rows
+
+    found = measure(run, whole=True, clock=lambda: clock[0])
+    assert found.rows == (1, 8)
+    assert clock[0] < 2.0
+
+
+def test_a_model_leaves_the_loop_when_many_batches_are_slow_and_only_then() -> None:
+    pace = Pace(profile(0.00001, 0.00002, 0.0001))
+    for _ in range(20):
+        for _ in range(19):
+            pace.ran_inline(1, 0.00002)
+        pace.ran_inline(1, 0.02)  # the machine was busy: one in twenty
+    assert not pace.slow
+    for _ in range(200):
+        pace.ran_inline(1, 0.02)
+    assert pace.slow
+
+
+def test_the_way_back_takes_long_and_longer_each_time() -> None:
+    pace = Pace(profile(0.00001, 0.00002, 0.0001))
+    needed = []
+    for _ in range(3):
+        pace.start(0.001, moved=True)
+        count = 0
+        while not pace.calm:
+            pace.ran(1, 0.00002)
+            count += 1
+        needed.append(count)
+        pace.start(0.00001, moved=False)
+    assert needed[1] == 2 * needed[0]
+    assert needed[2] == 4 * needed[0]
+    pace.start(0.001, moved=True)
+    for _ in range(10_000):
+        pace.ran(1, 0.02)
+    assert not pace.calm
+    assert pace.row == pytest.approx(0.02)
+
+
+def test_a_model_that_began_in_threads_is_never_calm() -> None:
+    pace = Pace(profile(0.001, 0.008, 0.064))
+    pace.start(0.001, moved=False)
+    for _ in range(10_000):
+        pace.ran(1, 0.0001)
+    assert not pace.calm

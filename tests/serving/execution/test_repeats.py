@@ -1,0 +1,162 @@
+"""The same question asked again: the same answer, kept and counted once, as long as it is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.serving import models
+from tests.serving.execution.inside import REGRESSION, Inside, Listener, row, told
+
+from trimtab.serving.execution.questions import Answers, Question
+from trimtab.serving.execution.repeats import Repeats, mark_of
+
+SLOW = "import time\ndef features(rows):\n    time.sleep(0.05)\n    return rows\n"
+
+
+def _made(inside: Inside, bias: float, code: str | None = None) -> models.ModelBundle:
+    return models.bundle(inside.blobs, models.linear([1.0, 0.0], bias), REGRESSION, code)
+
+
+def test_a_retry_gets_the_answer_it_missed(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(models.route("r1", _made(inside, 1.0)))
+        rows, ids = [row(1.0), row(2.0)], ["a", "b"]
+        first = inside.ask(rows, ids)
+        await told([first])
+        inside.route(models.route("r2", _made(inside, 5.0)))  # another release is live meanwhile
+        again = inside.ask(rows, ids)
+        assert again.body == first.body
+        assert again.releases == ["r1", "r1"]
+        assert len(inside.reader().predictions()) == 2
+        assert inside.book.metrics.of("r1").rows["live"] == 2
+        assert inside.book.metrics.repeated == 2
+        assert inside.batcher.waiting == 0
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_other_rows_under_an_old_id_are_a_question_of_their_own(tmp_path: Path) -> None:
+    """A flight that is asked about every hour keeps its id: what is known of it changes, and so may the answer."""
+
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(models.route("r1", _made(inside, 1.0)))
+        morning = inside.ask([row(1.0)], ["flight-7"])
+        noon = inside.ask([row(2.0)], ["flight-7"])
+        await told([morning, noon])
+        assert (morning.scores, noon.scores) == ([2.0], [3.0])
+        assert inside.book.metrics.repeated == 0
+        assert inside.reader().predictions()["score"].to_list() == [2.0]  # the telemetry keeps an id once: the first
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_a_retry_that_overtakes_its_answer_is_kept_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path, threads=2)
+        inside.route(models.route("r1", _made(inside, 1.0, SLOW)))
+        asked: list[Listener] = []
+        for _ in range(5):
+            asked.append(inside.ask([row(1.0)], ["a"]))
+            await asyncio.sleep(0.01)
+        await told(asked)
+        assert all(one.body == asked[0].body for one in asked)
+        assert inside.book.metrics.of("r1").rows["live"] == 1
+        assert inside.book.metrics.repeated == 4
+        frame = inside.reader()
+        assert len(frame.predictions()) == 1
+        assert frame.duplicates == 0  # not even on disk
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_two_of_the_same_in_one_batch_are_kept_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(models.route("r1", _made(inside, 1.0)))
+        asked = [inside.ask([row(float(number % 3))], [f"id-{number % 3}"]) for number in range(9)]
+        await told(asked)
+        assert [one.scores for one in asked] == [[number % 3 + 1.0] for number in range(9)]
+        assert inside.book.metrics.of("r1").rows["live"] == 3
+        assert inside.book.metrics.repeated == 6
+        assert inside.reader().duplicates == 0
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_a_version_asked_for_by_name_is_another_question(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(models.route("r1", _made(inside, 1.0)), models.route("r2", _made(inside, 5.0), "canary", 0.0))
+        usual = inside.ask([row(1.0)], ["a"])
+        await told([usual])
+        canary = inside.fleet.canaries[0]
+        named = inside.ask([row(1.0)], ["a"], target=canary, pinned=True)
+        await told([named])
+        assert (usual.scores, named.scores) == ([2.0], [6.0])
+        inside.close()
+
+    asyncio.run(main())
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.floats(0, 5)), max_size=60))
+def test_memory_is_bounded_in_rows_and_time(asked: list[tuple[int, int, float]]) -> None:
+    now = 0.0
+    repeats = Repeats(most=20, age=10.0, clock=lambda: now)
+    kept: dict[int, tuple[float, int]] = {}
+    for name, count, pause in asked:
+        now += pause
+        question = Question.__new__(Question)
+        question.mark, question.count = name, count
+        found = repeats.find(question)
+        if found is not None:
+            assert now - kept[name][0] <= 10.0
+            assert len(found.scores) == kept[name][1]
+            continue
+        repeats.keep(question, Answers([b"1"] * count, [b""] * count, []), 0)
+        kept[name] = now, count
+        assert len(repeats) <= 20
+        assert repeats.find(question) is not None
+    now += 11.0
+    repeats.forget()
+    assert len(repeats) == 0
+
+
+def test_marks_tell_questions_apart(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(models.route("r1", _made(inside, 1.0)))
+        live = inside.fleet.live
+
+        def mark(rows: list[dict[str, object]], ids: list[str], sticky: str | None = None) -> object:
+            question = Question(Listener(), inside.fleet, live, lambda *_: b"", 0.0)
+            question.ask(rows)
+            question.identify(ids, "ids")
+            question.sticky = sticky
+            return mark_of(question)
+
+        same = [mark([row(1.0), row(2.0)], ["a", "b"]) for _ in range(2)]
+        assert same[0] == same[1]
+        others = [
+            mark([row(2.0), row(1.0)], ["a", "b"]),
+            mark([row(1.0), row(2.0)], ["b", "a"]),
+            mark([row(1.0), row(2.0)], ["a", "b"], "someone"),
+            mark([row(1.0)], ["a"]),
+            mark([row(1.0, "UA"), row(2.0)], ["a", "b"]),
+        ]
+        assert len({same[0], *others}) == 6
+        many = [row(float(number)) for number in range(400)]  # not encoded when it is asked
+        ids = [f"{number}" for number in range(400)]
+        assert mark(many, ids) == mark(list(many), ids)
+        assert mark(many, ids) != mark([*many[:-1], row(0.5)], ids)
+        inside.close()
+
+    asyncio.run(main())
