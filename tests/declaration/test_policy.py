@@ -10,6 +10,8 @@ from trimtab.declaration.policy import TRIGGERS, parse_policy_argument, parse_st
 from trimtab.declaration.system import Policy, ReleaseStep, Trigger
 from trimtab.errors import DeclarationError
 
+POLICY = 'cooldown = "14 d"'
+MODEL = 'window = "all"'
 DECLARED = Policy(
     retrain_on=(Trigger(cause="data_drift", text="data_drift"),),
     release=(ReleaseStep(stage="shadow", rows=5), ReleaseStep(stage="live")),
@@ -127,3 +129,32 @@ def test_any_text_is_understood_or_refused(text):
             parse(text)
         except DeclarationError:
             continue
+
+
+def test_a_canary_may_be_shared_out_by_a_column(loading):
+    assert loading((POLICY, POLICY + '\ncanary_by = "carrier"')).policy.canary_by == "carrier"
+    inputs = MODEL + '\ninputs = ["carrier", "distance"]'
+    assert loading((MODEL, inputs), (POLICY, POLICY + '\ncanary_by = "carrier"')).policy.canary_by == "carrier"
+    assert loading().policy.canary_by == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (((POLICY, POLICY + "\ncanary_by = 5"),), ["expected a text"]),
+        (((POLICY, POLICY + '\ncanary_by = "flight_id"'),), ["is not sent with a prediction"]),
+        (
+            ((MODEL, MODEL + '\ninputs = ["carrier"]'), (POLICY, POLICY + '\ncanary_by = "carier"')),
+            ['has no input "carier"', 'did you mean "carrier"'],
+        ),
+        (
+            (('"canary:10%:500", ', ""), (POLICY, POLICY + '\ncanary_by = "carrier"')),
+            ["no step is a canary"],
+        ),
+    ],
+)
+def test_a_column_that_no_canary_can_be_shared_out_by_is_refused(loading, changes, words):
+    with pytest.raises(DeclarationError) as error:
+        loading(*changes)
+    for word in words:
+        assert word in error.value.in_one_line()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serving import models
+from tests.serving.execution.inside import Inside, told
 
 from trimtab.loop.embedded import EmbeddedServing
 from trimtab.loop.history import ASKED_AT
@@ -43,14 +46,14 @@ def serving(tmp_path: Path) -> Serving:
     """Serves r1 live, and whatever else is named, by models whose scores are known."""
     blobs = Blobs(tmp_path)
 
-    def made(*others: tuple[str, str, float]) -> EmbeddedServing:
+    def made(*others: tuple[str, str, float], canary_by: str = "") -> EmbeddedServing:
         weights = {"r1": [0.1, 0.0], "r2": [-0.1, 0.0], "r3": [0.0, 1.0]}
         bundles = {name: models.bundle(blobs, models.sigmoid(w)) for name, w in weights.items()}
         share = 1.0 - sum(weight for *_, weight in others)
         routes = [models.route("r1", bundles["r1"], "live", share)]
         routes += [models.route(name, bundles[name], stage, weight) for name, stage, weight in others]
         built = EmbeddedServing(blobs)
-        built.apply(models.routes(1, *routes))
+        built.apply(msgspec.structs.replace(models.routes(1, *routes), canary_by=canary_by))
         return built
 
     return made
@@ -103,6 +106,33 @@ def test_a_row_is_answered_by_whom_the_server_would_pick(
     assert by == {f"row-{n}": ("r2", "r1")[shares.pick(f"row-{n}")] for n in numbers}
     assert sorted(found.filter(pl.col("release") == "r3")["id"].to_list()) == sorted(f"row-{n}" for n in numbers)
     assert found.height == 2 * len(numbers)
+
+
+@pytest.mark.parametrize("column", ["carrier", "distance"])
+def test_a_column_shares_out_the_traffic_as_in_the_server(
+    serving: Serving, column: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The same rows, ids and routes through a real server's batcher."""
+    numbers = list(range(60))
+    there = serving(("r2", "canary", 0.4), canary_by=column)
+    rows, ids = asked(numbers, [0.0] * len(numbers))
+    there.predict(rows, ids)
+    offline = dict(there.predictions(START, START + HOUR).select("id", "release").rows())
+
+    async def online() -> list[str]:
+        inside = Inside(tmp_path_factory.mktemp("inside"))
+        made = models.bundle(inside.blobs, models.sigmoid([0.1, 0.0]))
+        inside.route(models.route("r1", made), models.route("r2", made, "canary", 0.4), canary_by=column)
+        caller = inside.ask(rows.drop(ASKED_AT).to_dicts(), ids)
+        await told([caller])
+        inside.close()
+        return caller.releases
+
+    answered = asyncio.run(online())
+    assert offline == dict(zip(ids, answered, strict=True))
+    assert set(answered) == {"r1", "r2"}
+    known = [(row[column], release) for row, release in zip(rows.to_dicts(), answered, strict=True) if row[column]]
+    assert len(set(known)) == len({value for value, _ in known})  # one value, one release
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

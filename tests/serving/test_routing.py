@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,6 +68,16 @@ def test_impossible_routes_are_refused(stages: list[tuple[str, str, float]], wor
     made = models.ModelBundle(onnx="0" * 64, signature=models.signature())
     with pytest.raises(PermanentError, match=words):
         check_routes(models.routes(1, *[models.route(name, made, stage, weight) for name, stage, weight in stages]))
+
+
+@pytest.mark.parametrize("column", ["airline", "departure"])
+def test_traffic_is_shared_out_by_an_input_column_or_not_at_all(column: str) -> None:
+    inputs = (*models.INPUTS, Column(name="departure", kind="time"))
+    made = models.ModelBundle(onnx="0" * 64, signature=models.signature(inputs=inputs))
+    wanted = models.routes(1, models.route("r1", made))
+    check_routes(msgspec.structs.replace(wanted, canary_by="carrier"))
+    with pytest.raises(PermanentError, match=f"r1 has no input column '{column}' to share out the traffic by"):
+        check_routes(msgspec.structs.replace(wanted, canary_by=column))
 
 
 def test_a_canary_answers_its_share_and_always_the_same_rows(make: Make) -> None:

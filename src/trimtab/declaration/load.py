@@ -14,7 +14,7 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
 from trimtab.declaration.locate import locate
-from trimtab.declaration.policy import check_triggers, read_policy
+from trimtab.declaration.policy import check_canary_by, check_triggers, read_policy
 from trimtab.declaration.problems import KeyPath, Problems
 from trimtab.declaration.reading import Table
 from trimtab.declaration.replay import read_replay
@@ -73,6 +73,7 @@ def parse(text: str, path: Path) -> System:
     check_triggers(problems, policy, requirements)
     if model is not None:
         check_span(problems, model, data)
+        check_canary_by(problems, policy, model, data)
     if task is not None:
         check_measurable(problems, requirements, data, value, task)
     problems.raise_if_any()

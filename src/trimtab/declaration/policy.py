@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.catalog import metrics, nearest_metric
 from trimtab.declaration.problems import Problems, did_you_mean
 from trimtab.declaration.reading import Table
@@ -16,6 +17,7 @@ from trimtab.declaration.system import CauseName, Policy, ReleaseStep, Trigger
 from trimtab.declaration.units import parse_duration, parse_quantity
 from trimtab.errors import DeclarationError
 from trimtab.records.requirement import Requirement
+from trimtab.training.spec import ModelSpec
 
 TRIGGERS: tuple[CauseName, ...] = tuple(
     cause
@@ -113,6 +115,11 @@ def read_policy(table: Table) -> Policy:
     changes["cooldown"] = table.duration("cooldown", '"3 d"', zero=True)
     changes["watch"] = table.duration("watch", '"7 d"', zero=True)
     changes["approve"] = table.one_of("approve", ("auto", "human"))
+    changes["canary_by"] = table.text("canary_by", '"customer"')
+    if changes["canary_by"] and not any(step.stage == "canary" for step in steps or ()):
+        table.problems.add(
+            table.key("canary_by"), "no step is a canary", hint='release = ["canary:10%:1000", "live"] has one'
+        )
     table.close()
     return msgspec.structs.replace(Policy(), **{key: value for key, value in changes.items() if value is not None})
 
@@ -124,6 +131,17 @@ def check_triggers(problems: Problems, policy: Policy, requirements: Sequence[Re
         if trigger.metric is not None and trigger.metric not in required:
             message = f'"{trigger.text}": nothing is required of it{did_you_mean(trigger.metric, required)}'
             problems.add(("policy", "retrain_on", position), message, hint=f"required: {', '.join(required)}")
+
+
+def check_canary_by(problems: Problems, policy: Policy, model: ModelSpec, data: Sequence[DatasetSpec]) -> None:
+    """Record a `canary_by` that callers do not send: a column that the model does not take."""
+    column = policy.canary_by
+    hidden = [name for spec in data if spec.label is not None for name in (*spec.key, spec.time, spec.label)]
+    if column and model.inputs and column not in model.inputs:
+        message = f'the model has no input "{column}"{did_you_mean(column, model.inputs)}'
+        problems.add(("policy", "canary_by"), message, hint=f"inputs: {', '.join(model.inputs)}")
+    elif column and column in hidden and not model.inputs:
+        problems.add(("policy", "canary_by"), f'"{column}" is not sent with a prediction', hint="name an input column")
 
 
 def _each(table: Table, key: str, parse: Any, example: str) -> Any:

@@ -41,8 +41,9 @@ class ReleaseStep(Record, kw_only=True):
 
 class Policy(Record, kw_only=True):
     """`[policy]`. `window` is the span of live evidence a verdict looks at, `cooldown` the least time between two
-    trainings, `watch` how long the former model stays in shadow after a promotion, all in seconds. `gate` false (only
-    in fixed schedules that a backtest compares with) releases whatever was trained, at once."""
+    trainings, `watch` how long the former model stays in shadow after a promotion, all in seconds. `canary_by` is the
+    input column whose values share out the traffic of a canary (empty: prediction ids do). `gate` false (only in fixed
+    schedules that a backtest compares with) releases whatever was trained, at once."""
 
     retrain_on: tuple[Trigger, ...] = ()
     window: float = 7 * 86400.0
@@ -50,6 +51,7 @@ class Policy(Record, kw_only=True):
     cooldown: float = 3 * 86400.0
     watch: float = 7 * 86400.0
     approve: Literal["auto", "human"] = "auto"
+    canary_by: str = ""
     gate: bool = True
 
 

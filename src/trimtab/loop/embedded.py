@@ -20,7 +20,7 @@ from trimtab.monitoring.live import ServingFigures
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import Route, Routes
 from trimtab.serving.execution.feedback import class_index
-from trimtab.serving.routing.shares import Shares
+from trimtab.serving.routing.shares import Shares, sticky_key
 
 _MICRO = 1_000_000
 _TIME = pl.Datetime("us", "UTC")
@@ -39,7 +39,7 @@ class _Chunk:
 
 
 class EmbeddedServing:
-    """A server and its telemetry in memory. Which release answers a row depends on the row's id alone."""
+    """A server and its telemetry in memory. Which release answers a row depends on its id, or sticky column, alone."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -71,7 +71,11 @@ class EmbeddedServing:
             return
         routes = self._routes.routes
         canaries = [route for route in routes if route.stage == "canary"]
-        parts = Shares([route.weight for route in canaries]).split(ids)
+        keys: Sequence[str] = ids
+        if canaries and self._routes.canary_by:
+            values = rows[self._routes.canary_by].to_list()
+            keys = [sticky_key(value) or name for value, name in zip(values, ids, strict=True)]
+        parts = Shares([route.weight for route in canaries]).split(keys)
         for route in routes:
             if route.stage == "shadow":
                 self._score(route, rows, list(ids))

@@ -228,4 +228,5 @@ def wanted_routes(system: System, ledger: Ledger, generation: int, now: datetime
         else r
         for r in routes
     ]
-    return Routes(generation=generation, system=system.name, routes=tuple(routes), written=now)
+    by = system.policy.canary_by
+    return Routes(generation=generation, system=system.name, routes=tuple(routes), written=now, canary_by=by)

@@ -232,6 +232,13 @@ def check_routes(routes: Routes) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise PermanentError(f"release {twice} is routed twice")
+    for route in routes.routes:
+        kinds = {column.name: column.kind for column in route.bundle.signature.inputs}
+        if routes.canary_by and kinds.get(routes.canary_by, "time") == "time":
+            raise PermanentError(
+                f"release {route.release} has no input column {routes.canary_by!r} to share out the traffic by",
+                hint="see canary_by in [policy]: a number, a category or a boolean",
+            )
     weights = [route.weight for route in routes.routes if route.stage == "canary"]
     if any(not 0.0 <= weight <= 1.0 for weight in weights) or sum(weights) > 1.0 + 1e-9:
         raise PermanentError(f"canary weights {weights} are not shares of the traffic")
