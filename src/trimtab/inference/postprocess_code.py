@@ -9,10 +9,12 @@ import numpy as np
 import orjson
 
 from trimtab.errors import PermanentError
+from trimtab.inference.tensors.datatypes import canonical
 from trimtab.inference.user_code import load_function
 
 PostprocessFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
 Named = list[dict[str, Any]]
+_LARGEST = 8  # bytes of a number that JSON and tensors can hold
 
 
 def load_postprocess(code: bytes, entry: str) -> PostprocessFunction:
@@ -36,12 +38,11 @@ def postprocess(function: PostprocessFunction, outputs: Mapping[str, Any], rows:
         raise PermanentError(f"postprocess(outputs) raised {type(error).__name__}: {error}") from error
     if not isinstance(made, Mapping) or not made:
         raise PermanentError(f"postprocess(outputs) returned {type(made).__name__}; expected a dict of arrays or lists")
-    for name, values in made.items():
-        _check(name, values, rows)
-    return [{name: values[row] for name, values in made.items()} for row in range(rows)]
+    told = {name: _checked(name, values, rows) for name, values in made.items()}
+    return [{name: values[row] for name, values in told.items()} for row in range(rows)]
 
 
-def _check(name: object, values: object, rows: int) -> None:
+def _checked(name: object, values: object, rows: int) -> Any:
     if not isinstance(name, str) or not name:
         raise PermanentError(f"postprocess(outputs) returned an output named {name!r}; expected a text")
     if not isinstance(values, np.ndarray | list | tuple):
@@ -49,9 +50,11 @@ def _check(name: object, values: object, rows: int) -> None:
     found = 0 if isinstance(values, np.ndarray) and values.ndim == 0 else len(values)
     if found != rows:
         raise PermanentError(f"postprocess(outputs) returned {found} values for {name!r}, and there are {rows} rows")
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        return
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and values.dtype.itemsize <= _LARGEST:
+        return canonical(values)
+    values = values.tolist() if isinstance(values, np.ndarray) else values
     try:
-        orjson.dumps(values if isinstance(values, list | tuple) else values.tolist(), option=orjson.OPT_SERIALIZE_NUMPY)
+        orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError as error:
         raise PermanentError(f"postprocess(outputs) returned for {name!r} what JSON cannot hold: {error}") from error
+    return values

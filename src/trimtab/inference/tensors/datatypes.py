@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.records.tensors import Datatype
 
@@ -44,6 +45,14 @@ _GRAPH: dict[str, Datatype] = {
 def datatype_of(dtype: np.dtype[Any]) -> Datatype:
     """The name of a NumPy type; BYTES for texts, bytes and objects. Raises KeyError for one that no tensor has."""
     return "BYTES" if dtype.kind in "SUO" else _NAMES[dtype.newbyteorder("<")]
+
+
+def canonical(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values in order and in one of the types above, as JSON and every protocol can hold them: FP16 as FP32,
+    and each whole number in the one type of its size. Raises KeyError for a type that no tensor has."""
+    if values.dtype == np.float16:
+        return values.astype(np.float32)
+    return np.ascontiguousarray(values).view(DTYPES[datatype_of(values.dtype)])
 
 
 def graph_datatype(kind: str) -> Datatype | None:

@@ -24,10 +24,10 @@ _FREE = 64  # the size that a warm-up gives an axis of any size
 
 
 class Outcome(NamedTuple):
-    """What rows came to: `scores` FP32 [n] or [n, classes] (None for the task `tensors`), and further outputs by name,
-    one dict a row (None: there are none)."""
+    """What rows came to: `scores` FP32 [n] or [n, classes] ([n, 0] for the task `tensors`), and further outputs by
+    name, one dict a row (None: there are none)."""
 
-    scores: NDArray[np.float32] | None
+    scores: NDArray[np.float32]
     named: Named | None
 
 
@@ -46,6 +46,8 @@ class TensorModel:
         self.session = open_session(onnx, threads=threads)
         check_graph(self.session, signature)
         self.reader = RowReader(spec)
+        if spec.top and signature.task != "multiclass_classification":
+            raise PermanentError(f"`top` is for several classes, and the task is {signature.task}")
         self._hook = hook
         self._inputs = [one.name for one in spec.inputs]
         self._outputs = [one.name for one in spec.outputs]
@@ -109,8 +111,8 @@ class TensorModel:
             if values.ndim == 0 or len(values) != n:
                 raise PermanentError(f"output {spec.name!r} has shape {list(values.shape)} for {n} rows")
             outputs[spec.name] = read_out(values, spec)
-        scores = self._scores(outputs[self._score], n) if self._score else None
-        if not (self._answered or self.spec.detections or self._hook):
+        scores = self._scores(outputs[self._score], n) if self._score else np.empty((n, 0), np.float32)
+        if not (self._answered or self.spec.detections or self._hook or self.spec.top):
             return Outcome(scores, None)
         named: Named = [{name: outputs[name][row] for name in self._answered} for row in range(n)]
         if self.spec.detections is not None:
@@ -118,6 +120,8 @@ class TensorModel:
             boxes = detect(outputs, self.spec.detections, self.signature.classes, size, placed)
             named = [one | two for one, two in zip(named, boxes, strict=True)]
             outputs |= {name: [one[name] for one in boxes] for name in boxes[0]}
+        if self.spec.top:
+            named = [row | self._best(scores[place]) for place, row in enumerate(named)]
         if self._hook is not None:
             made = postprocess(self._hook, outputs, n)
             named = made if not self._score else [one | two for one, two in zip(named, made, strict=True)]
@@ -138,6 +142,11 @@ class TensorModel:
             raise PermanentError(f"output {self._score!r} has {width} values a row; expected one")
         return np.ascontiguousarray(found[:, -1], np.float32)
 
+    def _best(self, scores: NDArray[np.float32]) -> dict[str, Any]:
+        """The best classes of a row, best first."""
+        order = np.argsort(-scores, kind="stable")[: self.spec.top]
+        return {"top_labels": [self.signature.classes[place] for place in order], "top_scores": scores[order]}
+
     def _size_of(self, picture: Array) -> tuple[int, int]:
         image = self.spec.inputs[self.reader.picture].image
         high, wide = picture.shape[1:3] if image is not None and image.layout == "HWC" else picture.shape[-2:]
@@ -152,11 +161,10 @@ def _warm_shape(tensor: TensorInput) -> tuple[int, ...]:
 def _in_order(parts: Sequence[tuple[Sequence[int], Outcome]], total: int) -> Outcome:
     """The outcomes of parts, each with the positions of its rows, as one."""
     first = parts[0][1]
-    scores = None if first.scores is None else np.empty((total, *first.scores.shape[1:]), np.float32)
+    scores = np.empty((total, *first.scores.shape[1:]), np.float32)
     named: Named | None = None if first.named is None else [{} for _ in range(total)]
     for places, outcome in parts:
-        if scores is not None:
-            scores[list(places)] = outcome.scores
+        scores[list(places)] = outcome.scores
         if named is not None and outcome.named is not None:
             for place, one in zip(places, outcome.named, strict=True):
                 named[place] = one

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
+from trimtab.inference.tensors.datatypes import canonical
 from trimtab.inference.tensors.placing import Placed
 from trimtab.records.tensors import BoxForm, Detections, TensorOutput
 
@@ -24,7 +25,7 @@ def read_out(values: Array, spec: TensorOutput) -> Array:
         values = sigmoid(values)
     elif spec.apply == "l2":
         values = unit(values)
-    return values if spec.threshold is None else values >= spec.threshold
+    return canonical(values if spec.threshold is None else values >= spec.threshold)
 
 
 def softmax(values: Array) -> Floats:

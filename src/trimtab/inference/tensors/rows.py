@@ -144,4 +144,4 @@ def _check_array(tensor: TensorInput, values: Array) -> None:
 
 
 def _place(name: str, row: int, rows: int) -> str:
-    return f"input {name!r}, row {row}" if rows > 1 else f"input {name!r}"
+    return f"row {row}, input {name!r}" if rows > 1 else f"input {name!r}"

@@ -22,7 +22,8 @@ from trimtab.serving.execution.questions import Answers, Question
 from trimtab.serving.execution.repeats import Repeats, mark_of
 from trimtab.serving.execution.scoring import Scored, attempt, score_whole
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.releases import Core, Fleet, Release, RowsError
+from trimtab.serving.routing.releases import AnyCore, Fleet, Release
+from trimtab.serving.routing.rows_error import RowsError
 
 _LINGER = 130.0  # seconds after which a release that was replaced is not remembered by any answer
 
@@ -51,7 +52,7 @@ class Batcher:
         self._queue: list[Question] = []
         self._woken = False
         self._dated = False
-        self._lanes: dict[Core, Lane] = {}
+        self._lanes: dict[AnyCore, Lane] = {}
 
     def enter(self, fleet: Fleet) -> None:
         """The fleet is in force from now on: its models get their lanes, those of others go once they are empty."""
@@ -309,7 +310,7 @@ class Batcher:
         if question.over:
             return
         if isinstance(error, RowsError):
-            self._refuse(question, RefusalError(422, error.message, hint=error.hint, more=error.more))
+            self._refuse(question, RefusalError(error.status, error.message, hint=error.hint, more=error.more))
             return
         told = error.message if isinstance(error, TrimtabError) else str(error)
         if not isinstance(error, TrimtabError | TimeoutError):

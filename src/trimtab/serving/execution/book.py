@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from itertools import count
 
 import msgspec
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from trimtab.errors import TemporaryError
+from trimtab.inference.postprocess_code import Named
+from trimtab.inference.tensors.model import Outcome
+from trimtab.inference.tensors.sent import EncodedRows
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.execution.feedback import Feedback, pack_feedback
 from trimtab.serving.execution.metrics import Metrics
-from trimtab.serving.execution.pieces import Part, Rows
+from trimtab.serving.execution.pieces import Matrix, Part, Rows
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.telemetry.commits import GroupCommit
@@ -31,10 +32,13 @@ from trimtab.serving.telemetry.segments import (
     EncodedColumn,
     Encoding,
     Failure,
+    KeptInputs,
     Scored,
     pack,
 )
 from trimtab.serving.telemetry.writer import TelemetryWriter
+
+_LARGE_ANSWER = 64 * 2**10
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ class Owed:
     ids: list[str]
     at: bytes
     key: str
-    matrix: NDArray[np.float32]
+    matrix: Matrix
     rows: Rows | None
 
 
@@ -139,19 +143,18 @@ class Book:
         record = Failure(release.release, release.model, release.stage, rows, now, error[:500])
         self.telemetry.write([pack(FAILED, self._encode(record))], now, now, 0)
 
-    def shadowed(
-        self, owed: Owed, release: Release, matrix: NDArray[np.float32], scores: bytes, seconds: float
-    ) -> None:
+    def shadowed(self, owed: Owed, release: Release, matrix: Matrix, outcome: Outcome, seconds: float) -> None:
         """Rows that a shadow release scored after they were answered; `seconds` is its share for one row."""
         rows = len(owed.ids)
         if release.key not in self._described:
             self._describe(release)
-        data, kept = self._inputs.matrix(owed.ids, matrix, owed=False)
+        data, kept = self._kept(owed.ids, matrix, owed=False)
         record = Scored(
             run=owed.run, batch=owed.batch, generation=owed.fleet.generation,
             release=release.release, model=release.model, stage=release.stage,
-            ids=owed.ids, at=owed.at, latency=array("f", [seconds]).tobytes() * rows, scores=scores,
+            ids=owed.ids, at=owed.at, latency=array("f", [seconds]).tobytes() * rows, scores=outcome.scores.tobytes(),
             outputs=release.outputs, width=release.width, encoding=release.key, inputs=kept,
+            answers=told_of(outcome.named),
         )  # fmt: skip
         stamps = array("q", owed.at)
         frame = pack(SHADOWED, self._encode(record), data)
@@ -173,18 +176,25 @@ class Book:
             self._describe(release)
         debtors = [one for one in fleet.shadows if one.key == release.key or part.rows is not None]
         bare = b""
-        if any(one.key != release.key for one in debtors):
+        if release.tensors is None and any(one.key != release.key for one in debtors):
             bare = orjson.dumps(part.rows)
-        data, kept = self._inputs.matrix(ids, part.matrix, owed=bool(debtors))
+        data, kept = self._kept(ids, part.matrix, owed=bool(debtors))
         record = Scored(
             self.telemetry.run, number, fleet.generation, release.release, release.model, release.stage, ids, at, late,
             part.scores.tobytes(), release.outputs, release.width, release.key,
-            [one.release for one in debtors], bare, kept,
+            [one.release for one in debtors], bare, kept, told_of(part.named),
         )  # fmt: skip
         frame = pack(ANSWERED, self._encode(record), data)
         if not debtors:
             return frame, None
         return frame, Owed(fleet, debtors, self.telemetry.run, number, ids, at, release.key, part.matrix, part.rows)
+
+    def _kept(self, ids: Sequence[str], matrix: Matrix, *, owed: bool) -> tuple[bytes, KeptInputs | None]:
+        if not isinstance(matrix, EncodedRows):
+            return self._inputs.matrix(ids, matrix, owed=owed)
+        payloads = [one.payload() for one in matrix.sent]
+        data = [parts[0] if len(parts) == 1 else b"".join(parts) for parts, _ in payloads]
+        return self._inputs.payloads(ids, data, [form for _, form in payloads], owed=owed)
 
     def _describe(self, release: Release) -> None:
         """Tells the telemetry, once, what the encoding of a release means."""
@@ -193,6 +203,14 @@ class Book:
         columns = [EncodedColumn(one.name, one.kind, list(one.vocabulary)) for one in signature.features]
         told = Encoding(release.key, signature.task, list(signature.classes), columns)
         self.telemetry.describe(release.key, pack(ENCODING, self._encode(told)))
+
+
+def told_of(named: Named | None) -> bytes:
+    """Outputs by name as a JSON list, null for a row whose are large; empty where there are none."""
+    if named is None:
+        return b""
+    rows = [orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in named]
+    return b"[%b]" % b",".join([row if len(row) <= _LARGE_ANSWER else b"null" for row in rows])
 
 
 def _stamps(question: Question, now: int) -> list[int]:

@@ -79,7 +79,7 @@ def _truth(item: dict[str, Any], where: str, signature: Signature | None) -> flo
     truth = item.get("truth")
     if truth is None or not isinstance(truth, bool | int | float | str):
         raise RefusalError(422, f"{where}truth: expected a class or a number, got {brief(truth)}")
-    if signature is None:
+    if signature is None or signature.task == "tensors":  # nothing here tells what a truth may be
         return truth if isinstance(truth, str) else float(truth)
     if signature.task == "regression":
         if isinstance(truth, str | bool) or not math.isfinite(truth):

@@ -21,7 +21,7 @@ from trimtab.serving.execution.questions import AT_ONCE, Question
 from trimtab.serving.execution.scoring import Scored, attempt
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.profile import span
-from trimtab.serving.routing.releases import Core
+from trimtab.serving.routing.releases import AnyCore
 
 _LOG = logging.getLogger("trimtab.serving")
 _AHEAD = 0.02  # a batch shorter than this is given to a thread before it has done with the last one
@@ -67,7 +67,7 @@ class Lane:
     `pace` is how fast it has been of late."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, owner: Owner, name: str, core: Core, *, cores: int, limits: Limits
+        self, loop: asyncio.AbstractEventLoop, owner: Owner, name: str, core: AnyCore, *, cores: int, limits: Limits
     ) -> None:
         self.name = name
         self.ready = True

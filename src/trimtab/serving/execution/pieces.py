@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimtab.inference.postprocess_code import Named
+from trimtab.inference.tensors.model import Outcome
+from trimtab.inference.tensors.sent import EncodedRows
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.routing.releases import Release
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Any]
+Matrix = NDArray[np.float32] | EncodedRows
 
 
 class Part:
-    """Rows that one release scored. `places` are their positions in the question or batch, None for all of it."""
+    """Rows that one release scored. `places` are their positions in the question or batch, None for all of it; `named`
+    are further outputs, by name, one dict a row (None: there are none)."""
 
-    __slots__ = ("matrix", "places", "release", "rows", "scores")
+    __slots__ = ("matrix", "named", "places", "release", "rows", "scores")
 
     def __init__(
         self,
         release: Release,
         places: Sequence[int] | None,
-        matrix: NDArray[np.float32],
-        scores: NDArray[np.float32],
+        matrix: Matrix,
+        outcome: Outcome,
         rows: Rows | None,
     ) -> None:
         self.release = release
         self.places = places
         self.matrix = matrix
-        self.scores = scores
+        self.scores = outcome.scores
+        self.named = outcome.named
         self.rows = rows
 
 
@@ -98,13 +104,23 @@ def merge(parts: list[Part]) -> list[Part]:
 
 def pick(part: Part, places: Sequence[int] | None, rows: slice) -> Part:
     """Some rows of a part that is of a whole batch, as a part of one question, where they are at `places`."""
-    return Part(
-        part.release, places, part.matrix[rows], part.scores[rows], None if part.rows is None else part.rows[rows]
-    )
+    named = None if part.named is None else part.named[rows]
+    kept = None if part.rows is None else part.rows[rows]
+    return Part(part.release, places, part.matrix[rows], Outcome(part.scores[rows], named), kept)
 
 
 def _joined(group: list[Part]) -> Part:
     places = [place for part in group for place in part.places or ()]
     rows = None if group[0].rows is None else [row for part in group for row in part.rows or ()]
-    matrix = np.concatenate([part.matrix for part in group])
-    return Part(group[0].release, places, matrix, np.concatenate([part.scores for part in group]), rows)
+    named: Named | None = None
+    if group[0].named is not None:
+        named = [row for part in group for row in part.named or ()]
+    outcome = Outcome(np.concatenate([part.scores for part in group]), named)
+    return Part(group[0].release, places, _stacked([part.matrix for part in group]), outcome, rows)
+
+
+def _stacked(matrices: Sequence[Matrix]) -> Matrix:
+    encoded = [one for one in matrices if isinstance(one, EncodedRows)]
+    if encoded:
+        return EncodedRows.joined(encoded)
+    return np.concatenate([one for one in matrices if not isinstance(one, EncodedRows)])

@@ -10,9 +10,14 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from trimtab.inference.explain.explainer import Explanation
+from trimtab.inference.postprocess_code import Named
+from trimtab.inference.tensors.rows import Given
+from trimtab.inference.tensors.sent import SentRow
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.releases import Fleet, Release, RowsError
+from trimtab.serving.routing.releases import Fleet, Release
+from trimtab.serving.routing.rows_error import RowsError
 from trimtab.serving.routing.shares import sticky_key
+from trimtab.serving.routing.tensor_core import TensorCore
 from trimtab.serving.telemetry.segments import micros
 
 _LONGEST_ID = 200
@@ -38,14 +43,23 @@ class Caller(Protocol):
 
 class Answers:
     """What a micro-batch came to, row by row, as JSON texts: `scores` (a multiclass row has its numbers joined by
-    commas), `labels` (empty for regression) and the `releases` that answered."""
+    commas), `labels` (empty for regression) and the `releases` that answered; `named` are further outputs of each row,
+    by name (None: no row has any)."""
 
-    __slots__ = ("labels", "releases", "scores")
+    __slots__ = ("labels", "named", "releases", "scores")
 
-    def __init__(self, scores: list[bytes], labels: list[bytes], releases: list[Release]) -> None:
+    def __init__(
+        self, scores: list[bytes], labels: list[bytes], releases: list[Release], named: Named | None = None
+    ) -> None:
         self.scores = scores
         self.labels = labels
         self.releases = releases
+        self.named = named
+
+    def part(self, start: int, end: int) -> Answers:
+        """Those of some rows."""
+        named = None if self.named is None else self.named[start:end]
+        return Answers(self.scores[start:end], self.labels[start:end], self.releases[start:end], named)
 
 
 class Explained(NamedTuple):
@@ -65,6 +79,8 @@ class Question:
     release needs them as they came, `matrix` is their encoding by `target` as bytes. `at` is microseconds, for all rows
     or each, None for the moment of arrival. `render` makes the body of the answer from position `offset` on.
 
+    A question of tensors has `SentRow`s for rows, `weight` bytes of them, and no matrix.
+
     Who asks may also set `deadline` (as of `time.perf_counter`; what is not begun by then is not run), `sticky` (rows
     of one key meet the same release), `explain` (`explained` then tells why) and `who` (callers of one name share what
     may wait). `keys` are sticky keys, one a row, from the column that the routes name. The rest belongs to the batcher:
@@ -75,7 +91,7 @@ class Question:
     __slots__ = (
         "at", "caller", "count", "deadline", "due", "explain", "explained", "fleet", "given", "ids", "keys", "mark",
         "matrix", "outputs", "over", "parts", "pinned", "render", "request_id", "rows", "started", "sticky", "target",
-        "timer", "who",
+        "timer", "weight", "who",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, fleet: Fleet, target: Release, render: Render, started: float) -> None:
@@ -89,7 +105,8 @@ class Question:
         self.over = False
         self.ids: list[str] = []
         self.at: int | list[int] | None = None
-        self.rows: Sequence[Mapping[str, Any]] | None = None
+        self.rows: Sequence[Any] | None = None
+        self.weight = 0
         self.matrix: bytes | None = None
         self.count = 0
         self.outputs: tuple[str, ...] | None = None
@@ -122,9 +139,26 @@ class Question:
         if any(one.key != target.key for one in fleet.releases):
             self.rows = rows
 
+    def ask_tensors(self, blocks: Sequence[Given], core: TensorCore, most: int) -> None:
+        """Takes rows of tensors or files, checked as far as one can without decoding; `blocks` each hold rows of one
+        shape, at least one row. Raises RefusalError: 413 over a limit, 415 for another format, 422 for what does not
+        fit."""
+        refuse_many(sum([len(next(iter(given.values()), ())) for given in blocks]), most)
+        rows: list[SentRow] = []
+        for given in blocks:
+            try:
+                rows += core.take(given)
+            except RowsError as error:
+                place = f"row {len(rows)}: " if len(blocks) > 1 else ""
+                raise RefusalError(error.status, place + error.message, hint=error.hint) from error
+        self.count, self.rows = len(rows), rows
+        self.weight = sum([row.size for row in rows])
+
     @property
     def size(self) -> int:
         """Bytes that it takes while it waits, roughly."""
+        if self.weight:
+            return self.weight
         return len(self.matrix) if self.matrix is not None else self.count * (64 + 16 * self.target.width)
 
     def identify(self, ids: object, where: str) -> None:

@@ -42,7 +42,7 @@ class Repeats:
             return
         end = offset + question.count
         if offset or end < len(answers.scores):
-            answers = Answers(answers.scores[offset:end], answers.labels[offset:end], answers.releases[offset:end])
+            answers = answers.part(offset, end)
         before = self._kept.pop(question.mark, None)
         self._rows += question.count - (0 if before is None else len(before[1].scores))
         self._kept[question.mark] = self._clock(), answers
@@ -63,7 +63,9 @@ class Repeats:
 def mark_of(question: Question) -> object:
     """What tells a question with ids of its own from every other."""
     content: object = question.matrix
-    if content is None:
+    if question.weight:
+        content = tuple([(form, *map(bytes, parts)) for parts, form in (row.payload() for row in question.rows or ())])
+    elif content is None:
         content = orjson.dumps(question.rows, default=str, option=orjson.OPT_NON_STR_KEYS)
     version = question.target.release if question.pinned else ""
     return tuple(question.ids), hash((content, question.target.key, version, question.sticky))

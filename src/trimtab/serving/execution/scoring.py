@@ -8,7 +8,7 @@ import numpy as np
 
 from trimtab.serving.execution.pieces import Part, Piece
 from trimtab.serving.execution.questions import Question
-from trimtab.serving.routing.releases import RowsError
+from trimtab.serving.routing.rows_error import RowsError
 
 Scored = list[tuple[list[Piece], Part | Exception]]
 
@@ -20,11 +20,11 @@ def score_whole(batch: Sequence[Question]) -> Part:
     if len(batch) == 1:
         assert first.matrix is not None
         matrix = np.frombuffer(first.matrix, np.float32).reshape(-1, target.width)
-        return Part(target, None, matrix, target.scores(matrix), first.rows)
+        return Part(target, None, matrix, target.answer(matrix), first.rows)
     data = b"".join([one.matrix for one in batch])  # type: ignore[misc]
     matrix = np.frombuffer(data, np.float32).reshape(-1, target.width)
     rows = None if first.rows is None else [row for one in batch for row in one.rows or ()]
-    return Part(target, None, matrix, target.scores(matrix), rows)
+    return Part(target, None, matrix, target.answer(matrix), rows)
 
 
 def score(batch: Sequence[Piece]) -> Part:
@@ -42,7 +42,7 @@ def score(batch: Sequence[Piece]) -> Part:
     else:
         assert rows is not None
         matrix = release.matrix(rows)
-    return Part(release, None, matrix, release.scores(matrix), rows)
+    return Part(release, None, matrix, release.answer(matrix), rows)
 
 
 def attempt(batch: list[Piece]) -> Scored:

@@ -12,7 +12,8 @@ from trimtab.serving.execution.questions import Answers, Question, Render, brief
 from trimtab.serving.grpc.messages import Messages
 from trimtab.serving.open_inference.binary import pack
 from trimtab.serving.open_inference.explained import explained_outputs
-from trimtab.serving.open_inference.tensors import OUTPUTS, read_inputs, read_outputs
+from trimtab.serving.open_inference.outputs import named_outputs, output_names
+from trimtab.serving.open_inference.tensors import read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import label_type
 
@@ -70,10 +71,10 @@ class Inference:
             parameters["releases"].string_param = orjson.dumps(names).decode()
         else:
             parameters["release"].string_param = release.release
-        wanted = question.outputs or OUTPUTS
+        wanted = question.outputs or output_names(release)
         if "score" in wanted:
             scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
-            shape = [count] if release.outputs == 1 else [count, release.outputs]
+            shape = [count] if release.shown == 1 else [count, release.shown]
             _put(made, "score", "FP32", shape, scores, raw=raw)
         if "label" in wanted and release.labels:
             labels = orjson.loads(b"[%b]" % b",".join(answers.labels[offset:end]))
@@ -85,7 +86,7 @@ class Inference:
         why, explained = explained_outputs(question)
         for name, told in why.items():
             parameters[name].string_param = told if isinstance(told, str) else orjson.dumps(told).decode()
-        for one in explained:
+        for one in named_outputs(question, answers, offset) + explained:
             values = [name.encode() for name in one.values] if one.datatype == "BYTES" else one.values.ravel()
             _put(made, one.name, one.datatype, one.shape, values, raw=raw)
         body: bytes = made.SerializeToString()

@@ -76,6 +76,10 @@ class Batches:
         target = pinned or fleet.live
         if target is None:
             raise RefusalError(503, desired.why_not_ready())
+        if target.tensors is not None:
+            raise RefusalError(
+                415, "files of rows are for models of columns", hint="send tensors and files to /predict"
+            )
         spool = request.spool
         if spool is None:
             spool = Spool(self._folder, self._system.config.max_batch)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import orjson
 
+from trimtab.inference.tensors.datatypes import DTYPES
+from trimtab.records.tensors import Tensors
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.binary import pack
-from trimtab.serving.open_inference.explained import explained_outputs, output_object
-from trimtab.serving.open_inference.tensors import OUTPUTS
+from trimtab.serving.open_inference.explained import explained_outputs
+from trimtab.serving.open_inference.outputs import Output, named_outputs, output_names, output_object
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import ENCODED, Release, label_type
 
@@ -69,7 +72,9 @@ def _bare(body: bytes, release: Release) -> dict[str, Any]:
     """A request that is nothing but the bytes of the model's only input; everything is answered in bytes."""
     inputs = release.signature.inputs
     asked: dict[str, Any] = {"parameters": {"binary_data_output": True}}
-    if len(inputs) == 1 and inputs[0].kind in ("category", "time"):
+    if release.tensors is not None:
+        tensor = _bare_tensor(body, release.tensors.spec)
+    elif len(inputs) == 1 and inputs[0].kind in ("category", "time"):
         tensor = {"name": inputs[0].name, "datatype": "BYTES", "shape": [1], "data": [body]}
     elif len(inputs) == 1 and inputs[0].kind == "boolean":
         tensor = {"name": inputs[0].name, "datatype": "BOOL", "shape": [len(body)], "raw": body}
@@ -79,6 +84,18 @@ def _bare(body: bytes, release: Release) -> dict[str, Any]:
         rows = len(body) // (4 * release.width)
         tensor = {"name": ENCODED, "datatype": "FP32", "shape": [rows, release.width], "raw": body}
     return asked | {"inputs": [tensor]}
+
+
+def _bare_tensor(body: bytes, spec: Tensors) -> dict[str, Any]:
+    only = spec.inputs[0]
+    if len(spec.inputs) > 1:
+        raise RefusalError(422, "bytes alone are for a model of one input", hint=f"this one has {len(spec.inputs)}")
+    if only.image is not None or only.audio is not None:
+        return {"name": only.name, "datatype": "BYTES", "shape": [1], "data": [body]}
+    if -1 in only.shape or only.datatype == "BYTES":
+        raise RefusalError(422, f"input {only.name!r}: bytes alone do not tell the shape of {list(only.shape)}")
+    size = prod(only.shape) * DTYPES[only.datatype].itemsize
+    return {"name": only.name, "datatype": only.datatype, "shape": [len(body) // size, *only.shape], "raw": body}
 
 
 class BinaryAnswer:
@@ -114,16 +131,20 @@ class BinaryAnswer:
         else:
             parameters |= {"release": release.release, "model": release.model}
         outputs, tail = [], []
+        named = {one.name: one for one in named_outputs(question, answers, offset)}
         for name, in_bytes in self._wanted:
-            datatype, shape, values = _output(name, question, answers, offset)
-            output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
-            if in_bytes:
-                raw = pack([one.encode() for one in values]) if datatype == "BYTES" else values.tobytes()
-                output["parameters"] = {_SIZE: len(raw)}
-                tail.append(raw)
-            else:
-                output["data"] = values
-            outputs.append(output)
+            own = name in release.core.named
+            found = named.get(name) if own else _output(name, question, answers, offset)
+            if found is None:  # a canary may have others
+                continue
+            if not in_bytes:
+                outputs.append(output_object(found))
+                continue
+            values = found.values
+            raw = pack([one.encode() for one in values]) if found.datatype == "BYTES" else values.tobytes()
+            told_size = {_SIZE: len(raw)}
+            outputs.append({"name": name, "datatype": found.datatype, "shape": found.shape, "parameters": told_size})
+            tail.append(raw)
         why, explained = explained_outputs(question)
         parameters |= why
         outputs += map(output_object, explained)
@@ -136,18 +157,18 @@ class BinaryAnswer:
         return b"".join((head, *tail))
 
 
-def _output(name: str, question: Question, answers: Answers, offset: int) -> tuple[str, list[int], Any]:
-    """Datatype, shape and values of one output: an array, or texts."""
+def _output(name: str, question: Question, answers: Answers, offset: int) -> Output:
+    """One of the outputs that every model has."""
     count, end = question.count, offset + question.count
     release = answers.releases[offset]
     if name == "prediction_id":
-        return "BYTES", [count], question.ids
+        return Output(name, "BYTES", [count], question.ids)
     if name == "label":
         labels = orjson.loads(b"[%b]" % b",".join(answers.labels[offset:end]))
         datatype = label_type(release.signature)
-        return datatype, [count], labels if datatype == "BYTES" else np.array(labels, "<i8")
+        return Output(name, datatype, [count], labels if datatype == "BYTES" else np.array(labels, "<i8"))
     scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
-    return "FP32", [count] if release.outputs == 1 else [count, release.outputs], scores
+    return Output(name, "FP32", [count] if release.shown == 1 else [count, release.shown], scores)
 
 
 def wanted_in_bytes(asked: dict[str, Any], release: Release) -> list[tuple[str, bool]] | None:
@@ -159,7 +180,7 @@ def wanted_in_bytes(asked: dict[str, Any], release: Release) -> list[tuple[str, 
         raise RefusalError(422, f"parameters.binary_data_output: expected true or false, got {brief(overall)}")
     outputs = asked.get("outputs")
     if not outputs:
-        return [(name, True) for name in OUTPUTS if name != "label" or release.labels] if overall else None
+        return [(name, True) for name in output_names(release)] if overall else None
     wanted = []
     for one in outputs:
         choice = (one.get("parameters") or {}).get("binary_data", overall)

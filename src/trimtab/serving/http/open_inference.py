@@ -10,8 +10,9 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief
 from trimtab.serving.http.binary import BinaryAnswer, read_body, wanted_in_bytes
 from trimtab.serving.http.request import Request
-from trimtab.serving.open_inference.explained import explained_outputs, output_object
-from trimtab.serving.open_inference.tensors import OUTPUTS, read_inputs, read_outputs
+from trimtab.serving.open_inference.explained import explained_outputs
+from trimtab.serving.open_inference.outputs import named_outputs, output_names, output_object
+from trimtab.serving.open_inference.tensors import read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release, label_type
 
@@ -71,12 +72,12 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
     if count > 1 and question.fleet.canaries:
         told = b'"releases":%b' % orjson.dumps([one.release for one in answers.releases[offset:end]])
     usual = question.outputs is None and question.request_id is None and not question.explain
-    if usual and release.labels and release.outputs == 1:
+    if usual and release.labels and release.shown == 1 and answers.named is None:
         return _USUAL % (release.head, ids, told, count, score, release.label_head, count, label, count, ids)
-    wanted = question.outputs or OUTPUTS
+    wanted = question.outputs or output_names(release)
     outputs = []
     if "score" in wanted:
-        shape = b"%d" % count if release.outputs == 1 else b"%d,%d" % (count, release.outputs)
+        shape = b"%d" % count if release.shown == 1 else b"%d,%d" % (count, release.shown)
         outputs.append(_tensor(b"score", b"FP32", shape, score))
     if "label" in wanted and release.labels:
         outputs.append(_tensor(b"label", label_type(release.signature).encode(), b"%d" % count, label))
@@ -85,7 +86,8 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
     why, explained = explained_outputs(question)
     if why:
         told += b"," + orjson.dumps(why)[1:-1]
-    outputs += [orjson.dumps(output_object(one), option=orjson.OPT_SERIALIZE_NUMPY) for one in explained]
+    further = named_outputs(question, answers, offset) + explained
+    outputs += [orjson.dumps(output_object(one), option=orjson.OPT_SERIALIZE_NUMPY) for one in further]
     asked = b"" if question.request_id is None else b'"id":%b,' % orjson.dumps(question.request_id)
     return b'%b%b"parameters":{"prediction_ids":[%b],%b},"outputs":[%b]}' % (
         release.head, asked, ids, told, b",".join(outputs),

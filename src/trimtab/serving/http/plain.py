@@ -8,7 +8,9 @@ import orjson
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json, refuse_many
+from trimtab.serving.http.files import is_file, read_file, read_rows
 from trimtab.serving.http.request import Request
+from trimtab.serving.open_inference.outputs import named_json
 from trimtab.serving.refusals import RefusalError
 
 _KEYS = frozenset(("rows", "ids", "time", "sticky_key", "explain"))
@@ -16,7 +18,11 @@ _KEYS = frozenset(("rows", "ids", "time", "sticky_key", "explain"))
 
 def read_request(question: Question, request: Request, config: ServerConfig, now: float) -> None:
     """Fills a question from `{"rows": [{...}], "ids": [...], "time": "..."}` or a list of rows. `time` is one moment
-    or one a row. Raises RefusalError naming the row, the column and what was expected."""
+    or one a row. A body that is an image or a sound by its content type is a row by itself. Raises RefusalError naming
+    the row, the column and what was expected."""
+    if is_file(request):
+        read_file(question, request)
+        return
     asked: Any = read_json(request.body)
     if isinstance(asked, list):
         asked = {"rows": asked}
@@ -30,7 +36,11 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
     if not isinstance(rows, list):
         raise RefusalError(422, f"`rows`: expected a list of objects, got {brief(rows)}")
     refuse_many(len(rows), config.max_rows)
-    question.ask(rows)
+    core = question.target.tensors
+    if core is None:
+        question.ask(rows)
+    else:
+        question.ask_tensors(read_rows(rows, core), core, config.max_rows)
     question.identify(asked.get("ids"), "ids")
     question.date(asked.get("time"), "time", now, config.max_future)
     question.stick(asked.get("sticky_key"), "sticky_key")
@@ -39,18 +49,19 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:
     """`{"predictions": [{"id", "score", "label", "release", "model"}, ...]}`; no label for regression, and a list of
-    scores for several classes. Where it was asked why, each has its `explanation`, null for the rows that `unexplained`
-    lists."""
+    scores for several classes. A model that has further outputs answers them in `outputs`, by name. Where it was asked
+    why, each has its `explanation`, null for the rows that `unexplained` lists."""
     parts = []
     why = _explanations(question) if question.explain else {}
     for place in range(question.count):
         release = answers.releases[offset + place]
         score, label = answers.scores[offset + place], answers.labels[offset + place]
         parts.append(
-            b'{"id":%b,"score":%b,%b%b%b}' % (
+            b'{"id":%b,%b%b%b%b%b}' % (
                 orjson.dumps(question.ids[place]),
-                score if release.outputs == 1 else b"[%b]" % score,
+                _score(score, release.shown),
                 b'"label":%b,' % label if release.labels else b"",
+                b'"outputs":%b,' % named_json(answers.named[offset + place]) if answers.named is not None else b"",
                 release.told,
                 b',"explanation":%b' % why.get(place, b"null") if question.explain else b"",
             )
@@ -59,6 +70,10 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
         left = [place for place in range(question.count) if place not in why]
         return b'{"predictions":[%b],"unexplained":%b}' % (b",".join(parts), orjson.dumps(left))
     return b'{"predictions":[%b]}' % b",".join(parts)
+
+
+def _score(text: bytes, shown: int) -> bytes:
+    return b'"score":%b,' % text if shown == 1 else b'"score":[%b],' % text if shown else b""
 
 
 def _explanations(question: Question) -> dict[int, bytes]:

@@ -8,20 +8,12 @@ not explained as the others are.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from trimtab.serving.execution.questions import Explained, Question
-
-
-class Output(NamedTuple):
-    """One output: `values` are an array of `shape`, or texts where `datatype` is BYTES."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-    values: Any
+from trimtab.serving.open_inference.outputs import Output
 
 
 def explained_outputs(question: Question) -> tuple[dict[str, Any], list[Output]]:
@@ -52,12 +44,6 @@ def explained_outputs(question: Question) -> tuple[dict[str, Any], list[Output]]
         "unexplained_rows": sorted(left),
     }
     return parameters, outputs
-
-
-def output_object(output: Output) -> dict[str, Any]:
-    """An output as it stands in JSON, its values one after the other."""
-    flat = output.values if output.datatype == "BYTES" else output.values.ravel()
-    return {"name": output.name, "datatype": output.datatype, "shape": output.shape, "data": flat}
 
 
 def _kind(explained: Explained) -> tuple[object, ...]:

@@ -13,10 +13,11 @@ from typing import Any
 from trimtab.records.model import ColumnKind, Signature
 from trimtab.serving.execution.questions import Question, brief, refuse_many
 from trimtab.serving.open_inference.binary import NUMBERS, unpack
+from trimtab.serving.open_inference.outputs import output_names
+from trimtab.serving.open_inference.tensor_inputs import read_given
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import ENCODED, Release
 
-OUTPUTS = ("score", "label", "prediction_id")
 DATATYPES: dict[ColumnKind, tuple[str, frozenset[str]]] = {
     "number": ("FP64", frozenset(NUMBERS)),
     "category": ("BYTES", frozenset(("BYTES",))),
@@ -32,6 +33,10 @@ def read_inputs(question: Question, inputs: object, most: int) -> None:
     the input, row or column."""
     if not isinstance(inputs, list) or not inputs:
         raise RefusalError(422, f"`inputs`: expected a list of tensors, got {brief(inputs)}")
+    core = question.target.tensors
+    if core is not None:
+        question.ask_tensors([read_given(inputs, core)], core, most)
+        return
     first = inputs[0]
     if (
         len(inputs) == 1
@@ -46,7 +51,7 @@ def read_inputs(question: Question, inputs: object, most: int) -> None:
 
 def read_outputs(names: Sequence[str], release: Release) -> tuple[str, ...]:
     """The outputs that are asked for. Raises RefusalError naming the first that the model has not."""
-    known = [name for name in OUTPUTS if name != "label" or release.labels]
+    known = output_names(release)
     wrong = next((name for name in names if name not in known), None)
     if not names or wrong is not None:
         raise RefusalError(422, f"`outputs`: {brief(wrong if names else [])}; expected some of {', '.join(known)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,16 @@ from trimtab.inference.encode import RowEncoder, encode_frame, frame_of_rows
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer
 from trimtab.inference.features_code import derive, load_features
-from trimtab.inference.mistakes import MistakenRowsError
+from trimtab.inference.postprocess_code import load_postprocess, postprocess
 from trimtab.inference.session import load_model
+from trimtab.inference.tensors.model import Outcome
 from trimtab.records.base import canonical_json
 from trimtab.records.model import ColumnKind, Feature, Route, Routes, Signature
+from trimtab.records.tensors import Tensors
 from trimtab.serving.routing.profile import Profile, measure
+from trimtab.serving.routing.rows_error import RowsError
 from trimtab.serving.routing.shares import Shares
+from trimtab.serving.routing.tensor_core import TensorCore
 
 if TYPE_CHECKING:
     from trimtab.records.blobs import Blobs
@@ -32,28 +36,17 @@ _LOG = logging.getLogger("trimtab.serving")
 _SAMPLE: dict[ColumnKind, Any] = {"number": 0.0, "category": "", "boolean": False, "time": "2000-01-01T00:00:00+00:00"}
 
 
-class RowsError(TrimtabError):
-    """Rows that do not fit the model's inputs: the caller's to mend. `more` has all that is wrong with them."""
-
-    def __init__(self, error: TrimtabError) -> None:
-        super().__init__(error.message, hint=error.hint)
-        self.more: dict[str, object] | None = None
-        if isinstance(error, MistakenRowsError):
-            errors = [
-                {"row": one.row, "column": one.column, "error": one.error, "hint": one.hint} for one in error.mistakes
-            ]
-            self.more = {"errors": errors, "errors_found": error.found}
-
-
 class Release:
-    """One loaded release. `matrix` and `scores` may be called from any thread.
+    """One loaded release. `matrix` and `answer` may be called from any thread. `tensors` is its core where it is a
+    model of tensors: its rows are not columns then, and its `width` is 0.
 
     `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row;
+    `outputs` is how many scores a row has, `shown` how many are answered (1: the best of many);
     `hides_encoded` is true when a column has the name of the encoded tensor; `labels` are the decisions as JSON (empty
     for regression). `head`, `label_head` and `told` are what its answers are put together from.
     """
 
-    def __init__(self, system: str, route: Route, core: Core) -> None:
+    def __init__(self, system: str, route: Route, core: AnyCore) -> None:
         self.system = system
         self.release = route.release
         self.model = route.model
@@ -67,9 +60,11 @@ class Release:
         self.labels = core.labels
         self.encoder = core.encoder
         self.outputs = core.outputs
+        self.shown = core.shown
         self.hides_encoded = core.hides_encoded
-        self.scores = core.scores
-        self.matrix = core.matrix
+        self.tensors = core if isinstance(core, TensorCore) else None
+        self.matrix: Callable[[Sequence[Any]], Any] = core.matrix
+        self.answer: Callable[[Any], Outcome] = core.answer
         self.decisions = core.decisions
         self.head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(system), orjson.dumps(route.model))
         self.told = b'"release":%b,"model":%b' % (orjson.dumps(route.release), orjson.dumps(route.model))
@@ -93,10 +88,15 @@ class Core:
             self.encoder = RowEncoder(self.signature)
         else:
             self._function = load_features(blobs.get(bundle.features_code), bundle.entry)
+        self._hook = None
+        if isinstance(bundle.postprocess_code, str):
+            self._hook = load_postprocess(blobs.get(bundle.postprocess_code), bundle.entry)
+        self.named: dict[str, Any] = {}
         self.labels = _labels(self.signature)
         self.hides_encoded = any(column.name == ENCODED for column in self.signature.inputs)
         self.outputs = len(self.signature.classes) if self.signature.task == "multiclass_classification" else 1
-        self.own_code = self._function is not None
+        self.shown = self.outputs
+        self.own_code = self._function is not None or self._hook is not None
         self.explained = isinstance(bundle.explainer, str)
         self._blobs = blobs
         self._bundle = bundle
@@ -150,6 +150,14 @@ class Core:
             raise PermanentError(f"the model gave {scores[row]} for row {row}")
         return scores
 
+    def answer(self, matrix: NDArray[np.float32]) -> Outcome:
+        """Scores, and what the user's `postprocess(outputs)` makes of them. Raises as `scores` does, and when the
+        user's code fails."""
+        scores = self.scores(matrix)
+        if self._hook is None:
+            return Outcome(scores, None)
+        return Outcome(scores, postprocess(self._hook, {self.signature.onnx_output: scores}, len(scores)))
+
     def decisions(self, scores: NDArray[np.float32]) -> NDArray[np.intp]:
         """Positions in `labels` of what is decided for each row."""
         if self.signature.task == "binary_classification":
@@ -160,7 +168,8 @@ class Core:
     def probe(self, rows: int = 1) -> None:
         """Scores rows that nobody asked about. Raises what the model or the user's code raises."""
         if self._sampled:
-            self.scores(self.matrix([self._sample] * rows))
+            outcome = self.answer(self.matrix([self._sample] * rows))
+            self.named = outcome.named[0] if outcome.named else {}
         else:
             self._model.scores(np.zeros((rows, self.width), np.float32))
 
@@ -183,6 +192,9 @@ class Core:
             return measure(self.probe, whole=self._sampled or not self.own_code)
         except Exception as error:  # the runtime's errors share no root
             raise PermanentError(f"the model cannot be run: {str(error).splitlines()[0]}") from error
+
+
+AnyCore = Core | TensorCore
 
 
 class Fleet:
@@ -211,7 +223,7 @@ def load_fleet(routes: Routes, blobs: Blobs, former: Fleet) -> Fleet:
     loaded = []
     for route in routes.routes:
         try:
-            core = held.get(route.bundle) or Core(route, blobs)
+            core = held.get(route.bundle) or load_core(route, blobs)
         except TrimtabError as error:
             raise PermanentError(f"release {route.release}: {error.message}", hint=error.hint) from error
         except Exception as error:  # a bundle can be wrong in ways nobody foresaw; the server must go on
@@ -219,6 +231,11 @@ def load_fleet(routes: Routes, blobs: Blobs, former: Fleet) -> Fleet:
         held[route.bundle] = core
         loaded.append(Release(routes.system, route, core))
     return Fleet(routes.generation, tuple(loaded), routes.canary_by)
+
+
+def load_core(route: Route, blobs: Blobs) -> AnyCore:
+    """A bundle as it runs, warmed up. Raises PermanentError for one that cannot be."""
+    return TensorCore(route, blobs) if isinstance(route.bundle.signature.tensors, Tensors) else Core(route, blobs)
 
 
 def check_routes(routes: Routes) -> None:

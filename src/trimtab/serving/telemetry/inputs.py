@@ -44,7 +44,7 @@ class InputSampling:
         return data, KeptInputs(share, array("i", places).tobytes(), owed, digests)
 
     def payloads(
-        self, ids: Sequence[str], payloads: Sequence[bytes], shapes: Sequence[str], *, owed: bool
+        self, ids: Sequence[str], payloads: Sequence[bytes | memoryview], shapes: Sequence[str], *, owed: bool
     ) -> tuple[bytes, KeptInputs]:
         """Likewise of inputs that are no matrix: the bytes of each row, and what they are, such as
         `image UINT8[3,128,128]`."""
@@ -70,6 +70,6 @@ def position(prediction_id: str) -> float:
     return int.from_bytes(hashed, "little") / 2**64
 
 
-def digest(data: bytes) -> bytes:
+def digest(data: bytes | memoryview) -> bytes:
     """16 bytes that tell two inputs apart."""
     return blake3.blake3(data).digest(DIGEST)

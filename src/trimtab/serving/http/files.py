@@ -1,0 +1,79 @@
+"""The plain way to ask a model of tensors: a file as the body, or rows as JSON objects of files and tensors."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from trimtab.inference.tensors.rows import Array, Files, Given
+from trimtab.serving.execution.questions import Question, brief
+from trimtab.serving.http.request import Request
+from trimtab.serving.open_inference.values import values_of
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.tensor_core import TensorCore
+
+PREDICTION_ID = b"x-prediction-id"
+_MEDIA = (b"image/", b"audio/", b"application/octet-stream")
+
+
+def is_file(request: Request) -> bool:
+    """Whether the body is a file by its own word."""
+    return request.field(b"content-type").lower().startswith(_MEDIA)
+
+
+def read_file(question: Question, request: Request) -> None:
+    """Fills a question from a body that is a file. Its prediction id may come as the header `x-prediction-id`. Raises
+    RefusalError: 415 where the model takes no file or another kind, 413 over a limit."""
+    kind = request.field(b"content-type").partition(b";")[0].strip().decode("latin-1")
+    core = question.target.tensors
+    takers = [] if core is None else [one.name for one in core.spec.inputs if core.takes_files(one.name)]
+    if core is None or len(takers) != 1 or len(core.spec.inputs) != 1:
+        what = "rows of columns" if core is None else f"the inputs {', '.join(one.name for one in core.spec.inputs)}"
+        raise RefusalError(415, f"content-type {kind}: the model takes {what}", hint="send JSON to /predict")
+    given: Given = {takers[0]: [request.body]}
+    question.ask_tensors([given], core, 1)
+    name = request.field(PREDICTION_ID)
+    if name:
+        question.identify([name.decode("utf-8", "replace")], f"header {PREDICTION_ID.decode()}")
+
+
+def read_rows(rows: Sequence[Any], core: TensorCore) -> list[Given]:
+    """Rows as JSON objects: for each input its tensor, nested, or a file in base64. Raises RefusalError (422) naming
+    the row and the input."""
+    return [_read_row(row, place, core) for place, row in enumerate(rows)]
+
+
+def _read_row(row: Any, place: int, core: TensorCore) -> Given:
+    names = {one.name: one for one in core.spec.inputs}
+    if not isinstance(row, dict):
+        raise RefusalError(422, f"row {place}: expected an object with {', '.join(names)}, got {brief(row)}")
+    given: dict[str, Array | Files] = {}
+    for name, value in row.items():
+        where = f"row {place}, input {name!r}"
+        spec = names.get(name)
+        if spec is None:
+            raise RefusalError(422, f"row {place}: unknown input {name!r}", hint=f"the model takes {', '.join(names)}")
+        if isinstance(value, str) and core.takes_files(name):
+            try:
+                given[name] = [b64decode(value, validate=True)]
+            except (binascii.Error, ValueError) as error:
+                raise RefusalError(422, f"{where}: not base64: {error}") from error
+            continue
+        shape = [1, *_shape(value)]
+        found = values_of({"datatype": spec.datatype, "shape": shape, "data": [value]}, where)
+        if isinstance(found, list):
+            found = np.array([bytes(one).decode() for one in found], object).reshape(shape)
+        given[name] = found
+    return given
+
+
+def _shape(value: Any) -> list[int]:
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    return shape
