@@ -4,7 +4,7 @@ wrk.method = "POST"
 wrk.body = file:read("*a")
 file:close()
 wrk.headers["Content-Type"] = "application/json"
-if os.getenv("TOKEN") then wrk.headers["Authorization"] = "Bearer " .. os.getenv("TOKEN") end
+for name, value in string.gmatch(os.getenv("HEADERS") or "", "([^=|]+)=([^|]+)") do wrk.headers[name] = value end
 
 function done(summary, latency)
   local e = summary.errors

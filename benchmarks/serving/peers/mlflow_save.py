@@ -9,6 +9,7 @@ import onnx
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype("float32"), (-1, int(sys.argv[2])))]))
+shape = (-1, *(int(size) for size in os.environ["SHAPE"].split(",")))
+signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype(os.environ["DTYPE"]), shape)]))
 options = {"intra_op_num_threads": 1, "inter_op_num_threads": 1}
 mlflow.onnx.save_model(onnx.load(os.environ["MODEL"]), sys.argv[1], signature=signature, onnx_session_options=options)

@@ -1,0 +1,52 @@
+"""Trimtab and the bound beside it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contender import HERE, TOKEN, Contender, free_port
+from workload import Workload, number_in
+
+SYSTEM = "bench"
+
+
+def echo(asked: Workload) -> Contender:
+    """The bound: JSON in, the same JSON out."""
+    note = "the bound: httptools and orjson on a bare asyncio protocol, 1 process"
+    one = Contender("JSON echo", note, "/", asked.tensor_as_json(), None, port=free_port())
+    one.command = [sys.executable, str(HERE / "peers" / "echo.py"), str(one.port)]
+    return one
+
+
+def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool = False) -> Contender:
+    """Token, validation, metrics and telemetry on, one live release; `beside` it a canary of 10% and a shadow."""
+    import msgspec
+
+    from trimtab.records.blobs import Blobs
+    from trimtab.records.durable import write_atomically
+    from trimtab.records.layout import Layout
+    from trimtab.records.model import ModelBundle, Route, Routes
+    from trimtab.serving.config import server_config, write_config
+    from trimtab.serving.spec import ServeSpec
+
+    name = f"Trimtab, {processes} process{'es' if processes > 1 else ''}"
+    note = "token, validation, metrics, telemetry"
+    if beside:
+        name, note = f"{name}, routed", f"{note}; a canary of 10% and a shadow release beside"
+    one = Contender(name, note, f"/v2/models/{SYSTEM}/infer", asked.tensor_as_json(), number_in, port=free_port())
+    layout = Layout(folder / f"trimtab-{processes}-{beside}")
+    bundle = ModelBundle(onnx=Blobs(layout.blobs).put(asked.graph), signature=asked.signature)
+    routes = [Route(release="r1", model="m1", bundle=bundle, stage="live")]
+    if beside:
+        routes.append(Route(release="r2", model="m2", bundle=bundle, stage="canary", weight=0.1))
+        routes.append(Route(release="r3", model="m3", bundle=bundle, stage="shadow"))
+    wanted = Routes(generation=1, system=SYSTEM, routes=tuple(routes), written=datetime.now(UTC))
+    write_atomically(layout.routes, msgspec.json.encode(wanted))
+    spec = ServeSpec(port=one.port)
+    write_config(layout.serve_config, server_config(spec, SYSTEM, {"TRIMTAB_TOKEN": TOKEN}))
+    one.command = [sys.executable, "-m", "trimtab.serving", "--state", str(layout.root)]
+    one.environment = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+    one.headers = {"Authorization": f"Bearer {TOKEN}"}
+    return one
