@@ -100,6 +100,28 @@ def test_routes_that_cannot_be_served_change_nothing(make: Make) -> None:
     assert (status.applied, status.error) == (server.generation, "")
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time\ntime.sleep(60)\ndef features(rows):\n    return rows\n",
+        "import time\ndef features(rows):\n    time.sleep(60)\n    return rows\n",
+    ],
+)
+def test_a_release_that_hangs_as_it_is_loaded_is_given_up(make: Make, code: str) -> None:
+    server = make(load_timeout=0.5)
+    good = models.bundle(server.blobs, models.linear([0.0, 0.0], 7.0), REGRESSION)
+    server.route(models.route("r1", good))
+    hanging = models.bundle(server.blobs, models.linear([0.0, 0.0]), REGRESSION, code)
+    with Load(server) as load:
+        with pytest.raises(PermanentError, match=r"not loaded within 0\.5 s"):
+            server.route(models.route("r2", hanging))
+        server.route(models.route("r3", good))  # and others can be loaded
+    assert load.failures == []
+    assert {score for _, _, score in load.answers} == {7.0}
+    server.local.stop()  # nor does it keep the server from ending
+    assert server.local.pid is None
+
+
 def test_a_routes_file_that_is_damaged_changes_nothing(running: Running) -> None:
     running.layout.routes.write_text("{half")
     until(lambda: running.status().error != "")

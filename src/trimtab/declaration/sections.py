@@ -128,6 +128,7 @@ def read_serve(table: Table) -> ServeSpec:
         "telemetry": read_telemetry(table),
         "answer_timeout": table.duration("answer_timeout", '"30 s"'),
         "run_timeout": table.duration("run_timeout", '"10 s"'),
+        "load_timeout": table.duration("load_timeout", '"2 min"'),
         "max_wait": table.duration("max_wait", '"1 s"', zero=True),
         "max_queue": table.size("max_queue", '"256 MiB"'),
     }

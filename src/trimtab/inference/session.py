@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,8 +28,8 @@ class Model:
         self._several = signature.task == "multiclass_classification"
 
     @classmethod
-    def load(cls, onnx: bytes, signature: Signature, *, threads: int = 1) -> Model:
-        """A model from the bytes of its ONNX graph; raises PermanentError when they do not make one."""
+    def load(cls, onnx: bytes | Path, signature: Signature, *, threads: int = 1) -> Model:
+        """A model from its ONNX graph, as bytes or a file; raises PermanentError when that does not make one."""
         session = open_session(onnx, threads=threads)
         names = [tensor.name for tensor in session.get_outputs()]
         if [signature.onnx_input] != [t.name for t in session.get_inputs()] or [signature.onnx_output] != names:
@@ -43,11 +44,12 @@ class Model:
 
 def load_model(blobs: Blobs, bundle: ModelBundle, *, threads: int = 1) -> Model:
     """The model whose parts lie in the blob store."""
-    return Model.load(blobs.get(bundle.onnx), bundle.signature, threads=threads)
+    return Model.load(blobs.checked(bundle.onnx), bundle.signature, threads=threads)
 
 
-def open_session(onnx: bytes, *, threads: int = 1) -> Any:
-    """A session of ONNX Runtime; raises PermanentError when the bytes do not make one."""
+def open_session(onnx: bytes | Path, *, threads: int = 1) -> Any:
+    """A session of ONNX Runtime; raises PermanentError when the graph does not make one. From a file it is loaded
+    without holding up the other threads of the process; bytes are read under the interpreter's lock."""
     import onnxruntime  # here: reading records must not load the runtime
 
     options = onnxruntime.SessionOptions()
@@ -57,6 +59,7 @@ def open_session(onnx: bytes, *, threads: int = 1) -> Any:
     # A spinning thread would take a core from the rest of the machine between two requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        graph = str(onnx) if isinstance(onnx, Path) else onnx
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's errors share no root
         raise PermanentError(f"the model cannot be loaded: {str(error).splitlines()[0]}") from error

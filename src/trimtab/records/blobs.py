@@ -73,11 +73,17 @@ class Blobs:
         if data is None:
             raise _missing(digest)
         if blake3(data).hexdigest() != digest:
-            raise PermanentError(
-                f"blob {digest} is damaged: its content no longer has this digest",
-                hint=f"restore {self._local(_object(digest))} from a backup, or make the same content again",
-            )
+            raise self._damaged(digest)
         return data
+
+    def checked(self, digest: str) -> Path:
+        """Where the blob lies on this machine, for whoever reads a large one better from there; its content has been
+        checked. Raises PermanentError when it is missing, or no longer what its digest says."""
+        path = self.path(digest)
+        with self._translated(f"blob {digest}"):
+            if _digest_of(path) != digest:
+                raise self._damaged(digest)
+        return path
 
     def path(self, digest: str) -> Path:
         """Where the blob lies on this machine; its content is not checked. Raises PermanentError when it is missing."""
@@ -130,6 +136,12 @@ class Blobs:
             return None
         with self._translated(what):
             return bytes(obstore.get(self._store(), place).bytes())
+
+    def _damaged(self, digest: str) -> PermanentError:
+        return PermanentError(
+            f"blob {digest} is damaged: its content no longer has this digest",
+            hint=f"restore {self._local(_object(digest))} from a backup, or make the same content again",
+        )
 
     def _stands(self, digest: str, size: int) -> bool:
         """Whether the blob is kept whole: after a power cut, or by a failing disk, it may not be."""

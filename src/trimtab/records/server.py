@@ -31,6 +31,7 @@ class ServerConfig(Record, kw_only=True):
     max_wait: float = 1.0
     max_queue: int = 256 * 2**20
     run_timeout: float = 10.0
+    load_timeout: float = 120.0
     max_future: float = 300.0
     explain_time: float = 0.1
     telemetry: TelemetryPolicy = TelemetryPolicy()

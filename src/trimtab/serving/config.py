@@ -37,6 +37,7 @@ def server_config(
         telemetry=spec.telemetry,
         answer_timeout=spec.answer_timeout,
         run_timeout=spec.run_timeout,
+        load_timeout=spec.load_timeout,
         max_wait=spec.max_wait,
         max_queue=spec.max_queue,
     )

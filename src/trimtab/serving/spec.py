@@ -27,6 +27,7 @@ class ServeSpec(Record, kw_only=True):
     telemetry: TelemetryPolicy = TelemetryPolicy()
     answer_timeout: float = 30.0
     run_timeout: float = 10.0
+    load_timeout: float = 120.0
     max_wait: float = 1.0
     max_queue: int = 256 * 2**20
     line: int = 0

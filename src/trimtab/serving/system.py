@@ -49,7 +49,9 @@ class ServedSystem:
         self._telemetry = TelemetryWriter(layout.telemetry, fsync=None if policy.sync is None else os.fsync)
         self.metrics = Metrics()
         self.book = Book(self._telemetry, self.metrics, KnownIds(), policy)
-        self.desired = Desired(config.system, layout.routes, Blobs(layout.blobs), self._load_failed)
+        self.desired = Desired(
+            config.system, layout.routes, Blobs(layout.blobs), self._load_failed, config.load_timeout
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self.shadows: Shadows
         self.batcher: Batcher

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class TensorModel:
     """
 
     def __init__(
-        self, onnx: bytes, signature: Signature, hook: PostprocessFunction | None = None, *, threads: int = 1
+        self, onnx: bytes | Path, signature: Signature, hook: PostprocessFunction | None = None, *, threads: int = 1
     ) -> None:
         assert isinstance(signature.tensors, Tensors)
         self.signature = signature

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import msgspec
 
 from trimtab.errors import PermanentError, TrimtabError
 from trimtab.records.model import Routes
+from trimtab.serving.routing.beside import beside
 from trimtab.serving.routing.releases import Fleet, load_fleet
 
 if TYPE_CHECKING:
@@ -29,10 +29,13 @@ class Desired:
 
     `applied` is the generation in force as a whole (-1: none), `wanted` the newest seen, `error` why that is not in
     force, `begun` true once what was wanted at the start is in force or cannot be. At the start, where nothing is in
-    force yet, a live release that loads is served even when another route does not.
+    force yet, a live release that loads is served even when another route does not. What is not loaded within
+    `patience` seconds is given up.
     """
 
-    def __init__(self, system: str, path: Path, blobs: Blobs, failed: Callable[[], None]) -> None:
+    def __init__(
+        self, system: str, path: Path, blobs: Blobs, failed: Callable[[], None], patience: float = 120.0
+    ) -> None:
         self.fleet = Fleet(-1, ())
         self.applied = -1
         self.wanted = -1
@@ -43,9 +46,9 @@ class Desired:
         self._path = path
         self._blobs = blobs
         self._failed = failed
+        self._patience = patience
         self._seen: tuple[int, int, int] | None = None
         self._again = float("inf")
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="loading")
 
     async def watch(self, applied: Callable[[Fleet], None], begun: Callable[[], None]) -> None:
         """Runs for as long as the server does; `applied` is called after each swap, `begun` once, when
@@ -77,11 +80,15 @@ class Desired:
 
     async def _load(self, applied: Callable[[Fleet], None]) -> None:
         self.loading = True
-        loop = asyncio.get_running_loop()
+        started = time.monotonic()
         try:
-            fleet, error = await loop.run_in_executor(self._pool, self._read)
+            fleet, error = await beside(self._read, self._patience)
         except TrimtabError as trouble:
             self._fault(trouble.message)
+            return
+        except TimeoutError:
+            self._fault(f"it was not loaded within {self._patience:g} s: code of its own hangs, or it is too large")
+            self._again = float("inf")  # its thread is still at it: only other routes are worth another one
             return
         finally:
             self.loading = False
@@ -91,7 +98,8 @@ class Desired:
         else:
             self.applied, self.error, self._again = fleet.generation, "", float("inf")
             told = ", ".join(f"{one.release} {one.stage}" for one in fleet.releases)
-            _LOG.info("generation %d is in force: %s", fleet.generation, told or "nothing is served")
+            took = time.monotonic() - started
+            _LOG.info("generation %d is in force after %.2f s: %s", fleet.generation, took, told or "nothing is served")
         applied(fleet)
 
     def _fault(self, message: str) -> None:
