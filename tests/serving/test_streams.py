@@ -59,8 +59,8 @@ class Mirror:
     def count(self, status: int) -> None:
         self.counted.append(status)
 
-    def scope(self, url: bytes) -> int:
-        return OPEN
+    def admission(self, url: bytes) -> tuple[Guard, int]:
+        return self.guard, OPEN
 
     async def _digest(self, connection: Connection, request: Request) -> None:
         if request.spool is None:

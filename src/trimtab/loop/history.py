@@ -7,9 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from trimtab.data.digest import Digests, as_array, content_digest, row_digests, set_digest
+from trimtab.data.digest import content_digest, row_digests
 from trimtab.data.intake import screen
 from trimtab.data.moments import known_at, prediction_moment
 from trimtab.data.port import DIGEST
@@ -57,7 +55,7 @@ def load_history(system: System, until: datetime) -> pl.DataFrame:
             f"dataset {system.labelled.name!r} has no row up to {until:%Y-%m-%d}",
             hint="check `[replay]` and the source",
         )
-    return join_features(rows, frames, system).sort(MOMENT, *system.labelled.key)
+    return with_digests(join_features(rows, frames, system)).sort(MOMENT, *system.labelled.key)
 
 
 def _accepted(spec: DatasetSpec, folder: Path, until: datetime) -> pl.DataFrame:
@@ -83,9 +81,10 @@ class HistoricDatasets:
         self._system = system
         self._history = history
         self._known_at = history[KNOWN_AT].to_physical().to_numpy()
-        self._digests: Digests = np.empty(0, dtype="S32")
+        self._until: datetime | None = None
 
-    def collect(self, now: datetime) -> Sequence[DatasetCommitted]:  # noqa: ARG002 - the port's
+    def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
+        self._until = now
         return ()
 
     def _count(self, now: datetime) -> int:
@@ -100,11 +99,7 @@ class HistoricDatasets:
         return self._history.head(self._count(now))
 
     def version(self, now: datetime) -> str:
-        count, have = self._count(now), len(self._digests)
-        if count > have:  # only a training asks, and a policy that trains seldom never needs most of them
-            more = with_digests(self._history.slice(have, count - have)).get_column(DIGEST)
-            self._digests = np.concatenate([self._digests, as_array(more)])
-        return set_digest(np.sort(self._digests[:count]))
+        return rows_version(self.labelled(now))
 
     def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
         spec = self._system.labelled

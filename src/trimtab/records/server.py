@@ -11,6 +11,7 @@ from trimtab.records.telemetry import TelemetryPolicy
 
 class ServerConfig(Record, kw_only=True):
     """What a server needs to start, kept in `serve/config.json`. Port 0 is any free one; `grpc_port` None: no gRPC.
+    `processes` share the address, 0: one for each core.
     `token_digest` is the SHA-256 of the bearer token in hexadecimal (empty: no token, loopback only); the token itself
     is never stored. Sizes in bytes, times in seconds."""
 
@@ -18,6 +19,7 @@ class ServerConfig(Record, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int | None = None
+    processes: int = 1
     token_digest: str = ""
     max_body: int = 8 * 2**20
     max_batch: int = 2**30
@@ -38,13 +40,15 @@ class ServerConfig(Record, kw_only=True):
 
 
 class ServerInfo(Record, kw_only=True):
-    """Where a server listens: `serve/server.json`, written once it does. Ports are never 0; None: no gRPC."""
+    """Where a server listens: `serve/server.json`, written once it does. Ports are never 0; None: no gRPC. `pid` is the
+    process to tell to end, `systems` the names of all that it serves."""
 
     pid: int
     host: str
     port: int
     started: datetime
     grpc_port: int | None = None
+    systems: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -97,6 +101,20 @@ class ReleaseStatus(Record, kw_only=True):
     execution: ExecutionStatus | None = None
 
 
+class ProcessStatus(Record, kw_only=True):
+    """One process of a server that has several. `state` is `empty` while another is awaited in its place; `starts`
+    counts how often one was started there; `applied` is the generation it has in force (-1: none, or it does not
+    answer), `rss` is in bytes."""
+
+    process: int
+    pid: int
+    state: Literal["empty", "starting", "serving", "ending"]
+    starts: int
+    connections: int
+    applied: int = -1
+    rss: int = 0
+
+
 class ServerStatus(Record, kw_only=True):
     """What `GET /trimtab/status` answers. `applied` is the generation in force (-1: none), `wanted` the newest one
     seen in `serve/routes.json` (-1: none), `error` why `wanted` is not in force (empty: it is, or is being loaded).
@@ -117,3 +135,4 @@ class ServerStatus(Record, kw_only=True):
     telemetry_error: str = ""
     telemetry_dropped: int = 0
     telemetry_unsure: int = 0
+    processes: tuple[ProcessStatus, ...] = ()

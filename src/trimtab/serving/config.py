@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.records.durable import write_atomically
+from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig
 from trimtab.serving.spec import ServeSpec
+
+_LOG = logging.getLogger("trimtab.serving")
 
 
 def server_config(
@@ -78,3 +82,23 @@ def read_config(path: Path, tokens: Path | None = None) -> ServerConfig:
     if not is_safe(config, tokens):
         raise PermanentError(f"host {config.host} is open to other machines and there is no token")
     return config
+
+
+def read_configs(layouts: Sequence[Layout]) -> dict[Layout, ServerConfig]:
+    """The configurations of state folders that one server serves. Of several, those that cannot be read are left out,
+    and the log says so. Raises PermanentError when none can, or two are for systems of one name."""
+    found: dict[Layout, ServerConfig] = {}
+    for layout in layouts:
+        try:
+            config = read_config(layout.serve_config, layout.tokens)
+        except PermanentError as error:
+            if len(layouts) == 1:
+                raise
+            _LOG.error("what lies in %s is not served: %s", layout.root, error.in_one_line())
+            continue
+        if any(one.system == config.system for one in found.values()):
+            raise PermanentError(f"two of the systems are named {config.system!r}")
+        found[layout] = config
+    if not found:
+        raise PermanentError("none of the systems can be served", hint="the lines above say why")
+    return found

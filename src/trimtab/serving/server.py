@@ -1,55 +1,65 @@
-"""The prediction server as a whole: what it is made of, how it starts and how it goes."""
+"""One process of the prediction server: what it is made of, how it starts and how it goes."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import logging
 import os
 import signal
-import socket
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import msgspec
-
-from trimtab.errors import PermanentError
-from trimtab.records.durable import write_atomically
+from trimtab.errors import TrimtabError
 from trimtab.records.layout import Layout
-from trimtab.records.owner import ensure_owner_token
 from trimtab.records.server import ServerConfig, ServerInfo
-from trimtab.serving.access.guard import Guard, guard_of
-from trimtab.serving.config import read_config
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.config import read_configs
+from trimtab.serving.http.about import About
 from trimtab.serving.http.desk import PredictionDesk
+from trimtab.serving.http.overview import Company, Overview
 from trimtab.serving.http.reception import Reception
+from trimtab.serving.listening import Listening
+from trimtab.serving.processes.address import announce, hold, read_info
+from trimtab.serving.processes.board import ENDING, SERVING, Board
+from trimtab.serving.processes.notify import notify
+from trimtab.serving.processes.seat import Seat
+from trimtab.serving.processes.siblings import Siblings
+from trimtab.serving.processes.tally import Tally, tally_name
+from trimtab.serving.processes.wire import Folder
 from trimtab.serving.system import ServedSystem
-
-if TYPE_CHECKING:
-    from trimtab.serving.grpc.listener import GrpcListener  # only for types: its room is imported when asked for
+from trimtab.serving.whole import answer
 
 _LOG = logging.getLogger("trimtab.serving")
 _DRAIN = 10.0
 _LOOK = 0.25
+_AGAIN = 5.0  # seconds until a system that could not be opened is tried again
+_HEALTH = 0.5  # seconds after which the first of several processes takes requests though its models still load
 
 
 class Server:
-    """One process that serves the system of one state folder. `parent`: the process to end with (0: none)."""
+    """Serves the systems of some state folders, from one seat. The address and the limits of connections are those of
+    the first system. `parent`: the process to end with (0: none)."""
 
-    def __init__(self, root: Path, parent: int = 0) -> None:
-        self._layout = Layout(root)
-        self._config = read_config(self._layout.serve_config, self._layout.tokens)
+    def __init__(self, roots: Sequence[Path], parent: int = 0, seat: Seat | None = None) -> None:
         self._parent = parent
-        self._lock = _lock(self._layout)
-        self._systems = (ServedSystem(self._layout, self._config),)
-        self._guard = guard_of(self._layout, self._config, ensure_owner_token(self._layout.owner_token))
-        self._reception = Reception(self._config, self._guard)
-        self._grpc: GrpcListener | None = None
+        self._seat = seat or Seat()
+        self._configs = read_configs([Layout(root) for root in roots])
+        self._layouts = tuple(self._configs)
+        self._config = next(iter(self._configs.values()))
+        self._locks = self._seat.held or tuple(hold(layout) for layout in self._layouts)
+        self._systems: list[ServedSystem] = []
+        self._abouts: dict[str, About] = {}
+        self._reception = Reception(self._config, tuple(one.system for one in self._configs.values()))
+        self._shut = [(layout, config) for layout, config in self._configs.items() if not self._admit(layout, config)]
+        self._company = None if self._seat.alone else self._join()
+        board = None if self._company is None else self._company.board
+        self._listening = Listening(self._config, self._systems, self._reception, self._seat, board)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Serves until it is told to end."""
@@ -58,44 +68,105 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._over.set)
         loop.add_signal_handler(signal.SIGHUP, self._reread)
-        desks = []
         for system in self._systems:
-            system.open(loop)
-            desk = PredictionDesk(system, self._reception.connections)
-            self._reception.open(desk)
-            desks.append(desk)
-        listening = await self._listen(loop)
-        for system, desk in zip(self._systems, desks, strict=True):
-            system.begin(desk.resume, desk.recall)
-        tasks = [asyncio.create_task(work) for work in (self._sweep(), self._follow_tokens(), self._end_with_parent())]
+            self._open(system)
+        overview = Overview(self._abouts, self._company)
+        if self._company is not None or len(self._configs) > 1:
+            self._reception.oversee(overview)
+        if self._company is None:
+            await self._listen()
+            self._begin()
+        else:
+            await self._company.siblings.open(partial(self._answer, overview))
+            self._begin()
+            await self._until_begun(self._company)
+            await self._listen()
+        duties = (
+            self._sweep(),
+            self._follow_tokens(),
+            self._end_with_parent(),
+            self._tell_when_begun(),
+            self._tend(overview),
+        )
+        for work in duties:
+            self._tasks.append(asyncio.create_task(work))
         await self._over.wait()
         _LOG.info("draining")
-        await self._drain(listening)
+        await self._drain()
         await asyncio.gather(*(system.finish() for system in self._systems))
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
+        if self._company is not None:
+            overview.counted()  # its last word, for those that go on
+            self._company.siblings.close()
         _LOG.info("ended")
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
-        before = _read_info(self._layout.server)
-        sock = bind(self._config, before.port if before is not None else 0)
-        listening = await loop.create_server(lambda: Connection(self._reception), sock=sock, backlog=1024)
-        host, port = sock.getsockname()[:2]
-        grpc_port = None
-        if self._config.grpc_port is not None:
-            self._grpc = _grpc_listener(self._config, self._systems, self._guard)
-            grpc_port = await self._grpc.start((before and before.grpc_port) or 0)
-        info = ServerInfo(pid=os.getpid(), host=host, port=port, started=datetime.now(UTC), grpc_port=grpc_port)
-        write_atomically(self._layout.server, msgspec.json.encode(info))
-        _LOG.info("listening at %s for system %r", info.url, self._config.system)
+    def _admit(self, layout: Layout, config: ServerConfig) -> bool:
+        """Takes up a system's state. One that cannot be served must not keep the others from it."""
+        try:
+            self._systems.append(ServedSystem(layout, config, self._seat))
+        except (OSError, TrimtabError) as error:
+            if len(self._configs) == 1:
+                raise
+            told = error.in_one_line() if isinstance(error, TrimtabError) else str(error)
+            if self._reception.absent.get(config.system) != told:
+                _LOG.error("system %r is not served: %s", config.system, told)
+            self._reception.absent[config.system] = told
+            return False
+        return True
+
+    def _open(self, system: ServedSystem) -> None:
+        if self._company is not None:
+            system.siblings = self._company.siblings
+        system.open(asyncio.get_running_loop())
+        desk = PredictionDesk(system, self._reception.connections)
+        self._abouts[system.config.system] = desk.about
+        self._reception.open(desk)
+
+    def _begin(self) -> None:
+        for system in self._systems:
+            system.begin(self._reception.desks[system.config.system].resume)
+
+    async def _listen(self) -> None:
+        host, port, grpc_port = await self._listening.open(read_info(self._layouts[0].server))
+        names = tuple(config.system for config in self._configs.values())
+        info = ServerInfo(
+            pid=os.getpid(), host=host, port=port, started=datetime.now(UTC), grpc_port=grpc_port, systems=names
+        )
+        if self._company is None:
+            announce(self._layouts, info)
+        else:
+            self._company.board.tell(self._seat.slot, SERVING)
+        _LOG.info("listening at %s for %s", info.url, ", ".join(f"system {name!r}" for name in names))
         if grpc_port is not None:
             _LOG.info("listening at %s for gRPC", info.grpc_address)
-        return listening
+
+    async def _until_begun(self, company: Company) -> None:
+        """A process that joins others takes requests only once it can answer them. Where nobody serves yet it soon does
+        so all the same, to say why it cannot."""
+        late = time.monotonic() + _HEALTH
+        while not self._over.is_set() and not all(system.desired.begun for system in self._systems):
+            if time.monotonic() > late and not company.board.serving():
+                return
+            await asyncio.sleep(0.005)
+
+    async def _tell_when_begun(self) -> None:
+        while not all(system.desired.begun for system in self._systems):
+            await asyncio.sleep(0.005)
+        notify("READY=1")
 
     def _reread(self) -> None:
         """SIGHUP: what a person may change while the server runs is read again; nothing is dropped."""
         _LOG.info("told to read its settings again")
-        self._guard.refresh()
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        for system in self._systems:
+            system.guard.refresh()
+        notify("READY=1")
+
+    async def _answer(self, overview: Overview, verb: str, body: bytes) -> bytes:
+        """What another process asks."""
+        told = overview.answer(verb, body)
+        return await answer(self._systems, verb, body) if told is None else told
 
     async def _sweep(self) -> None:
         """Closes connections that wait too long."""
@@ -105,12 +176,14 @@ class Server:
             now = loop.time()
             for connection in tuple(self._reception.connections):
                 connection.sweep(now)
+            self._listening.look()
 
     async def _follow_tokens(self) -> None:
         """Puts changed tokens in force."""
         while True:
             await asyncio.sleep(_LOOK)
-            self._guard.refresh()
+            for system in self._systems:
+                system.guard.refresh()
 
     async def _end_with_parent(self) -> None:
         """Ends when the process that asked for it has ended."""
@@ -120,81 +193,62 @@ class Server:
                 self._over.set()
             await asyncio.sleep(0.2)
 
-    async def _drain(self, listening: asyncio.Server) -> None:
+    async def _tend(self, overview: Overview) -> None:
+        """Every second: counters are kept for the other processes; every few, what could not be opened is tried."""
+        tried = time.monotonic()
+        while True:
+            await asyncio.sleep(1.0)
+            if self._company is not None:
+                overview.counted()
+            if self._shut and time.monotonic() > tried + _AGAIN:
+                tried = time.monotonic()
+                self._shut = [(layout, config) for layout, config in self._shut if not self._reopen(layout, config)]
+
+    def _reopen(self, layout: Layout, config: ServerConfig) -> bool:
+        if not self._admit(layout, config):
+            return False
+        system = self._systems[-1]
+        self._open(system)
+        system.begin(self._reception.desks[config.system].resume)
+        _LOG.info("system %r is served", config.system)
+        return True
+
+    async def _drain(self) -> None:
         """Answers what is due and takes nothing new."""
         loop = asyncio.get_running_loop()
-        listening.close()
+        if self._company is None:
+            notify("STOPPING=1")
+        else:
+            self._company.board.tell(self._seat.slot, ENDING)
+        self._listening.close()
         until = loop.time() + _DRAIN
         await asyncio.sleep(0.05)  # what has reached the socket is read and answered still
         self._reception.draining = True
-        ending = None if self._grpc is None else loop.create_task(self._grpc.stop(_DRAIN))
+        ending = loop.create_task(self._listening.finish(_DRAIN))
         while loop.time() < until:
             for connection in tuple(self._reception.connections):
                 connection.drain()
-            if not self._reception.connections and not any(system.batcher.waiting for system in self._systems):
+            busy = self._reception.connections or self._listening.entering
+            if not busy and not any(system.batcher.waiting for system in self._systems):
                 break
             await asyncio.sleep(0.01)
-        if ending is not None:
-            await ending
+        await ending
+
+    def _join(self) -> Company:
+        folder = Folder(self._layouts[0].serve / "processes")
+        seat = self._seat
+        board = Board(seat.board, seat.count)
+        tally = Tally(folder.path, tally_name(seat.slot, seat.turn))
+        return Company(seat, board, Siblings(seat, folder), tally, self._parent)
 
 
-def _grpc_listener(config: ServerConfig, systems: Sequence[ServedSystem], guard: Guard) -> GrpcListener:
-    try:
-        from trimtab.serving.grpc.listener import GrpcListener  # 20 MB that only those pay who ask for it
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"grpc", "google"}:
-            raise
-        raise PermanentError(
-            f"[serve] grpc_port needs a package that is missing: {error.name}", hint="pip install 'trimtab[grpc]'"
-        ) from error
-    return GrpcListener(config, systems, guard)
-
-
-def bind(config: ServerConfig, before: int) -> socket.socket:
-    """A socket at the configured address; for port 0 the port the server had `before` where it is free, so that
-    callers find it again. Raises PermanentError when the address is taken or not ours."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    ports = [before, 0] if config.port == 0 and before else [config.port]
-    for port in ports:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((config.host, port))
-        except OSError as error:
-            sock.close()
-            if port == ports[-1]:
-                raise PermanentError(f"cannot listen at {config.host}:{port}: {error.strerror or error}") from error
-        else:
-            sock.setblocking(False)
-            return sock
-    raise AssertionError("unreachable")
-
-
-def serve(root: Path, parent: int = 0) -> None:
-    """Runs a server on the state folder `root` until SIGTERM. Raises TrimtabError when it cannot start."""
+def serve(roots: Sequence[Path], parent: int = 0, seat: Seat | None = None) -> None:
+    """Runs one process of a server on the state folders `roots` until SIGTERM. Raises TrimtabError when it cannot
+    start."""
     import uvloop
 
     gc.set_threshold(20_000, 20, 20)  # requests make no cycles: collect less often
     sys.setswitchinterval(0.001)  # a thread that scores yields to the loop sooner
-    server = Server(root, parent)
+    server = Server(roots, parent, seat)
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.run())
-
-
-def _lock(layout: Layout) -> int:
-    layout.serve.mkdir(parents=True, exist_ok=True)
-    fd = os.open(layout.server_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        info = _read_info(layout.server)
-        told = f" (process {info.pid})" if info is not None else ""
-        raise PermanentError(f"a server{told} already runs on {layout.root}") from None
-    return fd
-
-
-def _read_info(path: Path) -> ServerInfo | None:
-    with suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(path.read_bytes(), type=ServerInfo)
-    return None

@@ -11,7 +11,9 @@ from collections.abc import Callable, Coroutine
 from trimtab.errors import TemporaryError
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
+from trimtab.records.owner import ensure_owner_token
 from trimtab.records.server import ServerConfig
+from trimtab.serving.access.guard import guard_of
 from trimtab.serving.execution.batcher import Batcher
 from trimtab.serving.execution.book import Book
 from trimtab.serving.execution.explaining import Explanations
@@ -20,6 +22,8 @@ from trimtab.serving.execution.lane import Limits
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.shadow import Shadows
+from trimtab.serving.processes.seat import Seat
+from trimtab.serving.processes.siblings import Siblings
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.telemetry.commits import GroupCommit
@@ -34,19 +38,25 @@ _DRAIN_SHADOWS = 20.0
 
 
 class ServedSystem:
-    """Made before the loop runs: takes up what a former run left. `begin` starts its work on the running loop, `finish`
-    ends it in order. Raises OSError where its state folder cannot be used."""
+    """Takes up what a former run on this seat left. `open` makes its queues and `begin` starts its work, on the running
+    loop; `finish` ends it in order. `siblings` are the processes that serve it as well, if there are any; `recalled` is
+    set once the ids that former runs gave out are known. Raises OSError where its state folder cannot be used."""
 
-    def __init__(self, layout: Layout, config: ServerConfig) -> None:
+    def __init__(self, layout: Layout, config: ServerConfig, seat: Seat) -> None:
         self.layout = layout
         self.config = config
-        self._left = abandoned(layout.telemetry)
+        self.guard = guard_of(layout, config, ensure_owner_token(layout.owner_token))
+        self.siblings: Siblings | None = None
+        self.recalled = asyncio.Event()
+        self._seat = seat
+        self._left = abandoned(layout.telemetry, seat.inherits)
         self._debts: list[Debt] = debts(self._left)
         for segment in self._left:
             if segment.cut:
                 _LOG.warning("%s: cut %d bytes that were half written", segment.path.name, segment.cut)
         policy = config.telemetry
-        self._telemetry = TelemetryWriter(layout.telemetry, fsync=None if policy.sync is None else os.fsync)
+        fsync = None if policy.sync is None else os.fsync
+        self._telemetry = TelemetryWriter(layout.telemetry, fsync=fsync, run=seat.new_run())
         self.metrics = Metrics()
         self.book = Book(self._telemetry, self.metrics, KnownIds(), policy)
         self.desired = Desired(
@@ -75,18 +85,19 @@ class ServedSystem:
             loop, self.batcher.submit, self.metrics, seconds=self.config.explain_time, threads=threads
         )
 
-    def begin(self, resume: Callable[[], None], recall: Callable[[], None]) -> None:
-        """Starts to follow the routes. `resume` is called when those wanted at the start are in force or cannot be,
-        `recall` when the ids of former runs are known again."""
+    def begin(self, resume: Callable[[], None]) -> None:
+        """Starts to follow the routes. `resume` is called when those wanted at the start are in force or cannot be, and
+        when the ids of former runs are known again."""
 
-        async def recalled() -> None:
-            known = await asyncio.to_thread(ids_in, self.layout.telemetry, self._telemetry.run)
+        async def recall() -> None:
+            known = await asyncio.to_thread(ids_in, self.layout.telemetry, self._telemetry.run, self._seat.inherits)
             self.book.known.adopt(known)
-            recall()
+            self.recalled.set()
+            resume()
 
         for name, work in (
             ("routes", lambda: self.desired.watch(self._applied, resume)),
-            ("recall", recalled),
+            ("recall", recall),
             ("sync", self._sync),
             ("telemetry", self._tend),
         ):

@@ -200,7 +200,7 @@ def test_without_the_extra_the_error_says_what_to_install(make: Make) -> None:
     server.local.stop()
     script = (
         "import sys, pathlib; sys.modules['grpc'] = None\n"
-        "from trimtab.serving.server import serve; serve(pathlib.Path(sys.argv[1]))\n"
+        "from trimtab.serving.server import serve; serve([pathlib.Path(sys.argv[1])])\n"
     )
     config = server.layout.serve_config
     config.write_text(config.read_text().replace('"grpc_port": null', '"grpc_port": 0'))

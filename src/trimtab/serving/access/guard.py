@@ -11,7 +11,7 @@ from trimtab.errors import PermanentError
 from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig
 from trimtab.serving.access.rates import Bucket, Rates
-from trimtab.serving.access.scopes import ANY, flags, named
+from trimtab.serving.access.scopes import ANY, OPEN, flags, named
 from trimtab.serving.access.tokens import Token, digest_of, read_tokens
 from trimtab.serving.refusals import RefusalError
 
@@ -35,6 +35,9 @@ class Grant:
         self.void = False
         self.asked = 0
         self.limited = 0
+
+
+NOBODY = Grant("", OPEN)  # somebody who has shown nothing yet
 
 
 class Guard:

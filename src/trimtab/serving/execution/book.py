@@ -161,14 +161,13 @@ class Book:
         self.telemetry.write([frame], min(stamps), max(stamps), rows, (release.key,))
         self.metrics.of(release.release).rows[release.stage] += rows
 
-    def truths(self, feedback: Feedback) -> list[str]:
-        """Truth that came back; returns the ids that were never given out (their truth is kept all the same)."""
-        orphans = self.known.missing(feedback.ids)
+    def truths(self, feedback: Feedback, orphans: list[int]) -> None:
+        """Truth that came back; `orphans` are the places of ids that were never given out (their truth is kept all the
+        same)."""
         frame = pack_feedback(feedback, orphans)
         self.telemetry.write([frame], min(feedback.at), max(feedback.at), len(feedback.ids), orphans=len(orphans))
         self.metrics.feedback["known"] += len(feedback.ids) - len(orphans)
         self.metrics.feedback["unknown"] += len(orphans)
-        return [feedback.ids[place] for place in orphans]
 
     def _answered(self, fleet: Fleet, part: Part, ids: list[str], at: bytes, late: bytes) -> tuple[bytes, Owed | None]:
         release, number = part.release, next(self._batches)

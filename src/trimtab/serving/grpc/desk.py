@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from trimtab.errors import TemporaryError
@@ -14,10 +14,11 @@ from trimtab.serving.execution.questions import Question
 from trimtab.serving.grpc.inference import Inference
 from trimtab.serving.grpc.messages import Messages
 from trimtab.serving.open_inference.metadata import model_metadata, server_metadata
-from trimtab.serving.open_inference.repository import model_statistics, refused_move, repository_index
+from trimtab.serving.open_inference.repository import refused_move, repository_index
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
+from trimtab.serving.whole import statistics
 
 _LOG = logging.getLogger("trimtab.serving")
 _AHEAD = 32  # requests of one stream that are worked on at a time
@@ -48,24 +49,40 @@ class Call:
 
 
 class Terms:
-    """How a call wants to be answered: `deadline` as of `time.perf_counter`, `sticky` the key whose holders meet the
-    same release. `admit` looks at the token and raises RefusalError; `grant` is what that gave at first."""
+    """Who calls, by the value of the authorization header, for what needs one of the flags of `scope`; and how the call
+    wants to be answered: `deadline` as of `time.perf_counter`, `sticky` the key whose holders meet the same release."""
 
-    __slots__ = ("admit", "deadline", "grant", "sticky")
+    __slots__ = ("_scope", "_token", "deadline", "sticky")
 
-    def __init__(self, admit: Callable[[], Grant], deadline: float | None, sticky: str | None) -> None:
-        self.admit = admit
+    def __init__(self, token: bytes, scope: int, deadline: float | None, sticky: str | None) -> None:
+        self._token = token
+        self._scope = scope
         self.deadline = deadline
         self.sticky = sticky
-        self.grant = admit()
+
+    def check(self, guards: Iterable[Guard]) -> None:
+        """Raises RefusalError unless one of the guards would let the caller in; asked before the message is read."""
+        refusal: RefusalError | None = None
+        for guard in guards if self._scope else ():
+            try:
+                guard.allow(guard.recognise(self._token), self._scope)
+            except RefusalError as error:
+                refusal = error if refusal is None or error.status != 401 else refusal
+            else:
+                return
+        if refusal is not None:
+            raise refusal
+
+    def admit(self, guard: Guard) -> Grant:
+        """Lets the caller in. Raises RefusalError."""
+        return guard.admit(self._token, self._scope) if self._scope else guard.anybody
 
 
 class InferenceDesk:
     """Each public method is the call of that name: it takes the message, and gives the response as a message or as
     bytes. Raises RefusalError."""
 
-    def __init__(self, systems: Sequence[ServedSystem], guard: Guard, messages: Messages) -> None:
-        self._guard = guard
+    def __init__(self, systems: Sequence[ServedSystem], messages: Messages) -> None:
         self._systems = {one.config.system: one for one in systems}
         self._messages = messages
         self._inference = Inference(messages)
@@ -77,8 +94,9 @@ class InferenceDesk:
         ready = not any(system.why_not_ready() for system in self._systems.values())
         return self._messages["ServerReadyResponse"](ready=ready)
 
-    async def model_ready(self, message: Any, _: Terms) -> Any:
+    async def model_ready(self, message: Any, terms: Terms) -> Any:
         system = self._system(message.name)
+        terms.admit(system.guard)
         release = system.desired.fleet.pinned(message.version) if message.version else None
         ready = (release is not None or not message.version) and not system.why_not_ready(release)
         return self._messages["ModelReadyResponse"](ready=ready)
@@ -86,15 +104,16 @@ class InferenceDesk:
     async def server_metadata(self, _: Any, __: Terms) -> Any:
         return self._messages["ServerMetadataResponse"](**server_metadata())
 
-    async def model_metadata(self, message: Any, _: Terms) -> Any:
+    async def model_metadata(self, message: Any, terms: Terms) -> Any:
         system = self._system(message.name)
+        terms.admit(system.guard)
         told = model_metadata(message.name, system.desired.fleet, _release(system, message.version))
         return self._messages["ModelMetadataResponse"](
             **{field: told[field] for field in ("name", "versions", "platform", "inputs", "outputs")}
         )
 
     async def model_infer(self, message: Any, terms: Terms) -> bytes:
-        return await self._ask(message, terms, terms.grant)
+        return await self._ask(message, terms)
 
     async def model_stream_infer(self, messages: AsyncIterable[Any], terms: Terms) -> AsyncIterator[Any]:
         """Answers in the order of the requests, which are scored together where they come together. A refusal is an
@@ -106,7 +125,7 @@ class InferenceDesk:
             try:
                 async for message in messages:
                     await room.acquire()
-                    due.put_nowait((message.id, asyncio.create_task(self._ask_again(message, terms))))
+                    due.put_nowait((message.id, asyncio.create_task(self._ask(message, terms))))
             finally:
                 due.put_nowait(None)
 
@@ -130,18 +149,20 @@ class InferenceDesk:
                 if (left := due.get_nowait()) is not None:
                     left[1].cancel()
 
-    async def model_statistics(self, message: Any, _: Terms) -> Any:
+    async def model_statistics(self, message: Any, terms: Terms) -> Any:
         systems = [self._system(message.name)] if message.name else self._systems.values()
         told = []
         for system in systems:
-            told += model_statistics(system.config.system, system.desired, system.metrics, message.version)
+            terms.admit(system.guard)
+            told += await statistics(system, message.version)
         if message.version and not told:
             raise RefusalError(404, f"model {message.version!r} is not routed")
         return self._messages["ModelStatisticsResponse"](model_stats=told)
 
-    async def repository_index(self, message: Any, _: Terms) -> Any:
+    async def repository_index(self, message: Any, terms: Terms) -> Any:
         told = []
         for system in self._systems.values():
+            terms.admit(system.guard)
             told += repository_index(system.config.system, system.desired, ready=message.ready)
         return self._messages["RepositoryIndexResponse"](models=told)
 
@@ -151,13 +172,10 @@ class InferenceDesk:
     async def repository_model_unload(self, _: Any, __: Terms) -> Any:
         raise refused_move()
 
-    async def _ask_again(self, message: Any, terms: Terms) -> bytes:
-        """One of a stream: the token is looked at each time, for its end and for its rates."""
-        return await self._ask(message, terms, terms.admit())
-
-    async def _ask(self, message: Any, terms: Terms, grant: Grant) -> bytes:
+    async def _ask(self, message: Any, terms: Terms) -> bytes:
         started = time.perf_counter()
         system = self._system(message.model_name)
+        grant = terms.admit(system.guard)  # for each message of a stream: the token may have ended, and it has rates
         target = _release(system, message.model_version)
         system.batcher.admit(target)
         loop, config = asyncio.get_running_loop(), system.config
@@ -169,7 +187,7 @@ class InferenceDesk:
         question.who = grant.name
         question.stick(terms.sticky, "metadata x-sticky-key")
         self._inference.read(question, message, config.max_rows, time.time(), config.max_future)
-        self._guard.charge(grant, question.count)
+        system.guard.charge(grant, question.count)
         system.ask(question)
         late = RefusalError(503, f"no answer within {config.answer_timeout:g} s")
         timer = loop.call_later(config.answer_timeout, call.refuse, late)

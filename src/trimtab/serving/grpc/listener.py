@@ -6,7 +6,6 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -15,7 +14,6 @@ from google.protobuf.message import DecodeError
 
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig
-from trimtab.serving.access.guard import Grant, Guard
 from trimtab.serving.access.scopes import ADMIN, ANY, OPEN, PREDICT
 from trimtab.serving.grpc.desk import InferenceDesk, Terms, refusal_of
 from trimtab.serving.grpc.messages import SERVICE, Messages
@@ -38,14 +36,15 @@ Context = Any  # grpc.aio.ServicerContext, which is generic only for type checke
 
 
 class GrpcListener:
-    """Serves the systems at `config.grpc_port`. Raises PermanentError when it cannot listen there."""
+    """Serves the systems at `config.grpc_port`, which is `shared` with other processes or its own. Raises
+    PermanentError when it cannot listen there."""
 
-    def __init__(self, config: ServerConfig, systems: Sequence[ServedSystem], guard: Guard) -> None:
+    def __init__(self, config: ServerConfig, systems: Sequence[ServedSystem], *, shared: bool = False) -> None:
         self._config = config
-        self._guard = guard
+        self._systems = systems
         self._metrics = systems[0].metrics
         messages = Messages()
-        self._desk = InferenceDesk(systems, guard, messages)
+        self._desk = InferenceDesk(systems, messages)
         handlers = {
             method.name: self._handler(method, messages[method.input_type.name]) for method in messages.service.methods
         }
@@ -57,7 +56,7 @@ class GrpcListener:
                 ("grpc.max_metadata_size", config.max_header),
                 ("grpc.max_connection_idle_ms", int(1000 * config.idle_timeout)),
                 ("grpc.server_handshake_timeout_ms", int(1000 * config.header_timeout)),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(shared)),
             ],
         )
 
@@ -125,10 +124,9 @@ class GrpcListener:
                 sticky = value
         left = context.time_remaining()
         deadline = None if left is None else time.perf_counter() + left
-        return Terms(partial(self._guard.admit, token, scope) if scope else self._anybody, deadline, sticky)
-
-    def _anybody(self) -> Grant:
-        return self._guard.anybody
+        terms = Terms(token, scope, deadline, sticky)
+        terms.check(system.guard for system in self._systems)
+        return terms
 
 
 def _read(message: Any, body: bytes) -> Any:

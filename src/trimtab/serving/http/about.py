@@ -15,13 +15,15 @@ from trimtab.serving.access.scopes import ADMIN, ANY, OPEN
 from trimtab.serving.execution.questions import brief, read_json
 from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.later import Later
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.metadata import model_metadata, server_metadata
-from trimtab.serving.open_inference.repository import model_statistics, refused_move, repository_index
+from trimtab.serving.open_inference.repository import refused_move, repository_index
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
+from trimtab.serving.whole import statistics
 
 
 class About:
@@ -33,6 +35,12 @@ class About:
         self._desired = system.desired
         self._connections = connections
         self._started = time.monotonic()
+        self._later = Later()
+
+    @property
+    def error(self) -> str:
+        """Why the newest routes are not in force; empty when they are."""
+        return self._desired.error
 
     def register(self, addresses: Addresses) -> None:
         """Adds its addresses."""
@@ -88,17 +96,21 @@ class About:
 
     def statistics(self, connection: Connection, _: Request, release: Release | None) -> None:
         """What each model version did since the server started."""
-        version = "" if release is None else release.model
-        told = model_statistics(self._name, self._desired, self._system.metrics, version)
-        connection.answer(200, orjson.dumps({"model_stats": told}))
+        self._later.answer(connection, self._statistics("" if release is None else release.model))
+
+    async def _statistics(self, version: str) -> bytes:
+        return orjson.dumps({"model_stats": await statistics(self._system, version)})
 
     def index(self, connection: Connection, request: Request, _: Release | None) -> None:
         """The model versions there are, and which of them answer."""
-        asked = read_json(request.body) if request.body else {}
+        connection.answer(200, orjson.dumps(self.indexed(read_json(request.body) if request.body else {})))
+
+    def indexed(self, asked: object) -> list[dict[str, str]]:
+        """The index that was asked for. Raises RefusalError (422)."""
         ready = asked.get("ready", False) if isinstance(asked, dict) else None
         if type(ready) is not bool:
             raise RefusalError(422, f"expected an object, `ready` in it true or false, got {brief(asked)}")
-        connection.answer(200, orjson.dumps(repository_index(self._name, self._desired, ready=ready)))
+        return repository_index(self._name, self._desired, ready=ready)
 
     def refuse_move(self, _: Connection, __: Request, ___: Release | None) -> None:
         """Loading and unloading are not a caller's to ask for."""
@@ -106,8 +118,12 @@ class About:
 
     def metrics(self, connection: Connection, _: Request, __: Release | None) -> None:
         """The counters as Prometheus text."""
+        connection.answer(200, self.counted().encode(), TEXT)
+
+    def counted(self) -> str:
+        """The counters of this process as Prometheus text."""
         telemetry = self._system.book.telemetry
-        text = self._system.book.metrics.text(
+        return self._system.book.metrics.text(
             {
                 "trimtab_generation": ("Generation of routes in force (-1: none).", self._desired.applied),
                 "trimtab_generation_wanted": ("Newest generation of routes seen (-1: none).", self._desired.wanted),
@@ -124,13 +140,13 @@ class About:
                 "trimtab_uptime_seconds": ("Time since the start.", time.monotonic() - self._started),
             }
         )
-        connection.answer(200, text.encode(), TEXT)
 
     def status(self, connection: Connection, _: Request, __: Release | None) -> None:
         """What is served and how it goes, as a `ServerStatus`."""
-        connection.answer(200, msgspec.json.encode(self._standing()))
+        connection.answer(200, msgspec.json.encode(self.standing()))
 
-    def _standing(self) -> ServerStatus:
+    def standing(self) -> ServerStatus:
+        """What this process says of itself."""
         desired, metrics = self._desired, self._system.book.metrics
         releases = []
         for one in desired.fleet.releases:

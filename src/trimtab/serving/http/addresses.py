@@ -58,6 +58,13 @@ class Addresses:
         if versions:
             self._versioned[verb] = Address(method.encode(), scope, endpoint)
 
+    def name_system(self) -> None:
+        """Lets every address of the system's own end with its name, as in `/predict/<system>`: with several systems in
+        a server that is how they are told apart."""
+        for path, address in tuple(self._table.items()):
+            if not path.startswith(b"/v2"):
+                self._table[b"%b/%b" % (path, self.system.encode())] = address
+
     def find(self, url: bytes) -> Address:
         """The address of a request, whatever follows its `?`. Raises RefusalError (404)."""
         return self._table.get(url) or self._search(url)

@@ -9,7 +9,7 @@ from typing import cast
 
 import httptools
 
-from trimtab.serving.access.guard import Grant
+from trimtab.serving.access.guard import NOBODY, Grant, Guard
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.replies import JSON, refusal, reply
 from trimtab.serving.http.request import Request
@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_busy", "_bytes", "_chunked", "_desk", "_encoding", "_ended", "_expect", "_fields", "_grant",
-        "_header", "_keep", "_knocked", "_last", "_length", "_parser", "_phase", "_shown", "_since", "_spool",
+        "_guard", "_header", "_keep", "_knocked", "_last", "_length", "_parser", "_phase", "_shown", "_since", "_spool",
         "_stream", "_stuck", "_token", "_transport", "_upgrade", "_url", "_waiting",
     )  # fmt: skip
 
@@ -42,8 +42,8 @@ class Connection(asyncio.Protocol):
         self._since = 0.0  # when the present wait began; 0: set by the next sweep that sees it
         self._busy = False
         self._waiting: deque[Request] = deque()
-        self._grant = desk.guard.anybody
-        self._shown = b""  # the token that `_grant` was given for
+        self._guard: Guard | None = None
+        self._grant, self._shown = NOBODY, b""  # what the guard gave, and the token that it was given for
         self._stuck = False
         self._stream: Stream | None = None
         self._ended = False
@@ -251,8 +251,8 @@ class Connection(asyncio.Protocol):
 
     def charge(self, rows: int) -> None:
         """Counts rows against the rate of the caller's token, once it is known how many the request has."""
-        if self._grant.rows is not None:
-            self._desk.guard.charge(self._grant, rows)
+        if self._guard is not None and self._grant.rows is not None:
+            self._guard.charge(self._grant, rows)
 
     @property
     def caller(self) -> str:
@@ -314,30 +314,30 @@ class Connection(asyncio.Protocol):
         self.data_received(head + rest)
 
     def _begin(self, request: Request) -> None:
-        self._busy = True
-        self._keep = request.keep
-        scope = self._desk.scope(request.url)
+        self._busy, self._keep = True, request.keep
+        guard, scope = self._desk.admission(request.url)
         if scope:
             try:
-                self._desk.guard.check(self._recognised(request.token), scope)
+                guard.check(self._recognised(guard, request.token), scope)
             except RefusalError as error:
                 self.refuse(error)
                 return
         self._desk.handle(self, request)
 
-    def _recognised(self, token: bytes) -> Grant:
+    def _recognised(self, guard: Guard, token: bytes) -> Grant:
         """Whose token that is; one that this connection has shown before need not be looked up again."""
-        if self._grant.void or not hmac.compare_digest(token, self._shown):
-            self._grant = self._desk.guard.recognise(token)
+        if guard is not self._guard or self._grant.void or not hmac.compare_digest(token, self._shown):
+            self._grant = guard.recognise(token)
+            self._guard = guard
             self._shown = token
         return self._grant
 
     def _may_come(self) -> bool:
         """Whether the large body that begins may come, and where to. Refuses it otherwise."""
         try:
-            scope = self._desk.scope(self._url)
+            guard, scope = self._desk.admission(self._url)
             if scope:
-                self._desk.guard.allow(self._recognised(self._token), scope)
+                guard.allow(self._recognised(guard, self._token), scope)
             if self._length > self._desk.config.max_body or self._chunked:
                 self._spool = self._desk.spool(self._url)
         except RefusalError as error:

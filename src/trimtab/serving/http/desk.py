@@ -10,20 +10,23 @@ from typing import Any
 import orjson
 
 from trimtab.errors import TemporaryError
+from trimtab.serving.access.guard import Guard
 from trimtab.serving.access.scopes import ANY, FEEDBACK, PREDICT
-from trimtab.serving.execution.feedback import read_feedback
+from trimtab.serving.execution.feedback import Feedback, read_feedback
 from trimtab.serving.execution.questions import Question, read_json
 from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.about import About
 from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.batch import Batches
 from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.later import Later
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.terms import read_terms
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
+from trimtab.serving.whole import never_given
 
 _LOG = logging.getLogger("trimtab.serving")
 
@@ -35,19 +38,22 @@ class PredictionDesk:
     def __init__(self, system: ServedSystem, connections: Set[Connection]) -> None:
         config = system.config
         self.config = config
-        self._recalled = False  # whether the ids of former runs are known again
+        self.system = system
+        self._guard = system.guard
+        self._later = Later()
         self._held: list[tuple[Connection, Request]] = []
         self._desired = system.desired
         self._book = system.book
         self._batcher = system.batcher
-        self._system = system
         self._batches = Batches(system)
         self._addresses = addresses = Addresses(config.system, self._desired)
         addresses.of_model("POST", "infer", PREDICT, self._infer)
         addresses.of_model("POST", "batch", PREDICT, self._batches.take)
         addresses.add("POST", "/predict", PREDICT, self._predict)
         addresses.add("POST", "/feedback", FEEDBACK, self._feedback)
-        About(system, connections).register(addresses)
+        self.about = About(system, connections)
+        self.about.register(addresses)
+        addresses.name_system()
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers, now or later."""
@@ -74,17 +80,13 @@ class PredictionDesk:
         """An answer of that status was sent."""
         self._book.metrics.requests[status] += 1
 
-    def scope(self, url: bytes) -> int:
-        """The scopes of which a token needs one for this address; any token will do to hear that there is none such."""
+    def admission(self, url: bytes) -> tuple[Guard, int]:
+        """Who lets in whoever asks for this address, and the scopes of which a token needs one; any token will do to
+        hear that there is no such address."""
         try:
-            return self._addresses.find(url).scope
+            return self._guard, self._addresses.find(url).scope
         except RefusalError:
-            return ANY
-
-    def recall(self) -> None:
-        """The ids of former runs are known again."""
-        self._recalled = True
-        self.resume()
+            return self._guard, ANY
 
     def resume(self) -> None:
         """Answers the feedback that waited for the ids of former runs, and for the classes of the live release."""
@@ -111,10 +113,10 @@ class PredictionDesk:
         read_terms(question, request)
         form.read_request(question, request, self.config, time.time())
         connection.charge(question.count)
-        self._system.ask(question)
+        self.system.ask(question)
 
     def _feedback(self, connection: Connection, request: Request, _: Release | None) -> None:
-        if not (self._recalled and self._desired.begun):
+        if not (self.system.recalled.is_set() and self._desired.begun):
             self._held.append((connection, request))
             return
         live = self._desired.fleet.live
@@ -123,7 +125,19 @@ class PredictionDesk:
         told = read_json(request.body)
         feedback = read_feedback(told, signature, config.max_rows, time.time(), config.max_future)
         connection.charge(len(feedback.ids))
-        unknown = self._book.truths(feedback)
+        unknown = self._book.known.missing(feedback.ids)
+        if unknown and self.system.siblings is not None:
+            self._later.do(connection, self._ask_elsewhere(connection, feedback))
+        else:
+            self._keep(connection, feedback, unknown)
+
+    async def _ask_elsewhere(self, connection: Connection, feedback: Feedback) -> None:
+        self._keep(connection, feedback, await never_given(self.system, feedback.ids))
+
+    def _keep(self, connection: Connection, feedback: Feedback, orphans: list[int]) -> None:
+        """Keeps truths, of which those at the places `orphans` are of ids that were never given out, and answers."""
+        self._book.truths(feedback, orphans)
+        unknown = [feedback.ids[place] for place in orphans]
         accepted = len(feedback.ids) - len(unknown)
 
         def done() -> None:

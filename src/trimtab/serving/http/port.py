@@ -17,7 +17,6 @@ class Desk(Protocol):
     """What a connection hands whole requests to."""
 
     config: ServerConfig
-    guard: Guard
     connections: set[Connection]
     draining: bool
 
@@ -33,6 +32,7 @@ class Desk(Protocol):
         """An answer of that status was sent."""
         ...
 
-    def scope(self, url: bytes) -> int:
-        """The flags of the scopes of which a token needs one for this address; 0: it needs no token."""
+    def admission(self, url: bytes) -> tuple[Guard, int]:
+        """Who lets in whoever asks for this address, and the flags of the scopes of which a token needs one; 0: it
+        needs no token."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from trimtab.serving.execution.metrics import Metrics
@@ -64,6 +65,28 @@ def refused_move() -> RefusalError:
         "models are not loaded or unloaded by callers: the loop moves releases, through their gates",
         hint="`trimtab promote` and `trimtab rollback` move one by hand",
     )
+
+
+def add_statistics(those: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The statistics of several processes as those of one: each model version once, what is counted added up."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for told in those:
+        for one in told:
+            key = one["name"], one["version"]
+            found[key] = _added(found[key], one) if key in found else one
+    return list(found.values())
+
+
+def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    total = dict(one)
+    for key, value in other.items():
+        if key == "last_inference":
+            total[key] = max(one[key], value)
+        elif isinstance(value, dict):
+            total[key] = _added(one.get(key, {}), value)
+        elif isinstance(value, int | float):
+            total[key] = one.get(key, 0) + value
+    return total
 
 
 def _first_of_each_model(releases: tuple[Release, ...]) -> list[Release]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames
+from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames, run_of
 
 IDS = "ids.u64"
 _SECRET = "ids.key"
@@ -74,12 +74,13 @@ class KnownIds:
             del self._runs[0]
 
 
-def ids_in(folder: Path, run: int, limit: int = 4 * _RUN) -> KnownIds:
-    """The ids answered in the segments of `folder` that `run` did not write: the newest `limit` of them."""
+def ids_in(folder: Path, run: int, ours: Callable[[int], bool] = lambda _: True, limit: int = 4 * _RUN) -> KnownIds:
+    """The ids answered in the segments of `folder` that `run` did not write, of `ours`: the newest `limit` of them."""
     batches: list[list[str]] = []
     count = 0
     for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
-        if f"-{run:016x}-" in path.name or count >= limit:
+        wrote = run_of(path)
+        if wrote == run or not ours(wrote) or count >= limit:
             continue
         found = [
             msgspec.msgpack.decode(frame.meta, type=Scored).ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from trimtab.serving.telemetry.segments import (
     frames,
     pack_seal,
     read_seal,
+    run_of,
     span_of,
 )
 
@@ -68,10 +70,13 @@ class Abandoned:
         os.close(self._fd)
 
 
-def abandoned(folder: Path) -> list[Abandoned]:
-    """Segments without a seal that nobody writes, oldest first, their torn tails cut."""
+def abandoned(folder: Path, ours: Callable[[int], bool] = lambda _: True) -> list[Abandoned]:
+    """Segments without a seal that nobody writes, oldest first, their torn tails cut. `ours` tells of a run whether
+    what it left is for this process to take up."""
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
+        if not ours(run_of(path)):
+            continue
         try:
             if read_seal(path) is not None:
                 continue

@@ -238,3 +238,11 @@ def span_of(data: memoryview) -> Seal:
 def segment_name(first: int, run: int, number: int) -> str:
     """A name that sorts by the moment of the segment's first event; `run` tells which start of a server wrote it."""
     return f"{moment(first):%Y%m%dT%H%M%S.%fZ}-{run:016x}-{number:05d}{SUFFIX}"
+
+
+def run_of(path: Path) -> int:
+    """The run that a segment's name tells; 0 for a name that is none of ours."""
+    try:
+        return int(path.name.split("-")[-2], 16)
+    except (IndexError, ValueError):
+        return 0

@@ -1,0 +1,134 @@
+"""Takes connections from one listening socket that several processes share, so that each has about as many.
+
+The socket is inherited, not opened by each (SO_REUSEPORT): its queue belongs to all of them, so that a connection that
+waits there is taken by whoever is free, also when a process dies, hangs or ends. Left to itself the kernel would give
+most of a burst to the process that wakes first; therefore one that is ahead of another lets a turn of a millisecond go
+by, and takes the connection only when nobody has come for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from ssl import SSLContext, SSLError
+
+from trimtab.serving.processes.board import Board
+
+_LOG = logging.getLogger("trimtab.serving")
+_TURN = 0.001
+_BRIEF = 0.1  # seconds: a connection that ends sooner evens itself out
+_CHURN = 16  # brief connections since the last look (0.2 s): above it there is nothing to even out
+_FULL = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Acceptor:
+    """Belongs to the event loop. `make` makes the protocol of a connection; `had` tells how many there are here.
+    `handshake` is how long a TLS handshake may take, in seconds."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        make: Callable[[], asyncio.BaseProtocol],
+        board: Board,
+        slot: int,
+        had: Callable[[], int],
+        *,
+        ssl: SSLContext | None = None,
+        handshake: float = 5.0,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._make = make
+        self._board = board
+        self._slot = slot
+        self._had = had
+        self._ssl = ssl
+        self._handshake = handshake
+        self._churn = 0
+        self._open = False
+        self._entering: set[asyncio.Task[None]] = set()
+
+    def open(self) -> None:
+        """Takes connections from here on."""
+        self._open = True
+        self._listen()
+
+    def close(self) -> None:
+        """Takes what waits in the queue, and no more."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._sock.fileno())
+            while self._take():
+                pass
+        self._sock.close()
+
+    @property
+    def entering(self) -> int:
+        """Connections that were taken and have not begun yet."""
+        return len(self._entering)
+
+    def ended(self, age: float) -> None:
+        """A connection has ended, after `age` seconds."""
+        self._board.count_connections(self._slot, self._had())
+        if age < _BRIEF:
+            self._churn += 1
+
+    def look(self) -> None:
+        """To be called about five times a second."""
+        self._churn = 0
+        self._board.count_connections(self._slot, self._had())
+
+    def _listen(self) -> None:
+        if self._open:
+            self._loop.add_reader(self._sock.fileno(), self._called)
+
+    def _called(self) -> None:
+        if self._churn < _CHURN and self._had() + len(self._entering) > self._board.fewest_elsewhere(self._slot):
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.call_later(_TURN, self._passed)
+        else:
+            self._take()
+
+    def _passed(self) -> None:
+        """The turn that was let go by is over: what still waits, nobody else has time for."""
+        if self._open:
+            self._take()
+            self._listen()
+
+    def _take(self) -> bool:
+        try:
+            sock = self._sock.accept()[0]
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            if error.errno not in _FULL or not self._open:
+                return False
+            _LOG.error("a connection cannot be taken: %s", error.strerror)
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.call_later(1.0, self._listen)
+            return False
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._enter(sock))
+        self._entering.add(task)
+        task.add_done_callback(self._entered)
+        return True
+
+    async def _enter(self, sock: socket.socket) -> None:
+        try:
+            if self._ssl is None:
+                await self._loop.connect_accepted_socket(self._make, sock)
+            else:
+                await self._loop.connect_accepted_socket(
+                    self._make, sock, ssl=self._ssl, ssl_handshake_timeout=self._handshake
+                )
+        except (OSError, SSLError, TimeoutError):
+            sock.close()  # the caller went away, or speaks no TLS
+
+    def _entered(self, task: asyncio.Task[None]) -> None:
+        self._entering.discard(task)
+        self._board.count_connections(self._slot, self._had() + len(self._entering))
