@@ -18,8 +18,8 @@ class Rows(Protocol):
 
 
 DEFAULTS: dict[str, Any] = {
-    "n_estimators": 150,
-    "learning_rate": 0.08,
+    "n_estimators": 100,
+    "learning_rate": 0.12,
     "num_leaves": 31,
     "min_child_samples": 200,
     "subsample": 0.8,
@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "colsample_bytree": 0.5,
     "reg_lambda": 5.0,
     "max_bin": 127,
+    "subsample_for_bin": 50_000,
 }
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.replaying import TIDES
 
 from trimtab.declaration.policy import parse_trigger
-from trimtab.loop.history import MOMENT, with_digests
+from trimtab.loop.history import MOMENT
 from trimtab.records.facts import BacktestFinished
 from trimtab.wiring import Place, backtest, history_of, open_place
 
@@ -40,7 +40,7 @@ def run(place: Place, *, gate: bool) -> tuple[BacktestFinished, list[str]]:
     policy = msgspec.structs.replace(place.system.policy, gate=gate)
     place.system = msgspec.structs.replace(place.system, policy=policy)
     silent = pl.when(pl.col(MOMENT).is_between(*SILENT)).then(None).otherwise(pl.col("swell"))
-    history = with_digests(history_of(place.system).with_columns(swell=silent))
+    history = history_of(place.system).with_columns(swell=silent)
     said: list[str] = []
     verb = ""
 

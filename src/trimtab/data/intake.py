@@ -71,11 +71,12 @@ def screen(
         unreadable.insert(0, (f"{WRONG_TYPE}: {spec.time} cannot be read as a time", pl.col("_lost_time")))
     checks = [*unreadable, *_checks(frame, spec, now)]
     refused = frame.select(pl.any_horizontal([broken.fill_null(value=False) for _, broken in checks])).to_series()
-    bad = described(_first_reason(frame.filter(refused), checks), raw.filter(refused), frame.filter(refused), spec)
-    late_enough = frame.get_column(spec.time) > until
-    early = late_enough & ~refused
+    bad = nothing_described()
+    if refused.any():
+        bad = described(_first_reason(frame.filter(refused), checks), raw.filter(refused), frame.filter(refused), spec)
+    early = (frame.get_column(spec.time) > until) & ~refused
     keep = ~(refused | early.fill_null(value=False))
-    good, raw = frame.filter(keep), raw.filter(keep)
+    good, raw = (frame, raw) if keep.all() else (frame.filter(keep), raw.filter(keep))
     good = good.select(list(types)) if good.height else pl.DataFrame(schema=types)
     if digests:
         good = good.with_columns(row_digests(good))
@@ -83,7 +84,7 @@ def screen(
     new = tuple(sorted(set(types) - set(stored))) if stored is not None else ()
     return Screened(
         good=good.sort(spec.time, *spec.key) if good.height else good,
-        bad=pl.concat([bad, repeated]),
+        bad=pl.concat([bad, repeated]) if repeated.height else bad,
         early=int(early.sum()),
         new_columns=new,
     )
@@ -99,6 +100,11 @@ def described(reasons: pl.Series, raw: pl.DataFrame, frame: pl.DataFrame, spec: 
     cells = raw.select(_as_json(name, dtype) for name, dtype in sorted(raw.schema.items()) if name != DIGEST)
     content = cells.select(pl.struct(pl.all()).struct.json_encode().alias(CONTENT))
     return pl.concat([reasons.alias(REASON).to_frame(), head, content], how="horizontal")
+
+
+def nothing_described() -> pl.DataFrame:
+    """What `described` gives for no rows."""
+    return pl.DataFrame(schema={REASON: pl.String, "key": pl.String, "time": UTC_TIME, CONTENT: pl.String})
 
 
 def key_text(spec: DatasetSpec) -> pl.Expr:
@@ -191,7 +197,7 @@ def _first_reason(bad: pl.DataFrame, checks: Sequence[_Check]) -> pl.Series:
 def _without_duplicates(good: pl.DataFrame, raw: pl.DataFrame, spec: DatasetSpec) -> tuple[pl.DataFrame, pl.DataFrame]:
     """One row a key, and the others described."""
     if good.is_empty() or not good.select(pl.struct(spec.key).is_duplicated().any()).item():
-        return good, described(pl.Series(REASON, [], dtype=pl.String), raw.head(0), raw.head(0), spec)
+        return good, nothing_described()
     cells = [name for name in good.columns if name != DIGEST]
     told = good if DIGEST in good.columns else good.with_columns(row_digests(good))
     ordered = told.with_row_index("_row").sort(

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.data.digest import content_digest, row_digests
+import numpy as np
+
+from trimtab.data.digest import Digests, as_array, content_digest, row_digests, set_digest
 from trimtab.data.intake import screen
 from trimtab.data.moments import known_at, prediction_moment
 from trimtab.data.port import DIGEST
@@ -55,7 +57,7 @@ def load_history(system: System, until: datetime) -> pl.DataFrame:
             f"dataset {system.labelled.name!r} has no row up to {until:%Y-%m-%d}",
             hint="check `[replay]` and the source",
         )
-    return with_digests(join_features(rows, frames, system)).sort(MOMENT, *system.labelled.key)
+    return join_features(rows, frames, system).sort(MOMENT, *system.labelled.key)
 
 
 def _accepted(spec: DatasetSpec, folder: Path, until: datetime) -> pl.DataFrame:
@@ -81,10 +83,9 @@ class HistoricDatasets:
         self._system = system
         self._history = history
         self._known_at = history[KNOWN_AT].to_physical().to_numpy()
-        self._until: datetime | None = None
+        self._digests: Digests = np.empty(0, dtype="S32")
 
-    def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
-        self._until = now
+    def collect(self, now: datetime) -> Sequence[DatasetCommitted]:  # noqa: ARG002 - the port's
         return ()
 
     def _count(self, now: datetime) -> int:
@@ -99,7 +100,11 @@ class HistoricDatasets:
         return self._history.head(self._count(now))
 
     def version(self, now: datetime) -> str:
-        return rows_version(self.labelled(now))
+        count, have = self._count(now), len(self._digests)
+        if count > have:  # only a training asks, and a policy that trains seldom never needs most of them
+            more = with_digests(self._history.slice(have, count - have)).get_column(DIGEST)
+            self._digests = np.concatenate([self._digests, as_array(more)])
+        return set_digest(np.sort(self._digests[:count]))
 
     def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
         spec = self._system.labelled

@@ -16,14 +16,23 @@ import pytest
 from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.running import Running, until
+from tests.serving.test_explaining import of_task
 
 import trimtab
 from trimtab import AsyncClient, Client, Truth
 from trimtab.errors import PermanentError, TrimtabError
+from trimtab.records.metric import Task
 
 ROWS = [{"distance": 1000.0, "carrier": "DL"}, {"distance": None, "carrier": None}, {"distance": -3, "carrier": "x"}]
 FRAME = pl.DataFrame(ROWS, strict=False)
 MATRIX = np.array([[1000.0, 1.0], [np.nan, -1.0], [-3.0, -1.0]])
+
+SLOW = """
+import time
+def features(rows):
+    time.sleep(0.4 if (rows["distance"] > 5).any() else 0)
+    return rows
+"""
 
 
 class Waiting:
@@ -236,3 +245,42 @@ def test_what_is_exported_is_there_and_costs_nothing_before() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "[]"
+
+
+@both
+@pytest.mark.parametrize("task", ["binary_classification", "multiclass_classification", "regression"])
+def test_answers_are_explained_when_that_is_asked(make: Make, kind: Any, task: Task) -> None:
+    server = make(explain_time=5.0)
+    server.route(models.route("r1", of_task(server.blobs, task)))
+    with kind(server.url) as client:
+        plain = client.predict(ROWS[:2], explain=True)
+        matrix = client.predict(np.float32([[1000.0, 1.0], [np.nan, -1.0]]), explain=True)
+        found = client.infer({"input": np.float32([[1000.0, 1.0]])}, explain=True)
+        assert client.predict(ROWS[:1])[0].explanation is None
+    for one, other in zip(plain, matrix, strict=True):
+        assert one.explanation == other.explanation
+        assert one.explanation.method == "tree_shap"
+    assert found.outputs["feature"].tolist() == ["distance", "carrier"]
+    assert found.parameters["explanation_unit"] == plain[0].explanation.unit
+
+
+@both
+def test_a_key_meets_one_release(make: Make, kind: Any) -> None:
+    server = make()
+    made = models.bundle(server.blobs, models.sigmoid([0.001, 0.5]))
+    server.route(models.route("r1", made), models.route("r2", made, "canary", 0.5))
+    with kind(server.url) as client:
+        for key in map(str, range(6)):
+            met = [client.predict(rows, sticky=key) for rows in (ROWS, MATRIX, ROWS)]
+            assert len({one.release for those in met for one in those}) == 1
+            assert client.infer({"input": np.float32(MATRIX)}, sticky=key).releases[0] == met[0][0].release
+
+
+@both
+def test_the_server_lets_go_what_nobody_waits_for(make: Make, kind: Any) -> None:
+    server = make()
+    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([0.001, 0.5]), code=SLOW)))
+    with kind(server.url, timeout=0.2, patience=0.0) as client, pytest.raises(TrimtabError):
+        client.predict([{"distance": 9.0, "carrier": "AA"}])
+    with Client(server.url) as client:
+        until(lambda: 'reason="expired"} 1' in client.metrics() or 'reason="cancelled"} 1' in client.metrics())

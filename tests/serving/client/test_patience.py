@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.serving.client.scripted import Scripted, answer, half, hang_up, in_pieces, silence
 
 from trimtab.errors import PermanentError, TemporaryError
-from trimtab.serving.client.answers import AnswerError
+from trimtab.serving.client.answers import AnswerError, Prediction
 from trimtab.serving.client.asynchronous import AsyncClient
 from trimtab.serving.client.patience import LONGEST, Patience
 from trimtab.serving.client.sync import Client
@@ -49,7 +49,7 @@ def ids(request: bytes) -> list[str]:
 def test_a_busy_server_is_asked_again_with_the_same_ids(ask: Any, status: int) -> None:
     with Scripted(answer(status, BUSY), answer(status, BUSY), answer(200, GOOD)) as server:
         (prediction,) = ask(server.url)
-    assert prediction == ("x", 0.5, "late", "r1", "m1")
+    assert prediction == Prediction("x", 0.5, "late", "r1", "m1")
     assert len(server.asked) == 3
     assert len({*map(bytes, server.asked)}) == 1
     assert len(ids(server.asked[0])[0]) > 20

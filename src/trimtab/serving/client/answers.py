@@ -11,24 +11,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray  # for types only: a caller with plain rows does not pay for it
 
 
+class Explanation(NamedTuple):
+    """What each feature contributed to an answer, in `unit`, beside `base_value`; for several classes both are
+    by class. `method` is `tree_shap` or `occlusion`."""
+
+    method: str
+    unit: str
+    base_value: Any
+    contributions: dict[str, Any]
+
+
 class Prediction(NamedTuple):
-    """One row's answer. `score` is a list for several classes; `label` is None for regression."""
+    """One row's answer. `score` is a list for several classes; `label` is None for regression. `explanation` is None
+    unless it was asked for, and where there was no time for it."""
 
     id: str
     score: float | list[float]
     label: str | int | None
     release: str
     model: str
+    explanation: Explanation | None = None
 
 
 class Inference(NamedTuple):
     """What a model gave for tensors: its outputs by name (texts and bytes as objects), and for each row its prediction
-    id and the release that answered it. `model` is the version that answered the first."""
+    id and the release that answered it. `model` is the version that answered the first, `parameters` all that the
+    server said beside its outputs."""
 
     outputs: dict[str, NDArray[Any]]
     ids: list[str]
     releases: list[str]
     model: str
+    parameters: dict[str, Any]
 
 
 class Truth(NamedTuple):

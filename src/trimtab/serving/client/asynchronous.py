@@ -11,7 +11,7 @@ from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
-from trimtab.serving.client.calls import Call, Time
+from trimtab.serving.client.calls import Call, Terms, Time
 from trimtab.serving.client.patience import Patience
 from trimtab.serving.client.wire import Address, Answer
 
@@ -62,12 +62,17 @@ class AsyncClient:
         rows: Sequence[Mapping[str, Any]] | pl.DataFrame | NDArray[Any],
         ids: Sequence[str] | None = None,
         time: Time = None,
+        *,
+        explain: bool = False,
+        sticky: str | None = None,
     ) -> list[Prediction]:
         """Predictions for rows, in their order: mappings by column, a frame, or a matrix [rows, features] of rows that
-        are encoded already. `time` is when they happened: one moment, or one a row (None: now)."""
+        are encoded already. `time` is when they happened: one moment, or one a row (None: now). `explain` asks what
+        each feature contributed; rows of the same `sticky` key meet the same release while a canary runs."""
+        terms = Terms(self.timeout, explain, sticky)
         if calls.is_matrix(rows):
-            return await self._do(tensors.predict(await self._named(), rows, ids, time))
-        return await self._do(calls.predict(rows, ids, time))
+            return await self._do(tensors.predict(await self._named(), rows, ids, time, terms))
+        return await self._do(calls.predict(rows, ids, time, terms))
 
     async def infer(
         self,
@@ -75,10 +80,15 @@ class AsyncClient:
         ids: Sequence[str] | None = None,
         time: Time = None,
         model: str | None = None,
+        *,
+        explain: bool = False,
+        sticky: str | None = None,
     ) -> Inference:
         """The model's outputs for named tensors, sent and answered as bytes; the first axis of each is the rows.
-        `model` pins a version or a release."""
-        return await self._do(tensors.infer(await self._named(), inputs, ids, time, model))
+        `model` pins a version or a release, `explain` adds the outputs that explain the answer."""
+        return await self._do(
+            tensors.infer(await self._named(), inputs, ids, time, Terms(self.timeout, explain, sticky, model))
+        )
 
     async def feedback(self, items: Sequence[Truth]) -> list[str]:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""

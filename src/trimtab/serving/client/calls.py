@@ -13,7 +13,7 @@ import orjson
 
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerStatus
-from trimtab.serving.client.answers import Prediction, Truth
+from trimtab.serving.client.answers import Explanation, Prediction, Truth
 from trimtab.serving.client.wire import Answer
 
 if TYPE_CHECKING:
@@ -35,20 +35,38 @@ class Call(NamedTuple, Generic[T]):
     head: bytes = b""
 
 
+class Terms(NamedTuple):
+    """How a request wants to be answered: within `timeout` seconds, with or without an explanation, by the release that
+    others of its `sticky` key meet. `model` pins a version or a release."""
+
+    timeout: float
+    explain: bool = False
+    sticky: str | None = None
+    model: str | None = None
+
+    def head(self) -> bytes:
+        """The header line that tells the server when nobody waits any more."""
+        return b"x-request-timeout-ms: %d\r\n" % max(1, round(1000 * self.timeout))
+
+
 def is_matrix(rows: object) -> TypeIs[NDArray[Any]]:
     """Whether rows are a NumPy array; tells without importing NumPy."""
     return hasattr(rows, "__array_interface__")
 
 
 def predict(
-    rows: Sequence[Mapping[str, Any]] | pl.DataFrame, ids: Sequence[str] | None, time: Time
+    rows: Sequence[Mapping[str, Any]] | pl.DataFrame, ids: Sequence[str] | None, time: Time, terms: Terms
 ) -> Call[list[Prediction]]:
     """Predictions for rows. Each row gets an id here unless the caller gives one, so that it may be sent again."""
     plain = rows if isinstance(rows, Sequence) else rows.to_dicts()
     body: dict[str, object] = {"rows": plain, "ids": new_ids(len(plain)) if ids is None else list(ids)}
     if time is not None:
         body["time"] = time
-    return Call(b"POST", b"/predict", to_json(body), _predictions)
+    if terms.explain:
+        body["explain"] = True
+    if terms.sticky is not None:
+        body["sticky_key"] = terms.sticky
+    return Call(b"POST", b"/predict", to_json(body), _explained if terms.explain else _predictions, terms.head())
 
 
 def feedback(items: Sequence[Truth]) -> Call[list[str]]:
@@ -106,6 +124,15 @@ def _predictions(answer: Answer) -> list[Prediction]:
         Prediction(one["id"], one["score"], one.get("label"), one["release"], one["model"])
         for one in orjson.loads(answer.body)["predictions"]
     ]
+
+
+def _explained(answer: Answer) -> list[Prediction]:
+    found = []
+    for one in orjson.loads(answer.body)["predictions"]:
+        why = one.get("explanation")
+        told = None if why is None else Explanation(**why)
+        found.append(Prediction(one["id"], one["score"], one.get("label"), one["release"], one["model"], told))
+    return found
 
 
 def _unknown(answer: Answer) -> list[str]:

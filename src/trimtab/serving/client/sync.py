@@ -13,7 +13,7 @@ from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
-from trimtab.serving.client.calls import Call, Time
+from trimtab.serving.client.calls import Call, Terms, Time
 from trimtab.serving.client.patience import Patience
 from trimtab.serving.client.wire import Address, Answer
 
@@ -71,12 +71,17 @@ class Client:
         rows: Sequence[Mapping[str, Any]] | pl.DataFrame | NDArray[Any],
         ids: Sequence[str] | None = None,
         time: Time = None,
+        *,
+        explain: bool = False,
+        sticky: str | None = None,
     ) -> list[Prediction]:
         """Predictions for rows, in their order: mappings by column, a frame, or a matrix [rows, features] of rows that
-        are encoded already. `time` is when they happened: one moment, or one a row (None: now)."""
+        are encoded already. `time` is when they happened: one moment, or one a row (None: now). `explain` asks what
+        each feature contributed; rows of the same `sticky` key meet the same release while a canary runs."""
+        terms = Terms(self.timeout, explain, sticky)
         if calls.is_matrix(rows):
-            return self._do(tensors.predict(self._named(), rows, ids, time))
-        return self._do(calls.predict(rows, ids, time))
+            return self._do(tensors.predict(self._named(), rows, ids, time, terms))
+        return self._do(calls.predict(rows, ids, time, terms))
 
     def infer(
         self,
@@ -84,10 +89,13 @@ class Client:
         ids: Sequence[str] | None = None,
         time: Time = None,
         model: str | None = None,
+        *,
+        explain: bool = False,
+        sticky: str | None = None,
     ) -> Inference:
         """The model's outputs for named tensors, sent and answered as bytes; the first axis of each is the rows.
-        `model` pins a version or a release."""
-        return self._do(tensors.infer(self._named(), inputs, ids, time, model))
+        `model` pins a version or a release, `explain` adds the outputs that explain the answer."""
+        return self._do(tensors.infer(self._named(), inputs, ids, time, Terms(self.timeout, explain, sticky, model)))
 
     def feedback(self, items: Sequence[Truth]) -> list[str]:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from trimtab.errors import PermanentError
-from trimtab.serving.client.answers import Inference, Prediction
-from trimtab.serving.client.calls import Call, Time, model_path, new_ids, to_json
+from trimtab.serving.client.answers import Explanation, Inference, Prediction
+from trimtab.serving.client.calls import Call, Terms, Time, model_path, new_ids, to_json
 from trimtab.serving.client.wire import JSON_SIZE, Answer
 
 if TYPE_CHECKING:
@@ -29,25 +29,30 @@ _DTYPES = {name: f"<{code}" for code, name in _DATATYPES.items()}
 
 
 def infer(
-    system: str, inputs: Mapping[str, ArrayLike], ids: Sequence[str] | None, time: Time, model: str | None
+    system: str, inputs: Mapping[str, ArrayLike], ids: Sequence[str] | None, time: Time, terms: Terms
 ) -> Call[Inference]:
     """Named tensors through the model; the first axis of each is the rows."""
-    path = model_path(system, model, "/infer")
-    return Call(b"POST", path, *_body(inputs, ids, time, _inference))
+    return Call(b"POST", model_path(system, terms.model, "/infer"), *_body(inputs, ids, time, terms, _inference))
 
 
-def predict(system: str, matrix: NDArray[Any], ids: Sequence[str] | None, time: Time) -> Call[list[Prediction]]:
+def predict(
+    system: str, matrix: NDArray[Any], ids: Sequence[str] | None, time: Time, terms: Terms
+) -> Call[list[Prediction]]:
     """Predictions for encoded rows [rows, features]."""
     import numpy as np  # heavy: only those who send arrays
 
-    path = model_path(system, None, "/infer")
-    return Call(b"POST", path, *_body({ENCODED: np.asarray(matrix, np.float32)}, ids, time, _rows))
+    inputs = {ENCODED: np.asarray(matrix, np.float32)}
+    return Call(b"POST", model_path(system, terms.model, "/infer"), *_body(inputs, ids, time, terms, _rows))
 
 
 def _body(
-    inputs: Mapping[str, ArrayLike], ids: Sequence[str] | None, time: Time, read: Callable[[Answer], T]
+    inputs: Mapping[str, ArrayLike],
+    ids: Sequence[str] | None,
+    time: Time,
+    terms: Terms,
+    read: Callable[[Answer], T],
 ) -> tuple[bytes, Callable[[Answer], T], bytes]:
-    """The end of a call: its body, who reads its answer, and the header line that says where the bytes begin."""
+    """The end of a call: its body, who reads its answer, and its header lines."""
     import numpy as np
 
     tensors, parts, rows = [], [], 0
@@ -64,18 +69,44 @@ def _body(
     }
     if time is not None:
         parameters["time"] = time
+    if terms.explain:
+        parameters["explain"] = True
+    if terms.sticky is not None:
+        parameters["sticky_key"] = terms.sticky
     told = to_json({"inputs": tensors, "parameters": parameters})
-    return b"".join((told, *parts)), read, b"%b: %d\r\n" % (JSON_SIZE, len(told))
+    return b"".join((told, *parts)), read, terms.head() + b"%b: %d\r\n" % (JSON_SIZE, len(told))
 
 
 def _rows(answer: Answer) -> list[Prediction]:
     found = _inference(answer)
-    scores = found.outputs["score"].tolist()
-    labels = found.outputs["label"].tolist() if "label" in found.outputs else [None] * len(scores)
+    outputs = found.outputs
+    scores = outputs["score"].tolist()
+    labels = outputs["label"].tolist() if "label" in outputs else [None] * len(scores)
+    why: Sequence[Explanation | None] = [None] * len(scores)
+    if "contributions" in outputs:
+        why = _explanations(found)
     return [
-        Prediction(name, score, label, release, found.model)
-        for name, score, label, release in zip(found.ids, scores, labels, found.releases, strict=True)
+        Prediction(name, score, label, release, found.model, told)
+        for name, score, label, release, told in zip(found.ids, scores, labels, found.releases, why, strict=True)
     ]
+
+
+def _explanations(found: Inference) -> list[Explanation | None]:
+    outputs, parameters = found.outputs, found.parameters
+    names = outputs["feature"].tolist()
+    classes = outputs["explained_class"].tolist() if "explained_class" in outputs else None
+    left = set(parameters["unexplained_rows"])
+    method, unit = parameters["explanation_method"], parameters["explanation_unit"]
+    told: list[Explanation | None] = []
+    for row, cells in enumerate(outputs["contributions"].tolist()):
+        base: Any = outputs["base_value"][row].tolist()
+        named: Any = [dict(zip(names, one, strict=True)) for one in (cells if classes else [cells])]
+        if classes:
+            named, base = dict(zip(classes, named, strict=True)), dict(zip(classes, base, strict=True))
+        else:
+            named = named[0]
+        told.append(None if row in left else Explanation(method, unit, base, named))
+    return told
 
 
 def _inference(answer: Answer) -> Inference:
@@ -98,7 +129,7 @@ def _inference(answer: Answer) -> Inference:
     parameters = told["parameters"]
     ids = parameters["prediction_ids"]
     releases = parameters.get("releases") or [parameters["release"]] * len(ids)
-    return Inference(outputs, ids, releases, told["model_version"])
+    return Inference(outputs, ids, releases, told["model_version"], parameters)
 
 
 def _packed(name: str, array: np.ndarray[Any, Any]) -> tuple[str, bytes]:
