@@ -31,16 +31,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     made.local.stop()
 
 
-def run(words: list[str], server: Running, code: str) -> str:
+def run(words: list[str], server: Running, code: str, folder: Path | None = None) -> str:
     code = code.replace("localhost:8080", urlsplit(server.url).netloc)
-    done = subprocess.run([*words, code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([*words, code], capture_output=True, text=True, timeout=30, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=lambda code: code.strip().splitlines()[-1][:40])
-def test_python(server: Running, code: str) -> None:
-    assert run([sys.executable, "-W", "error", "-c"], server, code)
+def test_python(server: Running, code: str, tmp_path: Path) -> None:
+    assert run([sys.executable, "-W", "error", "-c"], server, code, tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
 from trimtab.serving.client.calls import Call, Terms, Time
-from trimtab.serving.client.patience import Patience
+from trimtab.serving.client.connection import Connection
+from trimtab.serving.client.files import Batch, Source
+from trimtab.serving.client.patience import Patience, never
 from trimtab.serving.client.wire import Address, Answer
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class AsyncClient:
         self.url = url
         self.timeout = timeout
         self.patience = patience
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
         self._room = asyncio.Semaphore(connections)
         self._system = ""
 
@@ -94,6 +97,47 @@ class AsyncClient:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
         return await self._do(calls.feedback(items))
 
+    @overload
+    async def batch(
+        self,
+        source: Source,
+        into: None = None,
+        *,
+        ids: str | None = None,
+        times: str | None = None,
+        model: str | None = None,
+    ) -> pl.DataFrame: ...
+
+    @overload
+    async def batch(
+        self,
+        source: Source,
+        into: Path | str,
+        *,
+        ids: str | None = None,
+        times: str | None = None,
+        model: str | None = None,
+    ) -> None: ...
+
+    async def batch(
+        self,
+        source: Source,
+        into: Path | str | None = None,
+        *,
+        ids: str | None = None,
+        times: str | None = None,
+        model: str | None = None,
+    ) -> pl.DataFrame | None:
+        """Predictions for a file of rows of any size (Parquet, Arrow stream, NDJSON or CSV, told by its name), or for a
+        frame: as a frame with `row`, `id`, `score`, `label`, `release`, `model` and `error`, or into a file, whole or
+        not at all. `ids` and `times` name the columns of the rows' ids and moments; with ids the batch is sent again
+        when the connection breaks."""
+        with Batch(source, into, ids, times) as batch:
+            path, head = batch.request(await self._named(), model)
+            request = self._address.request(b"POST", path, b"", head, batch.size)
+            await self._persist(lambda: self._exchange_batch(request, batch), batch.unsafe)
+            return batch.finish()
+
     async def metadata(self, model: str | None = None) -> dict[str, Any]:
         """What the live model, or that version or release, takes and gives, as the Open Inference Protocol tells it."""
         return await self._do(calls.metadata(await self._named(), model))
@@ -122,18 +166,23 @@ class AsyncClient:
 
     async def _do(self, call: Call[T]) -> T:
         request = self._address.request(call.method, call.path, call.body, call.head)
+        return call.read(await self._persist(lambda: self._exchange(request)))
+
+    async def _persist(self, ask: Callable[[], Awaitable[Answer]], unsafe: Callable[[OSError], str] = never) -> Answer:
+        """Asks until there is a good answer, for as long as patience lasts; after a failure not where
+        that is `unsafe`, which then says what to do."""
         patience: Patience | None = None
         while True:
             try:
                 async with self._room:
-                    answer = await self._exchange(request)
+                    answer = await ask()
                 if answer.status == 200:
-                    return call.read(answer)
+                    return answer
                 patience = patience or Patience(self.patience)
                 pause = patience.refused(answer)
             except OSError as error:
                 patience = patience or Patience(self.patience)
-                pause = patience.failed(self.url, error)
+                pause = patience.failed(self.url, error, unsafe(error))
             await asyncio.sleep(pause)
 
     async def _exchange(self, request: bytes) -> Answer:
@@ -149,70 +198,38 @@ class AsyncClient:
                 if kept and not answer.begun and isinstance(error, ConnectionError):
                     continue  # the server had ended a connection that nobody used: nothing is wrong with it
                 raise
-            if answer.keep and not used.lost:
-                self._idle.append(used)
-            else:
-                used.close()
+            self._give_back(used, answer)
             return answer
 
-    async def _connect(self) -> _Connection:
+    async def _exchange_batch(self, request: bytes, batch: Batch) -> Answer:
+        """The same for a body that is sent, and an answer that is kept, piece by piece."""
+        used, answer = await self._connect(), Answer(batch.take)
+        try:
+            answered = used.exchange(request, answer, self.timeout)
+            chunks = batch.chunks()
+            while not answered.done() and (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+                await used.send(chunk, self.timeout)
+            await answered
+        except BaseException:
+            answered.cancel()
+            used.close()
+            raise
+        self._give_back(used, answer)
+        return answer
+
+    def _give_back(self, used: Connection, answer: Answer) -> None:
+        if answer.keep and not used.lost:
+            self._idle.append(used)
+        else:
+            used.close()
+
+    async def _connect(self) -> Connection:
         address, loop = self._address, asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.timeout):
-                _, made = await loop.create_connection(_Connection, address.host, address.port, ssl=address.tls)
+                _, made = await loop.create_connection(Connection, address.host, address.port, ssl=address.tls)
         except OSError as error:
             if (refused := address.untrusted(error)) is not None:
                 raise refused from error
             raise
         return made
-
-
-class _Connection(asyncio.Protocol):
-    """One connection, with one request at a time on it."""
-
-    def __init__(self) -> None:
-        self.lost = False
-        self._transport: asyncio.Transport
-        self._answer: Answer | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    def exchange(self, request: bytes, answer: Answer, timeout: float) -> asyncio.Future[None]:
-        """Sends; the future is done when `answer` is whole. It fails with an OSError."""
-        loop = asyncio.get_running_loop()
-        waiter = self._waiter = loop.create_future()
-        if self.lost:
-            waiter.set_exception(ConnectionResetError("the connection was closed"))
-            return waiter
-        self._answer = answer
-        timer = loop.call_later(timeout, self._fail, TimeoutError("timed out"))
-        waiter.add_done_callback(lambda _: timer.cancel())
-        self._transport.write(request)
-        return waiter
-
-    def close(self) -> None:
-        self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
-
-    def data_received(self, data: bytes) -> None:
-        if self._answer is None:
-            self.close()  # nobody asked
-            return
-        try:
-            self._answer.feed(data)
-        except ConnectionError as error:
-            self._fail(error)
-            return
-        if self._answer.done:
-            self._answer = None
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self._fail(exc if isinstance(exc, OSError) else ConnectionResetError("the connection was closed"))
-
-    def _fail(self, error: OSError) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Time = datetime | Sequence[datetime] | None
 T = TypeVar("T")
+JSON = b"content-type: application/json\r\n"
 
 
 class Call(NamedTuple, Generic[T]):
@@ -66,7 +67,7 @@ def predict(
         body["explain"] = True
     if terms.sticky is not None:
         body["sticky_key"] = terms.sticky
-    return Call(b"POST", b"/predict", to_json(body), _explained if terms.explain else _predictions, terms.head())
+    return Call(b"POST", b"/predict", to_json(body), _explained if terms.explain else _predictions, JSON + terms.head())
 
 
 def feedback(items: Sequence[Truth]) -> Call[list[str]]:
@@ -77,7 +78,7 @@ def feedback(items: Sequence[Truth]) -> Call[list[str]]:
         if one.time is not None:
             item["time"] = one.time
         told.append(item)
-    return Call(b"POST", b"/feedback", to_json({"items": told}), _unknown)
+    return Call(b"POST", b"/feedback", to_json({"items": told}), _unknown, JSON)
 
 
 def metadata(system: str, model: str | None) -> Call[dict[str, Any]]:

@@ -14,6 +14,11 @@ LONGEST = 1.0
 _AGAIN = frozenset((429, 502, 503))
 
 
+def never(_: OSError) -> str:
+    """A request may be sent again whatever became of it: what was answered under its ids is not counted twice."""
+    return ""
+
+
 class Patience:
     """The patience with one request: `seconds` of it. Pauses double from 20 ms to a second, each shortened by chance to
     between half and all of it, so that many callers do not come back at once; never shorter than the server asks."""
@@ -39,10 +44,13 @@ class Patience:
             raise error
         return self._next(TemporaryError(error.message, hint=error.hint, delay=answer.wait or LONGEST), answer.wait)
 
-    def failed(self, url: str, error: OSError) -> float:
-        """The same after a connection that was refused, broke or stayed silent."""
-        told = str(error) or type(error).__name__
-        return self._next(TemporaryError(f"{url} does not answer: {told}"), None)
+    def failed(self, url: str, error: OSError, hint: str = "") -> float:
+        """The same after a connection that was refused, broke or stayed silent. With a `hint` it is not sent again:
+        that is the caller's to do, as the hint says."""
+        told = TemporaryError(f"{url} does not answer: {str(error) or type(error).__name__}", hint=hint)
+        if hint:
+            raise told
+        return self._next(told, None)
 
     def _next(self, error: TemporaryError, wait: float | None) -> float:
         pause = self._pause * (0.5 + 0.5 * self._chance())

@@ -6,15 +6,18 @@ import os
 import socket
 import time as clock
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
 from trimtab.serving.client.calls import Call, Terms, Time
-from trimtab.serving.client.patience import Patience
+from trimtab.serving.client.files import Batch, Source
+from trimtab.serving.client.patience import Patience, never
 from trimtab.serving.client.wire import Address, Answer
 
 if TYPE_CHECKING:
@@ -101,6 +104,47 @@ class Client:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
         return self._do(calls.feedback(items))
 
+    @overload
+    def batch(
+        self,
+        source: Source,
+        into: None = None,
+        *,
+        ids: str | None = None,
+        times: str | None = None,
+        model: str | None = None,
+    ) -> pl.DataFrame: ...
+
+    @overload
+    def batch(
+        self,
+        source: Source,
+        into: Path | str,
+        *,
+        ids: str | None = None,
+        times: str | None = None,
+        model: str | None = None,
+    ) -> None: ...
+
+    def batch(
+        self,
+        source: Source,
+        into: Path | str | None = None,
+        *,
+        ids: str | None = None,
+        times: str | None = None,
+        model: str | None = None,
+    ) -> pl.DataFrame | None:
+        """Predictions for a file of rows of any size (Parquet, Arrow stream, NDJSON or CSV, told by its name), or for a
+        frame: as a frame with `row`, `id`, `score`, `label`, `release`, `model` and `error`, or into a file, whole or
+        not at all. `ids` and `times` name the columns of the rows' ids and moments; with ids the batch is sent again
+        when the connection breaks."""
+        with Batch(source, into, ids, times) as batch:
+            path, head = batch.request(self._named(), model)
+            request = self._address.request(b"POST", path, b"", head, batch.size)
+            self._persist(lambda: self._exchange_batch(request, batch), batch.unsafe)
+            return batch.finish()
+
     def metadata(self, model: str | None = None) -> dict[str, Any]:
         """What the live model, or that version or release, takes and gives, as the Open Inference Protocol tells it."""
         return self._do(calls.metadata(self._named(), model))
@@ -128,41 +172,71 @@ class Client:
 
     def _do(self, call: Call[T]) -> T:
         request = self._address.request(call.method, call.path, call.body, call.head)
+        return call.read(self._persist(lambda: self._exchange(request)))
+
+    def _persist(self, ask: Callable[[], Answer], unsafe: Callable[[OSError], str] = never) -> Answer:
+        """Asks until there is a good answer, for as long as patience lasts; after a failure not where
+        that is `unsafe`, which then says what to do."""
         patience: Patience | None = None
         while True:
             try:
-                answer = self._exchange(request)
+                answer = ask()
                 if answer.status == 200:
-                    return call.read(answer)
+                    return answer
                 patience = patience or Patience(self.patience)
                 pause = patience.refused(answer)
             except OSError as error:
                 patience = patience or Patience(self.patience)
-                pause = patience.failed(self.url, error)
+                pause = patience.failed(self.url, error, unsafe(error))
             clock.sleep(pause)
 
     def _exchange(self, request: bytes) -> Answer:
         """Sends and receives once. Raises OSError when the connection fails in any way."""
         while True:
-            try:
-                used, kept = self._idle.pop(), True
-            except IndexError:
-                used, kept = self._connect(), False
+            kept = bool(self._idle)
+            used = self._idle_or_new()
             answer = Answer()
             try:
                 used.sendall(request)
-                while not answer.done:
-                    answer.feed(used.recv(_CHUNK))
+                return self._receive(used, answer)
             except BaseException as error:
                 used.close()
-                if kept and not answer.begun and isinstance(error, ConnectionError):
-                    continue  # the server had ended a connection that nobody used: nothing is wrong with it
+                if not kept or answer.begun or not isinstance(error, ConnectionError):
+                    raise
+                # the server had ended a connection that nobody used: nothing is wrong with it
+
+    def _exchange_batch(self, request: bytes, batch: Batch) -> Answer:
+        """The same for a body that is sent, and an answer that is kept, piece by piece."""
+        used, answer = self._connect(), Answer(batch.take)
+        try:
+            try:
+                used.sendall(request)
+                for chunk in batch.chunks():
+                    used.sendall(chunk)
+            except ConnectionError:
+                with suppress(OSError):  # the server may have refused it before it was whole, and said why
+                    return self._receive(used, answer)
                 raise
-            if not answer.keep:
-                used.close()
-            else:
-                self._give_back(used)
-            return answer
+            return self._receive(used, answer)
+        except BaseException:
+            used.close()
+            raise
+
+    def _receive(self, used: socket.socket, answer: Answer) -> Answer:
+        """Takes an answer, and keeps the connection where another request may follow."""
+        while not answer.done:
+            answer.feed(used.recv(_CHUNK))
+        if answer.keep and len(self._idle) != self._idle.maxlen:
+            self._idle.append(used)
+        else:
+            used.close()
+        return answer
+
+    def _idle_or_new(self) -> socket.socket:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
 
     def _connect(self) -> socket.socket:
         made = socket.create_connection((self._address.host, self._address.port), self.timeout)
@@ -176,9 +250,3 @@ class Client:
             if (refused := self._address.untrusted(error)) is not None:
                 raise refused from error
             raise
-
-    def _give_back(self, used: socket.socket) -> None:
-        if len(self._idle) == self._idle.maxlen:
-            used.close()
-        else:
-            self._idle.append(used)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ENCODED = "input"
+_HEAD = b"content-type: application/octet-stream\r\n" + JSON_SIZE + b": %d\r\n"
 _SIZE = "binary_data_size"
 _DATATYPES = {
     "b1": "BOOL",
@@ -74,7 +75,7 @@ def _body(
     if terms.sticky is not None:
         parameters["sticky_key"] = terms.sticky
     told = to_json({"inputs": tensors, "parameters": parameters})
-    return b"".join((told, *parts)), read, terms.head() + b"%b: %d\r\n" % (JSON_SIZE, len(told))
+    return b"".join((told, *parts)), read, terms.head() + _HEAD % len(told)
 
 
 def _rows(answer: Answer) -> list[Prediction]:

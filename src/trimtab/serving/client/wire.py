@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -44,10 +45,11 @@ class Address:
             raise PermanentError("the token holds characters that no token has")
         self._head = head.encode()
 
-    def request(self, method: bytes, path: bytes, body: bytes, head: bytes) -> bytes:
-        """The bytes of a request; `head` holds further header lines, each with its end."""
+    def request(self, method: bytes, path: bytes, body: bytes, head: bytes, more: int = 0) -> bytes:
+        """The bytes of a request; `head` holds further header lines, each with its end. `more` bytes of the body are
+        sent by the caller."""
         return b"%b %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n%b" % (
-            method, path, self._head, head, len(body), body,
+            method, path, self._head, head, len(body) + more, body,
         )  # fmt: skip
 
     def untrusted(self, error: OSError) -> PermanentError | None:
@@ -62,12 +64,14 @@ class Address:
 
 class Answer:
     """Takes the bytes of one answer as they come; whole once `done`. `keep` tells whether another request may follow
-    on the connection, `wait` what `retry-after` said, in seconds, `json_size` where the bytes of tensors begin."""
+    on the connection, `wait` what `retry-after` said, in seconds, `json_size` where the bytes of tensors begin.
+    The body of a good answer goes to `sink`, where there is one."""
 
-    __slots__ = ("_parser", "_parts", "done", "json_size", "keep", "status", "wait")
+    __slots__ = ("_parser", "_parts", "done", "json_size", "keep", "sink", "status", "wait")
 
-    def __init__(self) -> None:
+    def __init__(self, sink: Callable[[bytes], None] | None = None) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self.sink = sink
         self._parts: list[bytes] = []
         self.done = False
         self.keep = False
@@ -81,6 +85,8 @@ class Answer:
             raise ConnectionResetError("the connection was closed")
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:  # it is our own: what keeps the answer has failed
+            raise (error.__context__ or error) from None
         except httptools.HttpParserError as error:
             raise ConnectionError(f"its answer is not HTTP: {error}") from error
 
@@ -115,7 +121,10 @@ class Answer:
             self.json_size = int(value)
 
     def on_body(self, body: bytes) -> None:
-        self._parts.append(body)
+        if self.sink is not None and self._parser.get_status_code() == 200:
+            self.sink(body)
+        else:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         self.status = self._parser.get_status_code()
