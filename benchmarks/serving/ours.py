@@ -37,15 +37,17 @@ def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool =
         name, note = f"{name}, routed", f"{note}; a canary of 10% and a shadow release beside"
     one = Contender(name, note, f"/v2/models/{SYSTEM}/infer", asked.tensor_as_json(), number_in, port=free_port())
     layout = Layout(folder / f"trimtab-{processes}-{beside}")
-    bundle = ModelBundle(onnx=Blobs(layout.blobs).put(asked.graph), signature=asked.signature)
+    blobs = Blobs(layout.blobs)
+    bundle, rival = (ModelBundle(onnx=blobs.put(g), signature=asked.signature) for g in (asked.graph, asked.rival))
     routes = [Route(release="r1", model="m1", bundle=bundle, stage="live")]
     if beside:
-        routes.append(Route(release="r2", model="m2", bundle=bundle, stage="canary", weight=0.1))
-        routes.append(Route(release="r3", model="m3", bundle=bundle, stage="shadow"))
+        routes.append(Route(release="r2", model="m2", bundle=rival, stage="canary", weight=0.1))
+        routes.append(Route(release="r3", model="m3", bundle=rival, stage="shadow"))
     wanted = Routes(generation=1, system=SYSTEM, routes=tuple(routes), written=datetime.now(UTC))
     write_atomically(layout.routes, msgspec.json.encode(wanted))
     spec = ServeSpec(port=one.port)
-    write_config(layout.serve_config, server_config(spec, SYSTEM, {"TRIMTAB_TOKEN": TOKEN}))
+    config = server_config(spec, SYSTEM, {"TRIMTAB_TOKEN": TOKEN})
+    write_config(layout.serve_config, msgspec.structs.replace(config, processes=processes))
     one.command = [sys.executable, "-m", "trimtab.serving", "--state", str(layout.root)]
     one.environment = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
     one.headers = {"Authorization": f"Bearer {TOKEN}"}

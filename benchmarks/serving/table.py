@@ -49,7 +49,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as name:
         folder = Path(name)
         asked = trees(folder)
-        contenders = [echo(asked), trimtab(asked, folder), trimtab(asked, folder, beside=True)]
+        contenders = [
+            echo(asked),
+            trimtab(asked, folder),
+            trimtab(asked, folder, processes=2),
+            trimtab(asked, folder, processes=2, beside=True),
+        ]
         if args.peers is not None:
             contenders += peers(asked, folder, args.peers.resolve())
         figures = measure(contenders, folder, asked.expected, args)

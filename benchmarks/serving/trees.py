@@ -19,6 +19,7 @@ def trees(folder: Path) -> Workload:
     x, y = load_breast_cancer(return_X_y=True)
     x = x.astype(np.float32)
     model = LGBMClassifier(n_estimators=100, num_leaves=31, n_jobs=1, verbose=-1).fit(x, y)
+    rival = LGBMClassifier(n_estimators=100, num_leaves=30, n_jobs=1, verbose=-1).fit(x, y)
     described = _signature(x.shape[1])
     graph, path = export(model, described), folder / "trees.onnx"
     path.write_bytes(graph)
@@ -26,6 +27,7 @@ def trees(folder: Path) -> Workload:
         title="LightGBM, 100 trees, 30 numbers, one row a request as JSON",
         path=path,
         graph=graph,
+        rival=export(rival, described),
         signature=described,
         row=x[0],
         expected=float(model.predict_proba(x[:1])[0, 1]),

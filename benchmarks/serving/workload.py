@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Workload:
-    """A model, as ONNX in `graph` and at `path`, with its `signature`; one `row` of `datatype` (as the Open Inference
-    Protocol calls it), and `expected`, the first number of the right answer."""
+    """A model, as ONNX in `graph` and at `path`, with its `signature`, and a `rival` to try beside it; one `row` of
+    `datatype` (as the Open Inference Protocol calls it), and `expected`, the first number of the right answer."""
 
     title: str
     path: Path
     graph: bytes
+    rival: bytes
     signature: Any
     row: NDArray[np.generic]
     expected: float
