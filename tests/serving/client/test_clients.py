@@ -8,8 +8,10 @@ import sys
 import threading
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -21,7 +23,12 @@ from tests.serving.test_explaining import of_task
 import trimtab
 from trimtab import AsyncClient, Client, Truth
 from trimtab.errors import PermanentError, TrimtabError
+from trimtab.records.blobs import Blobs
+from trimtab.records.layout import Layout
 from trimtab.records.metric import Task
+from trimtab.records.model import Routes
+from trimtab.records.server import ServerConfig, ServerInfo
+from trimtab.serving.config import write_config
 
 ROWS = [{"distance": 1000.0, "carrier": "DL"}, {"distance": None, "carrier": None}, {"distance": -3, "carrier": "x"}]
 FRAME = pl.DataFrame(ROWS, strict=False)
@@ -284,3 +291,38 @@ def test_the_server_lets_go_what_nobody_waits_for(make: Make, kind: Any) -> None
         client.predict([{"distance": 9.0, "carrier": "AA"}])
     with Client(server.url) as client:
         until(lambda: 'reason="expired"} 1' in client.metrics() or 'reason="cancelled"} 1' in client.metrics())
+
+
+@both
+def test_one_of_several_systems_is_asked_by_its_name(tmp_path: Path, kind: Any) -> None:
+    systems = {"flights": 1.0, "trains": -1.0}
+    words = [sys.executable, "-m", "trimtab.serving"]
+    for name, weight in systems.items():
+        layout = Layout(tmp_path / name)
+        made = models.bundle(Blobs(layout.blobs), models.sigmoid([weight, 0.0]))
+        routes = Routes(generation=1, system=name, routes=(models.route(f"{name}-1", made),), written=datetime.now(UTC))
+        layout.serve.mkdir(parents=True)
+        layout.routes.write_bytes(models.encoded(routes))
+        write_config(layout.serve_config, ServerConfig(system=name, port=0))
+        words += ["--state", str(layout.root)]
+    info = Layout(tmp_path / "flights").server
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(info.exists)
+            url = msgspec.json.decode(info.read_bytes(), type=ServerInfo).url
+            for name, weight in systems.items():
+                with kind(url, system=name) as client:
+                    (plain,) = client.predict([{"distance": 3.0, "carrier": "AA"}])
+                    (matrix,) = client.predict(np.float32([[3.0, 0.0]]))
+                    assert plain.release == matrix.release == f"{name}-1"
+                    assert [plain.score, matrix.score] == pytest.approx([1 / (1 + np.exp(-3.0 * weight))] * 2)
+                    assert client.feedback([Truth(plain.id, "late")]) == []
+                    assert client.status().system == name
+            with kind(url) as client:
+                with pytest.raises(PermanentError, match="has several systems: flights, trains"):
+                    client.metadata()
+                with pytest.raises(TrimtabError, match="ask /predict/<system>") as caught:
+                    client.predict(ROWS)
+                assert "flights, trains" in str(caught.value)
+        finally:
+            process.terminate()

@@ -34,6 +34,7 @@ class AsyncClient:
         url: str,
         token: str | None = None,
         *,
+        system: str = "",
         timeout: float = 30.0,
         patience: float = 10.0,
         connections: int = 64,
@@ -45,7 +46,8 @@ class AsyncClient:
         self.patience = patience
         self._idle: list[Connection] = []
         self._room = asyncio.Semaphore(connections)
-        self._system = ""
+        self.system = system
+        self._sole = ""
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -72,7 +74,7 @@ class AsyncClient:
         """Predictions for rows, in their order: mappings by column, a frame, or a matrix [rows, features] of rows that
         are encoded already. `time` is when they happened: one moment, or one a row (None: now). `explain` asks what
         each feature contributed; rows of the same `sticky` key meet the same release while a canary runs."""
-        terms = Terms(self.timeout, explain, sticky)
+        terms = Terms(self.timeout, explain, sticky, system=self.system)
         if calls.is_matrix(rows):
             return await self._do(tensors.predict(await self._named(), rows, ids, time, terms))
         return await self._do(calls.predict(rows, ids, time, terms))
@@ -95,7 +97,7 @@ class AsyncClient:
 
     async def feedback(self, items: Sequence[Truth]) -> list[str]:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
-        return await self._do(calls.feedback(items))
+        return await self._do(calls.feedback(items, self.system))
 
     @overload
     async def batch(
@@ -144,7 +146,7 @@ class AsyncClient:
 
     async def status(self) -> ServerStatus:
         """What the server says about itself."""
-        return await self._do(calls.status())
+        return await self._do(calls.status(self.system))
 
     async def metrics(self) -> str:
         """The counters as Prometheus text."""
@@ -160,9 +162,9 @@ class AsyncClient:
             await asyncio.sleep(0.002)
 
     async def _named(self) -> str:
-        if not self._system:
-            self._system = (await self._do(calls.server()))["system"]
-        return self._system
+        if not self.system and not self._sole:
+            self._sole = calls.sole_system(await self._do(calls.server()))
+        return self.system or self._sole
 
     async def _do(self, call: Call[T]) -> T:
         request = self._address.request(call.method, call.path, call.body, call.head)

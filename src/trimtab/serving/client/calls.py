@@ -38,12 +38,14 @@ class Call(NamedTuple, Generic[T]):
 
 class Terms(NamedTuple):
     """How a request wants to be answered: within `timeout` seconds, with or without an explanation, by the release that
-    others of its `sticky` key meet. `model` pins a version or a release."""
+    others of its `sticky` key meet. `model` pins a version or a release, `system` names one of several (empty:
+    the only one)."""
 
     timeout: float
     explain: bool = False
     sticky: str | None = None
     model: str | None = None
+    system: str = ""
 
     def head(self) -> bytes:
         """The header line that tells the server when nobody waits any more."""
@@ -67,10 +69,16 @@ def predict(
         body["explain"] = True
     if terms.sticky is not None:
         body["sticky_key"] = terms.sticky
-    return Call(b"POST", b"/predict", to_json(body), _explained if terms.explain else _predictions, JSON + terms.head())
+    return Call(
+        b"POST",
+        plain_path("/predict", terms.system),
+        to_json(body),
+        _explained if terms.explain else _predictions,
+        JSON + terms.head(),
+    )
 
 
-def feedback(items: Sequence[Truth]) -> Call[list[str]]:
+def feedback(items: Sequence[Truth], system: str) -> Call[list[str]]:
     """What became of predictions; gives the ids that the server never gave out."""
     told = []
     for one in items:
@@ -78,7 +86,7 @@ def feedback(items: Sequence[Truth]) -> Call[list[str]]:
         if one.time is not None:
             item["time"] = one.time
         told.append(item)
-    return Call(b"POST", b"/feedback", to_json({"items": told}), _unknown, JSON)
+    return Call(b"POST", plain_path("/feedback", system), to_json({"items": told}), _unknown, JSON)
 
 
 def metadata(system: str, model: str | None) -> Call[dict[str, Any]]:
@@ -91,9 +99,9 @@ def server() -> Call[dict[str, Any]]:
     return Call(b"GET", b"/v2", b"", _plain)
 
 
-def status() -> Call[ServerStatus]:
+def status(system: str) -> Call[ServerStatus]:
     """What the server says about itself."""
-    return Call(b"GET", b"/trimtab/status", b"", _status)
+    return Call(b"GET", plain_path("/trimtab/status", system), b"", _status)
 
 
 def metrics() -> Call[str]:
@@ -105,6 +113,20 @@ def model_path(system: str, model: str | None, verb: str = "") -> bytes:
     """The address of a call of the system's model, or of one version of it."""
     version = "" if model is None else f"/versions/{quote(model, safe='')}"
     return f"/v2/models/{quote(system, safe='')}{version}{verb}".encode()
+
+
+def plain_path(path: str, system: str) -> bytes:
+    """An address that is Trimtab's own: of several systems in a server it ends with the name of one."""
+    return f"{path}/{quote(system, safe='')}".encode() if system else path.encode()
+
+
+def sole_system(told: dict[str, Any]) -> str:
+    """The name of the only system of a server, from what it tells of itself. Raises PermanentError where there are
+    several."""
+    if "system" in told:
+        return str(told["system"])
+    names = ", ".join(told.get("systems", ()))
+    raise PermanentError(f"this server has several systems: {names}", hint="name one: Client(url, system=...)")
 
 
 def new_ids(count: int) -> list[str]:

@@ -35,6 +35,7 @@ class Client:
     sent again for up to `patience` seconds, at the server's own `retry-after`. That is safe: every row has an id, made
     here when the caller gives none, and the server keeps and counts an id once. `timeout` is how long one silence of
     the server is borne, in seconds. `token`: the bearer token (None: that of the environment variable TRIMTAB_TOKEN).
+    `system` names the one of several systems that a server has.
 
     Raises AnswerError when the server refuses, with its message and hint; TemporaryError when patience runs out.
     """
@@ -44,6 +45,7 @@ class Client:
         url: str,
         token: str | None = None,
         *,
+        system: str = "",
         timeout: float = 30.0,
         patience: float = 10.0,
         connections: int = 16,
@@ -56,7 +58,8 @@ class Client:
         self.timeout = timeout
         self.patience = patience
         self._idle: deque[socket.socket] = deque(maxlen=connections)
-        self._system = ""
+        self.system = system
+        self._sole = ""
 
     def __enter__(self) -> Client:
         return self
@@ -81,7 +84,7 @@ class Client:
         """Predictions for rows, in their order: mappings by column, a frame, or a matrix [rows, features] of rows that
         are encoded already. `time` is when they happened: one moment, or one a row (None: now). `explain` asks what
         each feature contributed; rows of the same `sticky` key meet the same release while a canary runs."""
-        terms = Terms(self.timeout, explain, sticky)
+        terms = Terms(self.timeout, explain, sticky, system=self.system)
         if calls.is_matrix(rows):
             return self._do(tensors.predict(self._named(), rows, ids, time, terms))
         return self._do(calls.predict(rows, ids, time, terms))
@@ -102,7 +105,7 @@ class Client:
 
     def feedback(self, items: Sequence[Truth]) -> list[str]:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
-        return self._do(calls.feedback(items))
+        return self._do(calls.feedback(items, self.system))
 
     @overload
     def batch(
@@ -151,7 +154,7 @@ class Client:
 
     def status(self) -> ServerStatus:
         """What the server says about itself."""
-        return self._do(calls.status())
+        return self._do(calls.status(self.system))
 
     def metrics(self) -> str:
         """The counters as Prometheus text."""
@@ -166,9 +169,9 @@ class Client:
             clock.sleep(0.002)
 
     def _named(self) -> str:
-        if not self._system:
-            self._system = self._do(calls.server())["system"]
-        return self._system
+        if not self.system and not self._sole:
+            self._sole = calls.sole_system(self._do(calls.server()))
+        return self.system or self._sole
 
     def _do(self, call: Call[T]) -> T:
         request = self._address.request(call.method, call.path, call.body, call.head)
