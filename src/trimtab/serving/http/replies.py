@@ -20,12 +20,15 @@ _REASONS = {
     411: "Length Required",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    417: "Expectation Failed",
     422: "Unprocessable Content",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
+    501: "Not Implemented",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
     507: "Insufficient Storage",
 }
 JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
@@ -37,12 +40,22 @@ _OK = _HEADS[200] % (JSON, 0)
 _OK = _OK[: _OK.rindex(b"0")]
 
 
-def reply(status: int, body: bytes, *, close: bool = False, kind: bytes = JSON, extra: bytes = b"") -> bytes:
-    """A whole HTTP/1.1 answer. `extra` holds further header lines, each with its line end."""
-    if status == 200 and not close and kind is JSON:
+def reply(
+    status: int, body: bytes, *, close: bool = False, kind: bytes = JSON, extra: bytes = b"", bare: bool = False
+) -> bytes:
+    """A whole HTTP/1.1 answer, or with `bare` its head alone. `extra` holds further header lines, each with its line
+    end."""
+    if status == 200 and kind is JSON and not (close or extra or bare):
         return b"%b%d\r\n\r\n%b" % (_OK, len(body), body)
     head = _HEADS[status] % (kind, len(body)) + extra
-    return head + (b"connection: close\r\n\r\n" if close else b"\r\n") + body
+    if status >= 400:
+        head += b"x-content-type-options: nosniff\r\n"  # what a caller sent is told back to it: never as a page
+    return head + (b"connection: close\r\n\r\n" if close else b"\r\n") + (b"" if bare else body)
+
+
+def nothing(extra: bytes, *, close: bool) -> bytes:
+    """An answer without a body (204)."""
+    return b"HTTP/1.1 204 No Content\r\n%b%b\r\n" % (extra, b"connection: close\r\n" if close else b"")
 
 
 def opening(status: int, kind: bytes, extra: bytes, *, chunked: bool, close: bool) -> bytes:
@@ -50,6 +63,11 @@ def opening(status: int, kind: bytes, extra: bytes, *, chunked: bool, close: boo
     head = b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\n" % (status, _REASONS[status].encode(), kind) + extra
     head += b"transfer-encoding: chunked\r\n" if chunked else b""
     return head + (b"connection: close\r\n\r\n" if close else b"\r\n")
+
+
+def allowed(method: str) -> str:
+    """The header line that says which methods an address has, where `method` is the one it is for."""
+    return f"allow: {method}, {'HEAD, ' if method == 'GET' else ''}OPTIONS\r\n"
 
 
 def refusal(error: RefusalError) -> tuple[int, bytes, bytes]:
@@ -61,7 +79,7 @@ def refusal(error: RefusalError) -> tuple[int, bytes, bytes]:
         told |= error.more
     extra = ""
     if error.allow:
-        extra += f"allow: {error.allow}\r\n"
+        extra += allowed(error.allow)
     if error.retry_after:
         extra += f"retry-after: {math.ceil(error.retry_after)}\r\n"
     if error.status == 401 or error.challenge:

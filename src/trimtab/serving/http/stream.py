@@ -14,13 +14,24 @@ class Stream:
     cannot be finished. `gone` once the caller is; then nothing is sent any more."""
 
     def __init__(
-        self, transport: asyncio.Transport, over: Callable[[int], None], *, chunked: bool, close: bool
+        self,
+        transport: asyncio.Transport,
+        over: Callable[[int], None],
+        *,
+        lines: bytes,
+        chunked: bool,
+        close: bool,
+        bare: bool,
     ) -> None:
+        """`lines` are further header lines, `chunked` and `close` how its end is told; `bare`: its head is all that is
+        wanted."""
         self.gone = False
         self.stuck = False
         self._transport = transport
         self._over = over
+        self._lines = lines
         self._chunked = chunked
+        self._bare = bare
         self._close = close
         self._last = time.monotonic()
         self._room: asyncio.Future[None] | None = None
@@ -29,12 +40,13 @@ class Stream:
         """Sends the head. An answer without chunks (HTTP/1.0) ends with its connection."""
         self._last = time.monotonic()
         if not self.gone:
+            extra += self._lines
             self._transport.write(opening(status, kind, extra, chunked=self._chunked, close=self._close))
 
     def send(self, data: bytes) -> None:
         """Sends a piece."""
         self._last = time.monotonic()
-        if data and not self.gone:
+        if data and not (self.gone or self._bare):
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     async def room(self) -> bool:
@@ -48,7 +60,7 @@ class Stream:
 
     def end(self, status: int = 200) -> None:
         """The answer is whole; `status` is what it is counted as."""
-        if self._chunked and not self.gone:
+        if self._chunked and not (self.gone or self._bare):
             self._transport.write(b"0\r\n\r\n")
         self._over(status)
 

@@ -1,0 +1,62 @@
+"""Everybody who is connected to a process, and how much memory their requests may take together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab.records.server import ServerConfig
+from trimtab.serving.refusals import RefusalError
+
+if TYPE_CHECKING:
+    from trimtab.serving.http.connection import Connection
+
+
+class Crowd:
+    """`connections` are all there are. Belongs to the event loop."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.connections: set[Connection] = set()
+        self._config = config
+        self._room = max(config.max_held, config.max_body)
+        self._of: dict[str, int] = {}
+
+    @property
+    def room(self) -> int:
+        """Bytes that large bodies may still take."""
+        return self._room
+
+    def enter(self, connection: Connection, address: str) -> None:
+        """One more, from that address. Raises RefusalError (503) when there are too many; it counts until it leaves all
+        the same."""
+        self.connections.add(connection)
+        of = self._of[address] = self._of.get(address, 0) + 1
+        config = self._config
+        if len(self.connections) > config.max_connections:
+            raise RefusalError(503, f"more than {config.max_connections:,} connections", retry_after=1.0)
+        if of > config.max_connections_per_address:
+            most = config.max_connections_per_address
+            raise RefusalError(503, f"more than {most:,} connections from {address}", retry_after=1.0)
+
+    def leave(self, connection: Connection, address: str) -> None:
+        """One less."""
+        self.connections.discard(connection)
+        if self._of[address] == 1:
+            del self._of[address]
+        else:
+            self._of[address] -= 1
+
+    def reserve(self, size: int) -> bool:
+        """Room for so many bytes of a body; false when there is none."""
+        if size > self._room:
+            return False
+        self._room -= size
+        return True
+
+    def release(self, size: int) -> None:
+        """They are no longer held."""
+        self._room += size
+
+
+def no_room() -> RefusalError:
+    """What a caller is told whose body finds no room."""
+    return RefusalError(503, "the bodies of other requests take all the room there is", retry_after=1.0)
