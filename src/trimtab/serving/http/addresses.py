@@ -38,6 +38,14 @@ class Address(NamedTuple):
     release: Release | None = None
 
 
+class Listed(NamedTuple):
+    """An address as a document lists it, `{version}` in the place of a model version."""
+
+    method: str
+    path: str
+    scope: int
+
+
 class Addresses:
     """The addresses of one system."""
 
@@ -62,8 +70,21 @@ class Addresses:
         """Lets every address of the system's own end with its name, as in `/predict/<system>`: with several systems in
         a server that is how they are told apart."""
         for path, address in tuple(self._table.items()):
-            if not path.startswith(b"/v2"):
+            if not path.startswith(b"/v2") and path != b"/":
                 self._table[b"%b/%b" % (path, self.system.encode())] = address
+
+    def listed(self, *, named: bool) -> list[Listed]:
+        """Every address there is: `named`, those that end with the system's name, else those without it."""
+        found = []
+        for path, one in self._table.items():
+            told = path.decode()
+            if told.startswith("/v2") or told.endswith(f"/{self.system}") == named:
+                found.append(Listed(one.method.decode(), told, one.scope))
+        version = f"{self.model}/versions/{{version}}"
+        return found + [
+            Listed(one.method.decode(), f"{version}/{verb}".rstrip("/"), one.scope)
+            for verb, one in self._versioned.items()
+        ]
 
     def find(self, url: bytes) -> Address:
         """The address of a request, whatever follows its `?`. Raises RefusalError (404)."""

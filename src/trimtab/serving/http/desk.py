@@ -20,6 +20,7 @@ from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.batch import Batches
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.later import Later
+from trimtab.serving.http.pages import Pages
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.terms import read_terms
@@ -53,6 +54,7 @@ class PredictionDesk:
         addresses.add("POST", "/feedback", FEEDBACK, self._feedback)
         self.about = About(system, connections)
         self.about.register(addresses)
+        Pages(system, addresses)
         addresses.name_system()
 
     def handle(self, connection: Connection, request: Request) -> None:

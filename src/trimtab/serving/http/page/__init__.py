@@ -1,0 +1,1 @@
+"""`GET /`: a page to try the model by hand. One document with nothing to load from elsewhere."""
