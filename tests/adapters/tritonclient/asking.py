@@ -7,12 +7,20 @@ an object with `do`, the name of a function here, and its arguments. An error th
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import queue
 import sys
 
 import numpy as np
 from tritonclient.utils import InferenceServerException
+
+DTYPES = {"BYTES": np.object_, "FP64": np.float64, "FP32": np.float32, "INT64": np.int64, "UINT8": np.uint8}
+
+
+def in_bytes(given):
+    """A text's bytes, or what it holds as base64."""
+    return base64.b64decode(given[7:]) if given.startswith("base64:") else given.encode()
 
 
 def told(given):
@@ -106,8 +114,7 @@ class Asking:
     def _inputs(self, tensors):
         inputs = []
         for name, datatype, values, *binary in tensors:
-            dtype = {"BYTES": np.object_, "FP64": np.float64, "FP32": np.float32, "INT64": np.int64}[datatype]
-            array = np.array([one.encode() for one in values] if datatype == "BYTES" else values, dtype)
+            array = np.array([in_bytes(one) for one in values] if datatype == "BYTES" else values, DTYPES[datatype])
             tensor = self.module.InferInput(name, list(array.shape), datatype)
             if self.over == "http":
                 tensor.set_data_from_numpy(array, binary_data=bool(binary and binary[0]))

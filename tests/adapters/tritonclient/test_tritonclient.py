@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from tests.adapters.tritonclient.conftest import ROOT, Ask, asking
-from tests.serving import models
+from tests.serving import models, pictures
 from tests.serving.running import Running
 
 from trimtab.records.server import ServerConfig
@@ -155,6 +157,33 @@ def test_repository_and_statistics(ask: Ask, over: str) -> None:
     success = told["inference_stats"]["success"]
     assert int(success["count"]) > 0
     assert int(success["ns"]) > 0
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    made = Running(tmp_path_factory.mktemp("gallery"), ServerConfig(system=models.SYSTEM, port=0, grpc_port=0))
+    made.start()
+    made.route(pictures.route("p1", pictures.colours(made.blobs)))
+    yield made
+    made.local.stop()
+
+
+@both
+def test_pictures_as_files_and_as_pixels(gallery: Running, tritonclient: Path, over: str) -> None:
+    file = "base64:" + base64.b64encode(pictures.PNG).decode()
+    wanted = {"model": "flights", "outputs": [["score", True], ["pixels", True]]}
+    metadata, files, pixels = asking(gallery, tritonclient)(
+        over,
+        [
+            {"do": "metadata", "model": "flights"},
+            {"do": "infer", "tensors": [["image", "BYTES", [file, file], True]], **wanted},
+            {"do": "infer", "tensors": [["image", "UINT8", pictures.TENSOR.tolist(), True]], **wanted},
+        ],
+    )
+    assert [(one["name"], one["datatype"]) for one in metadata["inputs"]] == [("image", "UINT8")]
+    for told, count in ((files, 2), (pixels, 1)):
+        assert told["outputs"]["score"] == [pytest.approx(pictures.chances(), abs=1e-4)] * count
+        assert told["outputs"]["pixels"] == [3 * 32 * 48] * count
 
 
 @both

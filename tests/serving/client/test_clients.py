@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from tests.serving import models
+from tests.serving import models, pictures
 from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 from tests.serving.test_explaining import of_task
@@ -28,6 +28,7 @@ from trimtab.records.layout import Layout
 from trimtab.records.metric import Task
 from trimtab.records.model import Routes
 from trimtab.records.server import ServerConfig, ServerInfo
+from trimtab.serving.client import calls, tensors
 from trimtab.serving.config import write_config
 
 ROWS = [{"distance": 1000.0, "carrier": "DL"}, {"distance": None, "carrier": None}, {"distance": -3, "carrier": "x"}]
@@ -326,3 +327,27 @@ def test_one_of_several_systems_is_asked_by_its_name(tmp_path: Path, kind: Any) 
                 assert "flights, trains" in str(caught.value)
         finally:
             process.terminate()
+
+
+@both
+def test_pictures_are_sent_as_they_are(make: Make, kind: Any) -> None:
+    server = make()
+    server.route(pictures.route("p1", pictures.colours(server.blobs)))
+    png = pictures.PNG + b"\0\0"  # what follows a picture does no harm, and must not be lost either
+    with kind(server.url) as client:
+        (row,) = client.predict([{"image": png}])
+        files = client.infer({"image": [png, pictures.PNG]})
+        pixels = client.infer({"image": pictures.TENSOR})
+        with pytest.raises(PermanentError, match="predict takes rows, or a matrix"):
+            client.predict(pictures.TENSOR)
+    assert row.score == pytest.approx(pictures.chances(), abs=1e-4)
+    assert row.outputs == {"pixels": 3 * 32 * 48}
+    assert row.label == pixels.outputs["label"][0]
+    assert files.outputs["score"].tolist() == [pytest.approx(row.score, abs=1e-6)] * 2
+    assert pixels.outputs["score"][0].tolist() == pytest.approx(row.score, abs=1e-6)
+    assert pixels.outputs["pixels"].tolist() == [3 * 32 * 48]
+
+
+def test_zeros_at_the_end_of_bytes_are_kept() -> None:
+    call = tensors.infer("s", {"x": [b"a\0\0", "b\0"]}, None, None, calls.Terms(1.0))
+    assert call.body.endswith(b"\x03\0\0\0a\0\0\x02\0\0\0b\0")

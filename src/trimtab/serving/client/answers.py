@@ -22,15 +22,17 @@ class Explanation(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """One row's answer. `score` is a list for several classes; `label` is None for regression. `explanation` is None
-    unless it was asked for, and where there was no time for it."""
+    """One row's answer. `score` is a list for several classes, and None for a model without one; `label` is None for
+    regression. `explanation` is None unless it was asked for, and where there was no time for it; `outputs` are those
+    that a model of tensors has beside score and label, by name."""
 
     id: str
-    score: float | list[float]
+    score: float | list[float] | None
     label: str | int | None
     release: str
     model: str
     explanation: Explanation | None = None
+    outputs: dict[str, Any] | None = None
 
 
 class Inference(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -73,7 +74,7 @@ def predict(
         b"POST",
         plain_path("/predict", terms.system),
         to_json(body),
-        _explained if terms.explain else _predictions,
+        _predictions,
         JSON + terms.head(),
     )
 
@@ -135,26 +136,30 @@ def new_ids(count: int) -> list[str]:
 
 
 def to_json(body: object) -> bytes:
-    """The body as JSON; NumPy's numbers and arrays are taken. Raises PermanentError for what JSON cannot hold."""
+    """The body as JSON; NumPy's numbers and arrays are taken, and bytes as base64. Raises PermanentError for what JSON
+    cannot hold."""
     try:
-        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        return orjson.dumps(body, _in_text, orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError as error:
         raise PermanentError(f"the request cannot be put into JSON: {error}") from error
 
 
+def _in_text(value: object) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} is not serializable")
+
+
 def _predictions(answer: Answer) -> list[Prediction]:
-    return [
-        Prediction(one["id"], one["score"], one.get("label"), one["release"], one["model"])
-        for one in orjson.loads(answer.body)["predictions"]
-    ]
-
-
-def _explained(answer: Answer) -> list[Prediction]:
     found = []
     for one in orjson.loads(answer.body)["predictions"]:
         why = one.get("explanation")
         told = None if why is None else Explanation(**why)
-        found.append(Prediction(one["id"], one["score"], one.get("label"), one["release"], one["model"], told))
+        found.append(
+            Prediction(
+                one["id"], one.get("score"), one.get("label"), one["release"], one["model"], told, one.get("outputs")
+            )
+        )
     return found
 
 

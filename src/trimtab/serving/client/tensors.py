@@ -42,6 +42,9 @@ def predict(
     """Predictions for encoded rows [rows, features]."""
     import numpy as np  # heavy: only those who send arrays
 
+    if matrix.ndim != 2:
+        told = f"predict takes rows, or a matrix [rows, features]: this array has the shape {list(matrix.shape)}"
+        raise PermanentError(told, hint="infer takes arrays by the names of the model's inputs")
     inputs = {ENCODED: np.asarray(matrix, np.float32)}
     return Call(b"POST", model_path(system, terms.model, "/infer"), *_body(inputs, ids, time, terms, _rows))
 
@@ -54,11 +57,9 @@ def _body(
     read: Callable[[Answer], T],
 ) -> tuple[bytes, Callable[[Answer], T], bytes]:
     """The end of a call: its body, who reads its answer, and its header lines."""
-    import numpy as np
-
     tensors, parts, rows = [], [], 0
     for name, values in inputs.items():
-        array = np.asarray(values)
+        array = _array(values)
         rows = len(array) if array.ndim else 0
         datatype, raw = _packed(name, array)
         size = {_SIZE: len(raw)}
@@ -76,6 +77,16 @@ def _body(
         parameters["sticky_key"] = terms.sticky
     told = to_json({"inputs": tensors, "parameters": parameters})
     return b"".join((told, *parts)), read, terms.head() + _HEAD % len(told)
+
+
+def _array(values: ArrayLike) -> NDArray[Any]:
+    """Lists of texts and bytes become arrays of objects: NumPy's own types would drop zeros at their ends."""
+    import numpy as np
+
+    first: Any = values
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    return np.array(values, object) if isinstance(first, str | bytes) else np.asarray(values)
 
 
 def _rows(answer: Answer) -> list[Prediction]:
