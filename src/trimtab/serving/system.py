@@ -69,7 +69,7 @@ class ServedSystem:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Makes the queues, which belong to the loop."""
-        self.shadows = Shadows(loop, self.book)
+        self.shadows = Shadows(loop, self.book, busy=lambda: self.batcher.busy, limit=self.config.run_timeout)
         self.shadows.due = sum(len(debt.answered.ids) for debt in self._debts)
         threads = max(1, min(4, len(os.sched_getaffinity(0))))
         if self.config.telemetry.sync == 0:

@@ -14,11 +14,12 @@ from tests.serving import models
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import Route
 from trimtab.serving.execution.batcher import Batcher
-from trimtab.serving.execution.book import Book, Owed
+from trimtab.serving.execution.book import Book
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Limits
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
+from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.http.plain import render
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, load_fleet
@@ -78,10 +79,10 @@ class Inside:
         self.blobs = Blobs(root / "blobs")
         self.telemetry = TelemetryWriter(root / "telemetry")
         self.book = Book(self.telemetry, Metrics(), KnownIds())
-        self.owed: list[Owed] = []
-        self.batcher = Batcher(
-            asyncio.get_running_loop(), self.book, Identifiers(), self.owed.append, threads, limits or Limits()
-        )
+        limits = limits or Limits()
+        loop = asyncio.get_running_loop()
+        self.shadows = Shadows(loop, self.book, busy=lambda: self.batcher.busy, limit=limits.run)
+        self.batcher = Batcher(loop, self.book, Identifiers(), self.shadows.take, threads, limits)
         self.fleet = Fleet(-1, ())
         self.generation = 0
 
@@ -116,6 +117,7 @@ class Inside:
 
     def close(self) -> None:
         self.batcher.close()
+        self.shadows.close()
         self.telemetry.close()
 
     def reader(self) -> TelemetryReader:

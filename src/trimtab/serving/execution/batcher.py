@@ -73,6 +73,11 @@ class Batcher:
             )
         return lane
 
+    @property
+    def busy(self) -> bool:
+        """Whether rows wait for a model."""
+        return any(lane.waiting for lane in self._lanes.values())
+
     def admit(self, release: Release) -> None:
         """Raises RefusalError when so much waits for the release that nothing more should be read for it."""
         lane = self._lanes.get(release.core)

@@ -99,7 +99,7 @@ def merge(parts: list[Part]) -> list[Part]:
     merged: dict[Release, list[Part]] = {}
     for part in parts:
         merged.setdefault(part.release, []).append(part)
-    return [group[0] if len(group) == 1 else _joined(group) for group in merged.values()]
+    return [group[0] if len(group) == 1 else joined(group) for group in merged.values()]
 
 
 def pick(part: Part, places: Sequence[int] | None, rows: slice) -> Part:
@@ -109,17 +109,21 @@ def pick(part: Part, places: Sequence[int] | None, rows: slice) -> Part:
     return Part(part.release, places, part.matrix[rows], Outcome(part.scores[rows], named), kept)
 
 
-def _joined(group: list[Part]) -> Part:
+def joined(group: list[Part]) -> Part:
+    """Parts that one release scored, as one."""
     places = [place for part in group for place in part.places or ()]
     rows = None if group[0].rows is None else [row for part in group for row in part.rows or ()]
     named: Named | None = None
     if group[0].named is not None:
         named = [row for part in group for row in part.named or ()]
     outcome = Outcome(np.concatenate([part.scores for part in group]), named)
-    return Part(group[0].release, places, _stacked([part.matrix for part in group]), outcome, rows)
+    return Part(group[0].release, places, stacked([part.matrix for part in group]), outcome, rows)
 
 
-def _stacked(matrices: Sequence[Matrix]) -> Matrix:
+def stacked(matrices: Sequence[Matrix]) -> Matrix:
+    """Rows below each other."""
+    if len(matrices) == 1:
+        return matrices[0]
     encoded = [one for one in matrices if isinstance(one, EncodedRows)]
     if encoded:
         return EncodedRows.joined(encoded)

@@ -1,4 +1,4 @@
-"""Shadow releases: they score what was answered, afterwards, in a thread of their own, and nobody waits for them.
+"""Shadow releases: they score what was answered, afterwards, beside the answers, and nobody waits for them.
 
 What they owe is written with the answer itself, so a server that is killed in between pays it when it starts again.
 """
@@ -6,52 +6,59 @@ What they owe is written with the answer itself, so a server that is killed in b
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
-import time
 from array import array
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import numpy as np
 import orjson
 
-from trimtab.errors import TemporaryError, TrimtabError
 from trimtab.inference.tensors.sent import EncodedRows, SentRow, from_payload
 from trimtab.serving.execution.book import Book, Owed
+from trimtab.serving.execution.follower import Follower
 from trimtab.serving.execution.pieces import Matrix, Rows
-from trimtab.serving.routing.releases import Fleet, Release
+from trimtab.serving.routing.releases import AnyCore, Fleet
 from trimtab.serving.telemetry.recovery import Debt
 
 _MOST_ROWS = 500_000  # rows that may wait; more are left unscored and counted
-_MOST_BYTES = 256 * 2**20  # of rows of tensors, as they were sent
+_MOST_BYTES = 256 * 2**20
 
 
 class Shadows:
-    """`backlog` counts the rows that wait, `due` those that a former run left and nobody has taken up; `take` and `pay`
-    belong to the event loop."""
+    """`backlog` counts the rows that wait, `due` those that a former run left and nobody has taken up. Belongs to the
+    event loop. `busy` says whether answers wait for a model, `limit` is how long a thread may take over some rows."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, book: Book) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        book: Book,
+        *,
+        busy: Callable[[], bool] = lambda: False,
+        limit: float = 10.0,
+    ) -> None:
         self.backlog = 0
         self.due = 0
         self._bytes = 0
         self._loop = loop
         self._book = book
-        self._queue: queue.SimpleQueue[Owed | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._busy = busy
+        self._limit = limit
+        self._open: dict[int, int] = {}  # how many releases have still to finish with what is owed, by its identity
+        self._followers: dict[AnyCore, Follower] = {}
 
     def take(self, owed: Owed) -> None:
         """Has the rows scored, soon."""
-        size = owed.matrix.size if isinstance(owed.matrix, EncodedRows) else 0
+        size = owed.matrix.size if isinstance(owed.matrix, EncodedRows) else owed.matrix.nbytes
         if self.backlog + len(owed.ids) > _MOST_ROWS or self._bytes + size > _MOST_BYTES:
             self._book.metrics.shadow_dropped += len(owed.ids) * len(owed.releases)
             return
-        if self._thread is None:  # most of the time there is no shadow release, and then no thread
-            self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
-            self._thread.start()
         self.backlog += len(owed.ids)
         self._bytes += size
-        self._queue.put(owed)
+        self._open[id(owed)] = len(owed.releases)
+        for release in owed.releases:
+            follower = self._followers.get(release.core)
+            if follower is None:
+                follower = self._follow(release.core, owed.fleet)
+            follower.take(owed, release)
 
     def pay(self, debts: Iterable[Debt], fleet: Fleet) -> None:
         """Takes up what a former run owed, as far as the releases are still in shadow."""
@@ -71,43 +78,27 @@ class Shadows:
             self.take(Owed(fleet, [one], answered.run, answered.batch, answered.ids, answered.at, key, matrix, rows))
 
     def close(self) -> None:
-        """Lets the thread end."""
-        self._queue.put(None)
+        """Lets the threads end."""
+        for follower in self._followers.values():
+            follower.close()
 
-    def _run(self) -> None:
-        while (owed := self._queue.get()) is not None:
-            for release in owed.releases:
-                self._tell(self._score(owed, release))
-            size = owed.matrix.size if isinstance(owed.matrix, EncodedRows) else 0
-            self._tell(partial(self._forget, len(owed.ids), size))
+    def _follow(self, core: AnyCore, fleet: Fleet) -> Follower:
+        current = {one.core for one in fleet.shadows}
+        for other in [one for one, queue in self._followers.items() if one not in current and not queue]:
+            self._followers.pop(other).close()
+        follower = self._followers[core] = Follower(
+            self._loop, core, self._book, limit=self._limit, busy=self._busy, finished=self._finished
+        )
+        return follower
 
-    def _tell(self, done: Callable[[], None]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(done)
-        except RuntimeError:  # the loop has closed: what is owed is paid at the next start
+    def _finished(self, owed: Owed) -> None:
+        left = self._open[id(owed)] - 1
+        if left:
+            self._open[id(owed)] = left
             return
-
-    def _forget(self, rows: int, size: int) -> None:
-        self.backlog -= rows
-        self._bytes -= size
-
-    def _score(self, owed: Owed, release: Release) -> Callable[[], None]:
-        """Scores in this thread; what it returns is called on the loop."""
-        start, rows = time.perf_counter(), len(owed.ids)
-        try:
-            matrix = owed.matrix if release.key == owed.key else release.matrix(owed.rows or ())
-            outcome = release.answer(matrix)
-        except Exception as error:  # a shadow may fail in any way: it is counted, nothing more
-            told = error.message if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
-            return lambda: self._keep(rows, lambda: self._book.failed(release, rows, told))
-        seconds = (time.perf_counter() - start) / rows
-        return lambda: self._keep(rows, lambda: self._book.shadowed(owed, release, matrix, outcome, seconds))
-
-    def _keep(self, rows: int, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except TemporaryError:  # the disk refuses: what the shadow scored is not kept, and counted
-            self._book.metrics.shadow_dropped += rows
+        del self._open[id(owed)]
+        self.backlog -= len(owed.ids)
+        self._bytes -= owed.matrix.size if isinstance(owed.matrix, EncodedRows) else owed.matrix.nbytes
 
 
 def _sent(debt: Debt) -> list[SentRow]:

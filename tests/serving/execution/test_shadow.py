@@ -1,0 +1,144 @@
+"""Shadow releases: whatever they do, nobody who asks notices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from tests.serving import models
+from tests.serving.execution.inside import REGRESSION, Inside, row, told
+
+from trimtab.records.model import Route
+from trimtab.serving.execution import shadow
+from trimtab.serving.execution.lane import Limits
+
+BURNS = """
+import time
+def features(rows):
+    until = time.perf_counter() + 0.01 * rows.height
+    while time.perf_counter() < until:
+        pass
+    return rows
+"""
+HANGS = """
+import time
+def features(rows):
+    while rows["distance"].max() > 0:
+        time.sleep(0.01)
+    return rows
+"""
+FAILS = """
+def features(rows):
+    if (rows["distance"] == 3).any():
+        raise OSError("no three")
+    return rows
+"""
+
+
+def _route(inside: Inside, name: str, bias: float, stage: str = "shadow", code: str | None = None) -> Route:
+    made = models.bundle(inside.blobs, models.linear([1.0, 0.0], bias), REGRESSION, code)
+    return models.route(name, made, stage)
+
+
+async def _settled(inside: Inside, seconds: float = 10.0) -> None:
+    until = time.perf_counter() + seconds
+    while inside.shadows.backlog:
+        assert time.perf_counter() < until, f"{inside.shadows.backlog} rows still wait for a shadow"
+        await asyncio.sleep(0.005)
+
+
+def test_every_row_is_scored_by_every_shadow_however_it_came(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        own = "def features(rows):\n    return rows\n"
+        inside.route(_route(inside, "r1", 1.0, "live"), _route(inside, "r2", 2.0), _route(inside, "r3", 3.0, code=own))
+        asked, number = [], 0
+        for size in (1, 1, 3, 700, 1, 2000, 40):
+            asked.append(inside.ask([row(float(number + place)) for place in range(size)]))
+            number += size
+        await told(asked)
+        await _settled(inside)
+        frame = inside.reader().predictions()
+        assert len(frame) == 3 * number
+        for name, bias in (("r1", 1.0), ("r2", 2.0), ("r3", 3.0)):
+            scores = frame.filter(release=name)["score"].to_list()
+            assert sorted(scores) == [place + bias for place in range(number)]
+        live = dict(frame.filter(release="r1").select("id", "score").rows())
+        other = dict(frame.filter(release="r2").select("id", "score").rows())
+        assert other == {name: score + 1.0 for name, score in live.items()}
+        assert inside.shadows.backlog == 0
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_a_shadow_that_burns_the_processor_rests_while_answers_are_given(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(_route(inside, "r1", 1.0, "live"), _route(inside, "r2", 2.0, code=BURNS))
+        asked = []
+        until = time.perf_counter() + 1.0
+        while time.perf_counter() < until:  # as many answers as one caller after the other can get
+            one = inside.ask([row(5.0)])
+            await told([one])
+            asked.append(one)
+        assert all(one.scores == [6.0] for one in asked)
+        owed = inside.shadows.backlog
+        assert owed > len(asked) / 2  # it gave way: what it owes it does later
+        follower = next(iter(inside.shadows._followers.values()))
+        assert follower.rest > 0.05
+        assert len(asked) - owed < 40  # of the hundred there was time for
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_a_shadow_that_hangs_or_fails_holds_up_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path, limits=Limits(run=0.1))
+        inside.route(
+            _route(inside, "r1", 1.0, "live"),
+            _route(inside, "r2", 2.0, code=HANGS),
+            _route(inside, "r3", 3.0, code=FAILS),
+            _route(inside, "r4", 4.0),
+        )
+        asked = []
+        for number in range(1, 11):
+            asked.append(inside.ask([row(float(number))]))
+            await told(asked)
+        assert [one.scores for one in asked] == [[number + 1.0] for number in range(1, 11)]
+        await _settled(inside)
+        reader = inside.reader()
+        frame = reader.predictions()
+        assert len(frame.filter(release="r2")) == 0
+        assert sorted(frame.filter(release="r3")["score"]) == [number + 3.0 for number in range(1, 11) if number != 3]
+        assert len(frame.filter(release="r4")) == 10
+        metrics = inside.book.metrics
+        assert metrics.of("r2").failed + metrics.shadow_dropped == 10
+        assert metrics.of("r3").failed == 1
+        assert "OSError: no three" in reader.failures().filter(release="r3")["error"][0]
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_what_may_wait_for_a_shadow_is_bounded_and_the_rest_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow, "_MOST_ROWS", 100)
+
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(_route(inside, "r1", 1.0, "live"), _route(inside, "r2", 2.0, code=BURNS))
+        asked = [inside.ask([row(1.0)] * 30) for _ in range(10)]
+        await told(asked)
+        assert inside.shadows.backlog <= 100
+        dropped = inside.book.metrics.shadow_dropped
+        assert dropped >= 180
+        await _settled(inside)
+        assert len(inside.reader().predictions().filter(release="r2")) == 300 - dropped
+        inside.close()
+
+    asyncio.run(main())
