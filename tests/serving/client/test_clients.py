@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.serving import models, pictures
+from tests.serving.client.scripted import Scripted
 from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 from tests.serving.test_explaining import of_task
@@ -351,3 +353,31 @@ def test_pictures_are_sent_as_they_are(make: Make, kind: Any) -> None:
 def test_zeros_at_the_end_of_bytes_are_kept() -> None:
     call = tensors.infer("s", {"x": [b"a\0\0", "b\0"]}, None, None, calls.Terms(1.0))
     assert call.body.endswith(b"\x03\0\0\0a\0\0\x02\0\0\0b\0")
+
+
+@both
+def test_what_is_sent_again_is_answered_alike_and_counted_once(running: Running, kind: Any) -> None:
+    """The server answers, the connection breaks before the answer is through, the client asks again."""
+    lost = iter((True, True, False))
+
+    def passes(sock: socket.socket, request: bytes) -> bool:
+        with running.connect() as behind:
+            behind.sendall(request)
+            answer = behind.recv(65_536)
+        if next(lost):
+            return False
+        sock.sendall(answer)
+        return True
+
+    with Scripted(passes) as between, kind(between.url) as client:
+        answers = client.predict(ROWS)
+    assert len(between.asked) == 3
+    with Client(running.url) as client:
+        (release,) = client.status().releases
+        assert release.answered == 3
+        assert "trimtab_repeated_rows_total 6" in client.metrics()
+        assert client.predict(ROWS, [one.id for one in answers]) == answers
+    reader = running.reader()
+    assert reader.duplicates == 0
+    kept = reader.predictions()
+    assert dict(zip(kept["id"], kept["score"], strict=True)) == pytest.approx({one.id: one.score for one in answers})
