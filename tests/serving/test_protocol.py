@@ -195,7 +195,7 @@ def test_telemetry_holds_what_was_answered(running: Running) -> None:
     assert frame["model"].unique().to_list() == ["model-r1"]
     assert frame["generation"].unique().to_list() == [1]
     assert frame["latency"].min() > 0  # type: ignore[operator]
-    matrix, ids = reader.features(at, at + timedelta(seconds=1), "r1")
+    matrix, ids, *_ = reader.features(at, at + timedelta(seconds=1), "r1")
     assert ids == ["a", "b", "c"]
     assert matrix[0].tolist() == [1000.0, 1.0]
     assert math.isnan(matrix[1, 0])
@@ -258,5 +258,5 @@ def test_features_of_the_users_own_are_applied(make: Make) -> None:
     status, told = server.ask("POST", "/predict", [{"at": "yesterday", "distance": 1}])
     assert status == 422
     assert "row 0, column 'at'" in told["error"]
-    matrix, _ = server.reader().features(None, None, "r1")
+    matrix = server.reader().features(None, None, "r1").matrix
     assert sorted(matrix.tolist()) == [[7.0, 0.0], [12.0, 1.0]]
