@@ -24,6 +24,7 @@ VERBS = {
     "plan": "what the loop would do now, and why",
     "log": "what happened, from the ledger",
     "data": "dataset versions: list, show, diff, verify, export, quarantine",
+    "telemetry": "what was answered and what was true: list, show, export, verify, prune, compact",
     "models": "model versions: list, show, diff, reproduce",
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
@@ -35,7 +36,7 @@ VERBS = {
 }
 _GROUPS = {
     "keep a system": ("check", "run", "up", "status", "plan", "log"),
-    "look closer": ("data", "models", "report"),
+    "look closer": ("data", "telemetry", "models", "report"),
     "decide by hand": ("promote", "rollback", "serve", "token"),
     "try a policy on history": ("backtest", "replay"),
 }

@@ -20,6 +20,7 @@ from trimtab.records.facts import (
     PassPlanned,
     ReleaseMoved,
     SystemDeclared,
+    TelemetryPruned,
     TrainingFailed,
     TrainingTried,
     VerdictsGiven,
@@ -45,8 +46,9 @@ def describe(entry: Entry[Any], width: int = WIDTH) -> str:
 def figure(verdict: Verdict) -> str:
     """A verdict's figure and its limit in the unit the user wrote: `0.712 (>= 0.66)`, `unknown (<= 15 ms)`."""
     unit = f" {verdict.unit}" if verdict.unit else ""
-    found = "unknown" if verdict.figure is None else f"{_number(verdict.figure / verdict.scale)}{unit}"
-    return f"{found} ({verdict.comparison} {_number(verdict.limit / verdict.scale)}{unit})"
+    scale = verdict.scale or 1.0
+    found = "unknown" if verdict.figure is None else f"{_number(verdict.figure / scale)}{unit}"
+    return f"{found} ({verdict.comparison} {_number(verdict.limit / scale)}{unit})"
 
 
 def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one branch a kind
@@ -69,6 +71,9 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
             return "verdicts", f"{fact.place} {fact.subject}: {verdicts_in_words(fact.verdicts)}"
         case DriftMeasured():
             return "drift", _drift(fact)
+        case TelemetryPruned():
+            told = f"{fact.answers:,} answers and {fact.truths:,} truths before {fact.before:%Y-%m-%d %H:%M}"
+            return "telemetry", f"pruned: {told}, {_several(fact.segments, 'segment')}"
         case ActionIntended():
             return "intent", f"{fact.verb}: {fact.why}"
         case ActionFinished():
@@ -149,7 +154,7 @@ def _several(count: int, noun: str) -> str:
 
 def _number(value: float) -> str:
     """Three digits that matter, whole numbers in full."""
-    if value == int(value) or abs(value) >= 1000:
+    if abs(value) >= 1000 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -149,6 +149,16 @@ class DriftMeasured(Fact, kw_only=True):
     columns: tuple[ColumnDrift, ...]
 
 
+class TelemetryPruned(Fact, kw_only=True):
+    """Telemetry that was about to be removed because it was old: everything in `segments` segments, of which the newest
+    event was before `before`. Key: `pruned:<name of the newest segment>:<segments>`."""
+
+    before: datetime
+    segments: int
+    answers: int
+    truths: int
+
+
 class Cause(Record, kw_only=True):
     """A named reason to act, with its evidence in words."""
 
@@ -257,6 +267,7 @@ AnyFact = (
     | Compared
     | VerdictsGiven
     | DriftMeasured
+    | TelemetryPruned
     | ActionIntended
     | ActionFinished
     | PassPlanned

@@ -101,13 +101,13 @@ class ArchivedSegment:
         return Events(
             answers,
             [self.truths(file) for file in self._of("truths")],
-            [failure for file in self._of("failures") for failure in self._failures(file)],
+            self.failures(),
             list(self.manifest.gaps),
         )
 
     def inputs(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Segment`."""
-        file = self._file(group)
+        file = self.file(group)
         encoding = self._encodings[file.encoding]
         frame = self.frame(file, [INPUT + column.name for column in encoding.columns])
         matrix = np.empty((file.rows, len(encoding.columns)), np.float32)
@@ -121,7 +121,7 @@ class ArchivedSegment:
 
     def scores(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Segment`."""
-        file = self._file(group)
+        file = self.file(group)
         several = "-" in group.removeprefix(file.encoding)
         found = self.frame(file, ["scores" if several else "score"]).to_series().to_numpy()
         return pick(found.reshape(file.rows, -1), places)
@@ -169,14 +169,16 @@ class ArchivedSegment:
             share=frame["share"].to_numpy(),
         )
 
-    def _failures(self, file: ArchivedFile) -> list[Failure]:
-        frame = self.frame(file).with_columns(_micros())
-        return [Failure(**row) for row in frame.iter_rows(named=True)]
+    def failures(self) -> list[Failure]:
+        """What releases could not score."""
+        tables = [self.frame(file).with_columns(_micros()) for file in self._of("failures")]
+        return [Failure(**row) for table in tables for row in table.iter_rows(named=True)]
 
     def _of(self, kind: str) -> list[ArchivedFile]:
         return [file for file in self.manifest.files if file.kind == kind]
 
-    def _file(self, group: str) -> ArchivedFile:
+    def file(self, group: str) -> ArchivedFile:
+        """The file that holds the answers of a group."""
         return next(file for file in self._of("answers") if file.group == group)
 
 

@@ -24,7 +24,7 @@ from trimtab.records.durable import flush_file, flush_folder
 from trimtab.serving.telemetry.archive import MANIFEST, VERSION, ArchivedFile, Manifest, read_manifest
 from trimtab.serving.telemetry.events import Events
 from trimtab.serving.telemetry.framed import FramedSegment
-from trimtab.serving.telemetry.known import IDS, hashed_ids, secret_of
+from trimtab.serving.telemetry.history import IDS, hashed_ids, secret_of
 from trimtab.serving.telemetry.segments import SUFFIX, read_seal
 from trimtab.serving.telemetry.tables import answers_table, failures_table, truths_table, unnamed
 
@@ -57,14 +57,6 @@ def compact(folder: Path, *, step: Step = lambda _: None, told: Step = lambda _:
                     done.append(path.stem)
         flush_folder(folder)
     return done
-
-
-def is_due(folder: Path) -> bool:
-    """Whether there is a sealed segment, and nobody compacts it now."""
-    if not any(read_seal(path) is not None for path in folder.glob(f"*{SUFFIX}")):
-        return False
-    with _alone(folder) as alone:
-        return alone
 
 
 def _compact(path: Path, step: Step) -> None:

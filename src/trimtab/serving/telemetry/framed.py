@@ -103,6 +103,11 @@ class FramedSegment:
             return f"{self._sealed_rows - self._rows:,} of {self._sealed_rows:,} rows cannot be read"
         return ""
 
+    @property
+    def read_to(self) -> int:
+        """How many bytes of the file are understood."""
+        return self._offset
+
     def read(self) -> Events:
         with self.path.open("rb") as file:
             file.seek(self._offset)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -16,8 +12,6 @@ from numpy.typing import NDArray
 
 from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames, run_of
 
-IDS = "ids.u64"
-_SECRET = "ids.key"
 _RUN = 2**20  # ids in the largest sorted run; runs are dropped whole, oldest first
 
 
@@ -93,26 +87,3 @@ def ids_in(folder: Path, run: int, ours: Callable[[int], bool] = lambda _: True,
     for ids in batches:
         known.add(ids)
     return known
-
-
-def secret_of(folder: Path) -> bytes:
-    """What ids of this folder are hashed with, so that nobody outside can make two of them meet; made when missing."""
-    path = folder / _SECRET
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        draft = folder / f".{_SECRET}.{os.getpid()}"
-        draft.write_bytes(secrets.token_bytes(32))
-        draft.chmod(0o600)
-        with suppress(FileExistsError):  # another process was quicker: its secret holds
-            os.link(draft, path)
-        draft.unlink()
-        return path.read_bytes()
-
-
-def hashed_ids(ids: Sequence[str], secret: bytes) -> NDArray[np.uint64]:
-    """64 bits of each id, the same in every process that knows the secret."""
-    words = b"".join(
-        [blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=secret).digest() for name in ids]
-    )
-    return np.frombuffer(words, "<u8")

@@ -173,6 +173,17 @@ class TelemetryReader:
         low, high = self._span(since, until)
         return sorted((one for one in self._gaps if one.last >= low and one.first < high), key=lambda one: one.first)
 
+    def sources(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> list[tuple[Segment, str, Numbers, Numbers]]:
+        """Where the rows of `predictions` lie: segment, group, places in it, and positions in that frame."""
+        rows = self._rows(since, until)
+        places = self._table["place"][rows].astype(np.int64)
+        return [
+            (self._open[name], group, places[positions], positions)
+            for name, group, positions in self._table.sources(rows)
+        ]
+
     def _span(self, since: datetime | None, until: datetime | None) -> tuple[int, int]:
         low = _ALL if since is None else micros(since)
         self._reach(low)

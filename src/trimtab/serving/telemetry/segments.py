@@ -242,7 +242,15 @@ def segment_name(first: int, run: int, number: int) -> str:
 
 def run_of(path: Path) -> int:
     """The run that a segment's name tells; 0 for a name that is none of ours."""
+    return written_after(path.stem)[0]
+
+
+def written_after(name: str) -> tuple[int, int, str]:
+    """What orders segments by when they were written (their names order them by the events they begin with): the start
+    of the server, and the number of the segment since then."""
+    _, _, tail = name.partition("-")
+    run, _, number = tail.partition("-")
     try:
-        return int(path.name.split("-")[-2], 16)
-    except (IndexError, ValueError):
-        return 0
+        return int(run, 16), int(number), name
+    except ValueError:  # a name that somebody else has given
+        return 0, 0, name

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trimtab.serving.telemetry.columns import Columns
 from trimtab.serving.telemetry.events import Answers, Origin, Told
 from trimtab.serving.telemetry.index import KeyIndex, Keys, Numbers
+from trimtab.serving.telemetry.segments import written_after
 from trimtab.serving.telemetry.truths import TruthTable
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _KINDS = {
 class PredictionTable:
     """Of several rows with one (id, release), as a retried request leaves them, the earliest by its moment counts, of
     the same moment the one that stands first in the telemetry; so it does not matter in which order segments are read.
-    Segments are numbered as they come; their names order them."""
+    Segments are numbered as they come; `written_after` orders them."""
 
     def __init__(self, classes: tuple[str, ...] = ()) -> None:
         import polars as pl  # heavy: only where telemetry is read
@@ -176,7 +177,8 @@ class PredictionTable:
         return self._origins.index(origin)
 
     def _rank(self) -> NDArray[np.int64]:
-        return np.argsort(np.argsort(np.array(self._segments)))
+        order = sorted(range(len(self._segments)), key=lambda place: written_after(self._segments[place]))
+        return np.argsort(np.array(order, np.int64))
 
     def _label(self, rows: Numbers, truths: Numbers) -> None:
         self._columns["label"][rows] = self.truths.label(truths)
