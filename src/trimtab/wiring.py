@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from trimtab.records.base import Clock
     from trimtab.records.facts import BacktestFinished
     from trimtab.records.lease import Lease
-    from trimtab.serving.telemetry.retention import Prunable
     from trimtab.training.trainer import Trainer
 
 
@@ -372,28 +371,6 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
             told = f"a fault in Trimtab: {type(error).__name__}: {error}"
             say("round", f"failed by {told}; it is tried again in {every:g} s")
         time.sleep(every)
-
-
-def prune_telemetry(place: Place, keep: timedelta, *, really: bool) -> tuple[list[Prunable], datetime]:
-    """Compacted telemetry older than `keep` that the loop does not look at any more, and the moment before which that
-    is; `really`: it is removed, which the ledger is told first."""
-    from trimtab.loop.needed import needed_since
-    from trimtab.loop.reconcile import releases_of
-    from trimtab.records.facts import TelemetryPruned
-    from trimtab.serving.telemetry.retention import prunable, prune
-
-    now = SystemClock().now()
-    before = min(now - keep, needed_since(place.system, releases_of(place.ledger), now))
-    found = prunable(place.layout.telemetry, before)
-    if found and really:
-        answers, truths = sum(one.answers for one in found), sum(one.truths for one in found)
-        fact = TelemetryPruned(before=before, segments=len(found), answers=answers, truths=truths)
-        key = f"pruned:{found[-1].name}:{len(found)}"
-        with place.lead():
-            if place.ledger.get(key) is None:  # killed last time, after it was written
-                place.ledger.append_all([Draft(key=key, fact=fact, at=now)])
-            prune(place.layout.telemetry, found)
-    return found, before
 
 
 def prepare_server(place: Place) -> LocalServer:

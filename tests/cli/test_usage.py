@@ -77,7 +77,7 @@ def test_wrong_options_are_told_with_the_usage(cli: Cli, words: tuple[str, ...],
     assert ran.err.startswith(f"usage: trimtab {words[0]}")
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"data", "models", "promote", "token"}))
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"data", "models", "promote", "telemetry", "token"}))
 def test_a_system_that_is_not_there(cli: Cli, verb: str) -> None:
     ran = cli(verb, "/nowhere/system")
     assert ran.code == 2
@@ -86,7 +86,16 @@ def test_a_system_that_is_not_there(cli: Cli, verb: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("status",), ("log",), ("report",), ("rollback",), ("data", "list"), ("models", "list"), ("promote", "r-001")],
+    [
+        ("status",),
+        ("log",),
+        ("report",),
+        ("rollback",),
+        ("data", "list"),
+        ("models", "list"),
+        ("telemetry", "list"),
+        ("promote", "r-001"),
+    ],
 )
 def test_before_the_first_run_verbs_say_what_to_run(
     cli: Cli, fresh: Place, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

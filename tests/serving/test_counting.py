@@ -28,18 +28,20 @@ def test_known_ids_are_a_set(batches: list[list[str]], asked: list[str]) -> None
         assert known.missing(batch) == []
     assert known.missing(asked) == [place for place, name in enumerate(asked) if name not in held]
     older = KnownIds()
-    older.add(["older"])
+    older.add(["older"], "segment")
     known.adopt(older)
     assert known.missing(["older", "never given"]) == [1]
+    known.forget("segment")
+    assert known.missing(["older"]) == [0]
 
 
-def test_only_the_newest_ids_are_known_beyond_the_limit() -> None:
+def test_beyond_the_limit_the_oldest_segments_are_not_known() -> None:
     known = KnownIds(limit=200_000)
     for number in range(10):
-        known.add(f"{number}-{row}" for row in range(70_000))
+        known.add((f"{number}-{row}" for row in range(70_000)), f"segment-{number}")
     assert known.missing(["9-0", "9-69999"]) == []
     assert known.missing(["0-0"]) == [0]
-    assert len(known) <= 400_000
+    assert len(known) <= 300_000
 
 
 def test_made_ids_are_uuids_in_order() -> None:

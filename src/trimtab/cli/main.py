@@ -24,7 +24,7 @@ VERBS = {
     "plan": "what the loop would do now, and why",
     "log": "what happened, from the ledger",
     "data": "dataset versions: list, show, diff, verify, export, quarantine",
-    "telemetry": "what was answered and what was true: list, show, export, verify, prune, compact",
+    "telemetry": "what was answered, and what was true: list, show, export, verify",
     "models": "model versions: list, show, diff, reproduce",
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",

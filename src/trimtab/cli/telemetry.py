@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _ACTIONS = {
     "list": "every segment on disk: its span, its rows, its form",
-    "show": "[ID]: one prediction, its inputs and its truths; without ID: what came in all",
-    "export": "FILE: predictions with inputs and truth, to .parquet, .csv, .arrow or .ndjson",
+    "show": "what came in all; ID: one prediction, its inputs and its truths",
+    "export": "FILE: write predictions with their inputs and truths",
     "verify": "read every row again, and check every checksum",
-    "prune": "what is older than `telemetry_keep` and not needed any more (--yes: remove it)",
-    "compact": "turn sealed segments into Arrow files now, without waiting for the server",
+    "prune": "what `telemetry_keep` lets go and the loop does not need",
+    "compact": "turn sealed segments into Arrow files at once",
 }
 
 
@@ -236,14 +236,22 @@ def _verify(place: Place, words: list[str], args: argparse.Namespace) -> int:
 
 def _prune(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "prune [SYSTEM] [--yes]")
-    from trimtab.wiring import prune_telemetry
+    from trimtab.loop.old_telemetry import needed_since, remove
+    from trimtab.loop.reconcile import releases_of
+    from trimtab.records.base import SystemClock
+    from trimtab.serving.telemetry.retention import prunable
 
     keep = place.system.serve.telemetry.keep
     if keep is None:
         raise UsageError(
             "how long telemetry stays is not declared, so none may go", hint='write telemetry_keep = "180 d" in [serve]'
         )
-    found, before = prune_telemetry(place, timedelta(seconds=keep), really=args.yes)
+    now = SystemClock().now()
+    before = min(now - timedelta(seconds=keep), needed_since(place.system, releases_of(place.ledger), now))
+    found = prunable(place.layout.telemetry, before)
+    if found and args.yes:
+        with place.lead():
+            remove(place.ledger, place.layout.telemetry, found, before, now)
     if args.json:
         emit_json({"before": before, "removed": args.yes, "segments": found})
         return 0

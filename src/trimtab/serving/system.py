@@ -27,6 +27,8 @@ from trimtab.serving.processes.siblings import Siblings
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.telemetry.commits import GroupCommit
+from trimtab.serving.telemetry.compactor import Compactor
+from trimtab.serving.telemetry.history import IDS, IdHistory
 from trimtab.serving.telemetry.known import KnownIds, ids_in
 from trimtab.serving.telemetry.recovery import Debt, abandoned, debts
 from trimtab.serving.telemetry.writer import TelemetryWriter
@@ -55,8 +57,15 @@ class ServedSystem:
             if segment.cut:
                 _LOG.warning("%s: cut %d bytes that were half written", segment.path.name, segment.cut)
         policy = config.telemetry
-        fsync = None if policy.sync is None else os.fsync
-        self._telemetry = TelemetryWriter(layout.telemetry, fsync=fsync, run=seat.new_run())
+        self._telemetry = TelemetryWriter(
+            layout.telemetry,
+            limit=policy.segment_bytes,
+            age=policy.segment_seconds,
+            fsync=None if policy.sync is None else os.fsync,
+            run=seat.new_run(),
+        )
+        self.history = IdHistory(layout.telemetry)
+        self._compactor = Compactor(layout.telemetry, policy.rest) if seat.slot == 0 else None
         self.metrics = Metrics()
         self.book = Book(self._telemetry, self.metrics, KnownIds(), policy)
         self.desired = Desired(
@@ -171,7 +180,8 @@ class ServedSystem:
                 _LOG.error("%s; %d rows may be lost in a power cut", telemetry.sync_error, telemetry.unsure)
 
     async def _tend(self) -> None:
-        """Seals what is old, tells of rows that are not kept, seals what a former run left once it owes nothing."""
+        """Seals what is old and has it compacted; tells of rows that are not kept; seals what a former run left once it
+        owes nothing."""
         told = 0
         while True:
             await asyncio.sleep(_TEND)
@@ -183,6 +193,12 @@ class ServedSystem:
                 told = dropped
             if self._left and not self._debts and not self.shadows.backlog:
                 self._seal_left()
+            if self._compactor is not None:
+                self._compactor.tend()
+            for name in self.book.known.segments:
+                if (self.layout.telemetry / name / IDS).exists():  # its ids are on disk from here on
+                    self.history.refresh()
+                    self.book.known.forget(name)
 
     def _seal_left(self) -> None:
         left, self._left = self._left, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,14 +39,17 @@ async def statistics(system: ServedSystem, version: str = "") -> list[dict[str, 
 
 
 async def never_given(system: ServedSystem, ids: Sequence[str]) -> list[int]:
-    """Positions in `ids` of those that no process has given out. Raises TemporaryError when one of them cannot be
-    asked: then nobody knows."""
+    """Positions in `ids` of those that no process has given out, nor any former one. Raises TemporaryError when a
+    process cannot be asked: then nobody knows."""
     missing = system.book.known.missing(ids)
+    if missing and not system.history.is_empty():
+        asked = [ids[place] for place in missing]
+        missing = [missing[place] for place in await asyncio.to_thread(system.history.missing, asked)]
     if not missing or system.siblings is None:
         return missing
-    asked = msgspec.msgpack.encode((system.config.system, [ids[place] for place in missing]))
+    body = msgspec.msgpack.encode((system.config.system, [ids[place] for place in missing]))
     nowhere = set(range(len(missing)))
-    for found in await system.siblings.ask_each(KNOWN, asked):
+    for found in await system.siblings.ask_each(KNOWN, body):
         nowhere.intersection_update(msgspec.msgpack.decode(found, type=list[int]))
     return [missing[place] for place in sorted(nowhere)]
 

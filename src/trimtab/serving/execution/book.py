@@ -114,7 +114,7 @@ class Book:
                 raise
             self.telemetry.drop(min(stamps), max(stamps), len(ids), error.message)
             owed = []
-        self.known.add(ids)
+        self.known.add(ids, self.telemetry.segment)
         for part in parts:
             counts = self.metrics.of(part.release.release)
             counts.rows[part.release.stage] += len(part.scores)

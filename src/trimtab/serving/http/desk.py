@@ -128,7 +128,7 @@ class PredictionDesk:
         feedback = read_feedback(told, signature, config.max_rows, time.time(), config.max_future)
         connection.charge(len(feedback.ids))
         unknown = self._book.known.missing(feedback.ids)
-        if unknown and self.system.siblings is not None:
+        if unknown and (self.system.siblings is not None or not self.system.history.is_empty()):
             self._later.do(connection, self._ask_elsewhere(connection, feedback))
         else:
             self._keep(connection, feedback, unknown)

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from trimtab.serving.telemetry.segments import SUFFIX, read_seal
@@ -20,11 +19,10 @@ class Compactor:
     """Belongs to a server; `tend` is called about once a second and costs nothing while nothing was sealed. Where
     several servers share a folder, only one of their processes works; the others find nothing to do."""
 
-    def __init__(self, folder: Path, rest: float, done: Callable[[], None]) -> None:
-        """`rest`: seconds for which a sealed segment is left alone; `done` is called after segments were compacted."""
+    def __init__(self, folder: Path, rest: float) -> None:
+        """`rest`: seconds for which a sealed segment is left alone."""
         self._folder = folder
         self._rest = rest
-        self._done = done
         self._process: subprocess.Popen[str] | None = None
         self._not_before = 0.0
         self._looked = -1
@@ -75,4 +73,3 @@ class Compactor:
             self._not_before = time.monotonic() + _AGAIN
         if out.strip() not in ("", "0"):
             _LOG.info("compacted %s segments of telemetry", out.strip())
-            self._done()

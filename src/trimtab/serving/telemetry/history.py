@@ -30,6 +30,16 @@ class IdHistory:
         self._names: list[str] = []
         self._maps: OrderedDict[str, NDArray[np.uint64]] = OrderedDict()
 
+    def is_empty(self) -> bool:
+        """Whether there is no compacted segment."""
+        with self._lock:
+            return not self._segments()
+
+    def refresh(self) -> None:
+        """Looks through the folder again at the next question, whatever its own moment says."""
+        with self._lock:
+            self._changed = -1
+
     def missing(self, ids: Sequence[str]) -> list[int]:
         """Positions in `ids` of those that no compacted segment has."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""Which prediction ids the server has given out: asked whenever truth comes back."""
+"""Which prediction ids the server has given out lately: asked whenever truth comes back."""
 
 from __future__ import annotations
 
@@ -12,16 +12,64 @@ from numpy.typing import NDArray
 
 from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames, run_of
 
-_RUN = 2**20  # ids in the largest sorted run; runs are dropped whole, oldest first
+_RUN = 2**20  # ids in the largest sorted run
+_LIMIT = 4 * _RUN
 
 
 class KnownIds:
-    """A set of ids as 64-bit hashes in sorted runs: 8 bytes an id, the newest `limit` of them (older ones count as
-    unknown). Hashes are Python's own, salted anew in each process, so nobody can forge a collision.
+    """The ids of segments that are not compacted, by segment; those of compacted ones are found on disk (`IdHistory`).
+
+    An id is kept as Python's own 64-bit hash, salted anew in each process, so that nobody can forge a collision: 8
+    bytes an id. Beyond `limit` of them the oldest segments go, and their ids count as unknown.
     """
 
-    def __init__(self, limit: int = 4 * _RUN) -> None:
+    def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
+        self._segments: dict[str, _Ids] = {}
+        self._name = ""
+        self._newest = self._segments[""] = _Ids()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._segments.values()))
+
+    @property
+    def segments(self) -> list[str]:
+        """Names of the segments whose ids are known here, oldest first."""
+        return list(self._segments)
+
+    def add(self, ids: Iterable[str], segment: str = "") -> None:
+        """Ids that were just answered, and the segment that has them."""
+        if segment != self._name:
+            self._name = segment
+            self._newest = self._segments.setdefault(segment, _Ids())
+            while len(self._segments) > 1 and len(self) > self._limit:
+                del self._segments[next(iter(self._segments))]
+        self._newest.add(ids)
+
+    def missing(self, ids: Sequence[str]) -> list[int]:
+        """Positions in `ids` of those that are in no segment here."""
+        hashes = np.fromiter(map(hash, ids), np.int64, len(ids))
+        found = np.zeros(len(hashes), bool)
+        for held in reversed(self._segments.values()):
+            if found.all():
+                break
+            held.mark(hashes, found)
+        return [int(place) for place in np.flatnonzero(~found)]
+
+    def adopt(self, older: KnownIds) -> None:
+        """Takes over the ids of segments from before this one's first."""
+        self._segments = older._segments | self._segments
+
+    def forget(self, segment: str) -> None:
+        """Lets go of a segment's ids: they can be found elsewhere."""
+        if segment != self._name:
+            self._segments.pop(segment, None)
+
+
+class _Ids:
+    """One segment's ids as hashes in sorted runs."""
+
+    def __init__(self) -> None:
         self._fresh = array("q")
         self._runs: list[NDArray[np.int64]] = []
 
@@ -29,61 +77,46 @@ class KnownIds:
         return len(self._fresh) + sum(map(len, self._runs))
 
     def add(self, ids: Iterable[str]) -> None:
-        """Ids that were just answered."""
         self._fresh.extend(map(hash, ids))
         if len(self._fresh) >= 2**16:
             self._fold()
 
-    def missing(self, ids: Sequence[str]) -> list[int]:
-        """Positions in `ids` of those that were never given out."""
+    def mark(self, hashes: NDArray[np.int64], found: NDArray[np.bool_]) -> None:
+        """Sets what is here in `found`."""
         if self._fresh:
             self._fold()
-        hashes = np.fromiter(map(hash, ids), np.int64, len(ids))
-        found = np.zeros(len(hashes), bool)
         for run in reversed(self._runs):
-            if found.all():
-                break
             places = np.searchsorted(run, hashes)
             found |= run[np.minimum(places, len(run) - 1)] == hashes
-        return [int(place) for place in np.flatnonzero(~found)]
-
-    def adopt(self, older: KnownIds) -> None:
-        """Takes over ids from before this one's first."""
-        older._fold()
-        self._runs[:0] = older._runs
-        self._trim()
 
     def _fold(self) -> None:
-        if not self._fresh:
-            return
         run = np.sort(np.frombuffer(self._fresh, np.int64))
         self._fresh = array("q")
         while self._runs and len(self._runs[-1]) <= 2 * len(run) and len(self._runs[-1]) + len(run) <= _RUN:
             run = np.sort(np.concatenate([self._runs.pop(), run]))
         self._runs.append(run)
-        self._trim()
-
-    def _trim(self) -> None:
-        while len(self._runs) > 1 and sum(map(len, self._runs)) > self._limit:
-            del self._runs[0]
 
 
-def ids_in(folder: Path, run: int, ours: Callable[[int], bool] = lambda _: True, limit: int = 4 * _RUN) -> KnownIds:
-    """The ids answered in the segments of `folder` that `run` did not write, of `ours`: the newest `limit` of them."""
-    batches: list[list[str]] = []
+def ids_in(folder: Path, run: int, ours: Callable[[int], bool] = lambda _: True, limit: int = _LIMIT) -> KnownIds:
+    """The ids answered in segments of frames that `run` did not write, of `ours`: the newest `limit` of them. Compacted
+    segments are not looked at, so that this takes no longer the more of them there are."""
+    found: list[tuple[str, list[str]]] = []
     count = 0
     for path in sorted(folder.glob(f"*{SUFFIX}"), reverse=True):
         wrote = run_of(path)
         if wrote == run or not ours(wrote) or count >= limit:
             continue
-        found = [
-            msgspec.msgpack.decode(frame.meta, type=Scored).ids
-            for frame in frames(path.read_bytes()[len(MAGIC) :])
-            if frame.kind == ANSWERED
-        ]
-        batches[:0] = found
-        count += sum(map(len, found))
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # compacted meanwhile
+            continue
+        ids: list[str] = []
+        for frame in frames(data[len(MAGIC) :]):
+            if frame.kind == ANSWERED:
+                ids += msgspec.msgpack.decode(frame.meta, type=Scored).ids
+        found.append((path.stem, ids))
+        count += len(ids)
     known = KnownIds(limit)
-    for ids in batches:
-        known.add(ids)
+    for name, ids in reversed(found):
+        known.add(ids, name)
     return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def prunable(folder: Path, before: datetime) -> list[Prunable]:
     return found
 
 
-def prune(folder: Path, those: list[Prunable]) -> None:
+def prune(folder: Path, those: Sequence[Prunable]) -> None:
     """Removes them: each goes from the readers' sight in one step, and then from the disk. What a killed run has left
     half removed goes, too."""
     for one in those:

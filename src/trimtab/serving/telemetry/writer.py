@@ -26,8 +26,9 @@ class TelemetryWriter:
     """Appends frames to one segment at a time; one writer belongs to one event loop.
 
     `run` tells this start of the server from every other; a segment is sealed at `limit` bytes, or when it is `age`
-    seconds old. `fsync` None leaves it to the kernel when what is written reaches the disk. A segment is locked (flock)
-    while it is written, so that nobody cuts or seals it under its writer.
+    seconds old; `segment` names the one that has what was written last. `fsync` None leaves it to the kernel when what
+    is written reaches the disk. A segment is locked (flock) while it is written, so that nobody cuts or seals it under
+    its writer.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class TelemetryWriter:
         self.why_dropped = ""
         self.unsure = 0
         self.sealed = 0
+        self.segment = ""
         self._fsync = fsync
         self._clock = clock
         self._number = 0
@@ -191,6 +193,7 @@ class TelemetryWriter:
         self._number += 1
         self._told.clear()
         self._opened = self._clock()
+        self.segment = path.stem
 
     def _append(self, data: bytes) -> None:
         written = 0
