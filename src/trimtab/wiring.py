@@ -235,12 +235,14 @@ def free_port() -> int:
 
 
 def server_of(place: Place, *, port: int | None = None, linked: bool = False) -> LocalServer:
-    """The declared prediction server on this machine; with `port` at that one, and without gRPC."""
+    """The declared prediction server on this machine. With `port` it is there for this process alone: at that port of
+    the loopback, without gRPC and TLS."""
     from trimtab.deployment.local import LocalServer
     from trimtab.serving.config import server_config
 
     spec = place.system.serve
-    spec = spec if port is None else msgspec.structs.replace(spec, port=port, grpc_port=None)
+    if port is not None:
+        spec = msgspec.structs.replace(spec, host="127.0.0.1", port=port, grpc_port=None, tls_cert="", tls_key="")
     token = os.environ.get(spec.token_env, "").strip() or None
     config = server_config(spec, place.system.name, os.environ, place.layout.tokens, Path(place.system.folder))
     return LocalServer(place.layout.root, config, token=token, linked=linked)

@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Become the server: it runs until SIGINT or SIGTERM, answers what is due, and ends with 0."""
     from trimtab.loop.reconcile import releases_of
+    from trimtab.serving.config import is_private
     from trimtab.wiring import open_place, prepare_server
 
     with open_place(args.system, args.state) as place:
@@ -37,13 +38,17 @@ def run(args: argparse.Namespace) -> int:
                 "system": name,
                 "host": spec.host,
                 "port": spec.port,
+                "tls": bool(spec.tls_cert),
                 "grpc_port": spec.grpc_port,
                 "live": live,
                 "pid": os.getpid(),
             }
         )
     else:
-        say(f"serving {name} at http://{spec.host}:{spec.port} ({told}); Ctrl-C ends it", indent=2)
+        scheme = "https" if spec.tls_cert else "http"
+        say(f"serving {name} at {scheme}://{spec.host}:{spec.port} ({told}); Ctrl-C ends it", indent=2)
+        if not spec.tls_cert and not is_private(spec.host):
+            say("! without TLS tokens and data can be read on their way: see [serve] tls_cert", indent=2)
     sys.stdout.flush()
     # The server takes this process's place, so that it is as small as one that the loop starts.
     os.execv(sys.executable, [sys.executable, "-m", "trimtab.serving", "--state", str(root)])

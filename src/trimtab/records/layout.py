@@ -20,6 +20,7 @@ class Layout:
         self.features = self.serve / "features.db"
         self.server = self.serve / "server.json"
         self.server_lock = self.serve / "server.lock"
+        self.certificate = self.serve / "certificate.pem"
         self.tokens = self.serve / "tokens.json"
         self.owner_token = self.serve / "owner.token"
         self.rates = self.serve / "rates"

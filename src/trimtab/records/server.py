@@ -47,19 +47,20 @@ class ServerConfig(Record, kw_only=True):
 
 class ServerInfo(Record, kw_only=True):
     """Where a server listens: `serve/server.json`, written once it does. Ports are never 0; None: no gRPC. `pid` is the
-    process to tell to end, `systems` the names of all that it serves."""
+    process to tell to end, `systems` the names of all that it serves, `tls` whether it speaks TLS alone."""
 
     pid: int
     host: str
     port: int
     started: datetime
+    tls: bool = False
     grpc_port: int | None = None
     systems: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
         """The address a caller on this machine uses."""
-        return f"http://{self._host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self._host}:{self.port}"
 
     @property
     def grpc_address(self) -> str | None:

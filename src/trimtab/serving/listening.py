@@ -13,9 +13,10 @@ import msgspec
 
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig, ServerInfo
+from trimtab.serving.access.tls import ServerTls
 from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.reception import Reception
-from trimtab.serving.processes.acceptor import Acceptor
+from trimtab.serving.processes.acceptor import FAREWELL, Acceptor
 from trimtab.serving.processes.address import bind
 from trimtab.serving.processes.board import Board
 from trimtab.serving.processes.seat import Seat
@@ -37,12 +38,15 @@ class Listening:
         reception: Reception,
         seat: Seat,
         board: Board | None,
+        *,
+        tls: ServerTls | None = None,
     ) -> None:
         self._config = config
         self._systems = systems
         self._reception = reception
         self._seat = seat
         self._board = board
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._acceptor: Acceptor | None = None
         self._grpc: GrpcListener | None = None
@@ -52,8 +56,7 @@ class Listening:
         was. Raises PermanentError when it cannot listen there."""
         if self._board is None:
             sock = bind(self._config, before.port if before is not None else 0)
-            make = asyncio.get_running_loop().create_server
-            self._server = await make(lambda: Connection(self._reception), sock=sock, backlog=1024)
+            self._server = await self._alone(sock)
         else:
             sock = socket.socket(fileno=self._seat.listening)
             sock.setblocking(False)
@@ -89,13 +92,34 @@ class Listening:
         if self._grpc is not None:
             await self._grpc.stop(grace)
 
+    async def _alone(self, sock: socket.socket) -> asyncio.Server:
+        make = asyncio.get_running_loop().create_server
+        if self._tls is None:
+            return await make(lambda: Connection(self._reception), sock=sock, backlog=1024)
+        return await make(
+            lambda: Connection(self._reception),
+            sock=sock,
+            backlog=1024,
+            ssl=self._tls.context,
+            ssl_handshake_timeout=self._config.header_timeout,
+            ssl_shutdown_timeout=FAREWELL,
+        )
+
     def _share(self, sock: socket.socket, board: Board) -> Acceptor:
         connections = self._reception.connections
 
         def make() -> Connection:
             return _Counted(self._reception, acceptor)
 
-        acceptor = Acceptor(sock, make, board, self._seat.slot, connections.__len__)
+        acceptor = Acceptor(
+            sock,
+            make,
+            board,
+            self._seat.slot,
+            connections.__len__,
+            ssl=None if self._tls is None else self._tls.context,
+            handshake=self._config.header_timeout,
+        )
         return acceptor
 
     def _grpc_listener(self) -> GrpcListener:
@@ -108,9 +132,9 @@ class Listening:
                 f"[serve] grpc_port needs a package that is missing: {error.name}", hint="pip install 'trimtab[grpc]'"
             ) from error
         if self._board is None:
-            return GrpcListener(self._config, self._systems)
+            return GrpcListener(self._config, self._systems, tls=self._tls)
         config = msgspec.structs.replace(self._config, grpc_port=self._seat.grpc_port)
-        return GrpcListener(config, self._systems, shared=True)
+        return GrpcListener(config, self._systems, shared=True, tls=self._tls)
 
 
 class _Counted(Connection):

@@ -16,9 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from trimtab.errors import TrimtabError
+from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig, ServerInfo
-from trimtab.serving.config import read_configs
+from trimtab.serving.access.tls import ServerTls
+from trimtab.serving.config import is_private, read_configs
 from trimtab.serving.http.about import About
 from trimtab.serving.http.desk import PredictionDesk
 from trimtab.serving.http.overview import Company, Overview
@@ -58,7 +60,8 @@ class Server:
         self._shut = [(layout, config) for layout, config in self._configs.items() if not self._admit(layout, config)]
         self._company = None if self._seat.alone else self._join()
         board = None if self._company is None else self._company.board
-        self._listening = Listening(self._config, self._systems, self._reception, self._seat, board)
+        self._tls = self._certificate()
+        self._listening = Listening(self._config, self._systems, self._reception, self._seat, board, tls=self._tls)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -83,7 +86,7 @@ class Server:
             await self._listen()
         duties = (
             self._sweep(),
-            self._follow_tokens(),
+            self._follow_files(),
             self._end_with_parent(),
             self._tell_when_begun(),
             self._tend(overview),
@@ -131,7 +134,13 @@ class Server:
         host, port, grpc_port = await self._listening.open(read_info(self._layouts[0].server))
         names = tuple(config.system for config in self._configs.values())
         info = ServerInfo(
-            pid=os.getpid(), host=host, port=port, started=datetime.now(UTC), grpc_port=grpc_port, systems=names
+            pid=os.getpid(),
+            host=host,
+            port=port,
+            started=datetime.now(UTC),
+            tls=self._tls is not None,
+            grpc_port=grpc_port,
+            systems=names,
         )
         if self._company is None:
             announce(self._layouts, info)
@@ -159,8 +168,7 @@ class Server:
         """SIGHUP: what a person may change while the server runs is read again; nothing is dropped."""
         _LOG.info("told to read its settings again")
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        for system in self._systems:
-            system.guard.refresh()
+        self._refresh()
         notify("READY=1")
 
     async def _answer(self, overview: Overview, verb: str, body: bytes) -> bytes:
@@ -178,12 +186,31 @@ class Server:
                 connection.sweep(now)
             self._listening.look()
 
-    async def _follow_tokens(self) -> None:
-        """Puts changed tokens in force."""
+    async def _follow_files(self) -> None:
+        """Puts changed tokens and certificates in force."""
         while True:
             await asyncio.sleep(_LOOK)
-            for system in self._systems:
-                system.guard.refresh()
+            self._refresh()
+
+    def _refresh(self) -> None:
+        for system in self._systems:
+            system.guard.refresh()
+        if self._tls is not None:
+            self._tls.refresh()
+
+    def _certificate(self) -> ServerTls | None:
+        """What is shown to callers, if anything, with a copy in the state folders for those who keep this server."""
+        config = self._config
+        if not config.tls_cert:
+            if not is_private(config.host):
+                _LOG.warning("host %s is open to other machines without TLS: tokens and data can be read", config.host)
+            return None
+
+        def copy(chain: bytes) -> None:
+            for layout in self._layouts:
+                write_atomically(layout.certificate, chain)
+
+        return ServerTls(Path(config.tls_cert), Path(config.tls_key), copy)
 
     async def _end_with_parent(self) -> None:
         """Ends when the process that asked for it has ended."""

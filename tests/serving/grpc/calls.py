@@ -15,10 +15,10 @@ from trimtab.serving.open_inference.binary import pack
 class Caller:
     """One channel to one server."""
 
-    def __init__(self, address: str, token: str | None = None) -> None:
+    def __init__(self, address: str, token: str | None = None, channel: Any = None) -> None:
         self.messages = Messages()
         self.metadata = () if token is None else (("authorization", f"Bearer {token}"),)
-        self.channel = grpc.insecure_channel(address)
+        self.channel = grpc.insecure_channel(address) if channel is None else channel
         self._outputs = {method.name: method.output_type.name for method in self.messages.service.methods}
 
     def __enter__(self) -> Caller:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from typing import NamedTuple, NoReturn
 from trimtab.errors import PermanentError
 
 _LOG = logging.getLogger("trimtab.serving")
-_SOON = 14 * 86_400.0
+_DAY = 86_400.0
+_SOON = 14 * _DAY
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for
 _PROTOCOLS = ["http/1.1"]
 Signature = tuple[tuple[int, int, int], ...]
@@ -38,16 +40,27 @@ class ServerTls:
     A whole new context for new files, rather than new files in the one that runs: OpenSSL would keep a certificate for
     each kind of key, and go on showing the former one where the kind changes. Raises PermanentError where the files
     cannot be used. One that has expired is shown all the same at the start, but never takes the place of another.
+
+    `pem` is the key and the chain that are shown, for a listener that brings a TLS of its own and may read them from
+    any thread; `shown` is told of the chain.
     """
 
-    def __init__(self, certificate: Path, key: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        shown: Callable[[bytes], None] = lambda _: None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._files = (certificate, key)
         self._now = now
+        self._shown = shown
         self._complaint = ""
+        self._warned = -math.inf
         self._seen = self._signature()
-        self._current, self.validity = self._load()
-        if not self.validity.start <= now() < self.validity.end - _SOON:
-            _LOG.warning("the certificate is valid only %s", self.validity)
+        self._current, self.pem, self.validity = self._load()
+        shown(self.pem[1])
+        self._warn()
         self.context = self._current
         self.context.sni_callback = self._hand_on
 
@@ -59,22 +72,32 @@ class ServerTls:
             seen = self._signature()
             if seen == self._seen:
                 self._complaint = ""
+                self._warn()
                 return
-            current, validity = self._load(valid=True)
+            loaded = self._load(valid=True)
         except PermanentError as error:
             told = f"{error.in_one_line()} {seen}"
             if told != self._complaint:
                 _LOG.error("the certificate stays as it was: %s", error.in_one_line())
                 self._complaint = told
         else:
-            self._current, self.validity, self._seen, self._complaint = current, validity, seen, ""
-            _LOG.info("a new certificate is shown from here on, valid %s", validity)
+            self._current, self.pem, self.validity = loaded
+            self._seen, self._complaint = seen, ""
+            self._shown(self.pem[1])
+            _LOG.info("a new certificate is shown from here on, valid %s", self.validity)
+
+    def _warn(self) -> None:
+        """Once a day where the certificate is not valid, or will soon not be."""
+        now = self._now()
+        if not self.validity.start <= now < self.validity.end - _SOON and now > self._warned + _DAY:
+            self._warned = now
+            _LOG.warning("the certificate is valid only %s", self.validity)
 
     def _hand_on(self, connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         """Called in each handshake, whether or not the caller names the server."""
         connection.context = self._current
 
-    def _load(self, *, valid: bool = False) -> tuple[ssl.SSLContext, Validity]:
+    def _load(self, *, valid: bool = False) -> tuple[ssl.SSLContext, tuple[bytes, bytes], Validity]:
         certificate, key = self._files
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -82,6 +105,7 @@ class ServerTls:
         context.set_alpn_protocols(_PROTOCOLS)
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
+            pem = key.read_bytes(), certificate.read_bytes()
         except OSError as error:  # ssl.SSLError is one
             why = str(getattr(error, "reason", "") or "one of them is not in PEM form")
             raise PermanentError(
@@ -91,7 +115,7 @@ class ServerTls:
         validity = _validity(context, certificate)
         if valid and not validity.start <= self._now() < validity.end:
             raise PermanentError(f"the new one is valid only {validity}")
-        return context, validity
+        return context, pem, validity
 
     def _signature(self) -> Signature:
         found = []

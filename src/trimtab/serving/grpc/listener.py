@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig
 from trimtab.serving.access.scopes import ADMIN, ANY, OPEN, PREDICT
+from trimtab.serving.access.tls import ServerTls
 from trimtab.serving.grpc.desk import InferenceDesk, Terms, refusal_of
 from trimtab.serving.grpc.messages import SERVICE, Messages
 from trimtab.serving.grpc.statuses import code_of, trailer_of
@@ -39,9 +40,17 @@ class GrpcListener:
     """Serves the systems at `config.grpc_port`, which is `shared` with other processes or its own. Raises
     PermanentError when it cannot listen there."""
 
-    def __init__(self, config: ServerConfig, systems: Sequence[ServedSystem], *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        systems: Sequence[ServedSystem],
+        *,
+        shared: bool = False,
+        tls: ServerTls | None = None,
+    ) -> None:
         self._config = config
         self._systems = systems
+        self._tls = tls
         self._metrics = systems[0].metrics
         messages = Messages()
         self._desk = InferenceDesk(systems, messages)
@@ -75,13 +84,18 @@ class GrpcListener:
         wanted = self._config.grpc_port or 0
         for port in (before, 0) if wanted == 0 and before else (wanted,):
             try:
-                if found := self._server.add_insecure_port(f"{host}:{port}"):
-                    return int(found)
+                if found := self._open(f"{host}:{port}"):
+                    return found
             except RuntimeError:  # taken, or not ours
                 continue
         raise PermanentError(
             f"cannot listen at {host}:{wanted} for gRPC", hint="is another server there? see grpc_port"
         )
+
+    def _open(self, address: str) -> int:
+        if self._tls is None:
+            return int(self._server.add_insecure_port(address))
+        return int(self._server.add_secure_port(address, _credentials(self._tls)))
 
     def _handler(self, method: Any, message: Any) -> grpc.RpcMethodHandler[Any, Any]:
         """What answers one method: its token is looked at before its message is read."""
@@ -134,3 +148,17 @@ def _read(message: Any, body: bytes) -> Any:
         return message.FromString(body)
     except DecodeError as error:
         raise RefusalError(400, f"not a {message.DESCRIPTOR.name}: {error}") from error
+
+
+def _credentials(tls: ServerTls) -> grpc.ServerCredentials:
+    """What gRPC shows to callers; it asks before each handshake, from a thread of its own."""
+    shown = tls.pem
+
+    def changed() -> Any:
+        nonlocal shown
+        if shown is tls.pem:
+            return None
+        shown = tls.pem
+        return grpc.ssl_server_certificate_configuration([shown])
+
+    return grpc.dynamic_ssl_server_credentials(grpc.ssl_server_certificate_configuration([shown]), changed)

@@ -19,6 +19,7 @@ from trimtab.serving.processes.board import Board
 
 _LOG = logging.getLogger("trimtab.serving")
 _TURN = 0.001
+FAREWELL = 2.0  # seconds that a caller has to say goodbye over TLS
 _BRIEF = 0.1  # seconds: a connection that ends sooner evens itself out
 _CHURN = 16  # brief connections since the last look (0.2 s): above it there is nothing to even out
 _FULL = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -124,7 +125,11 @@ class Acceptor:
                 await self._loop.connect_accepted_socket(self._make, sock)
             else:
                 await self._loop.connect_accepted_socket(
-                    self._make, sock, ssl=self._ssl, ssl_handshake_timeout=self._handshake
+                    self._make,
+                    sock,
+                    ssl=self._ssl,
+                    ssl_handshake_timeout=self._handshake,
+                    ssl_shutdown_timeout=FAREWELL,
                 )
         except (OSError, SSLError, TimeoutError):
             sock.close()  # the caller went away, or speaks no TLS

@@ -169,6 +169,7 @@ class Supervisor:
             host=host,
             port=port,
             started=datetime.now(UTC),
+            tls=bool(self._config.tls_cert),
             grpc_port=None if self._grpc is None else self._grpc.getsockname()[1],
             systems=self._systems,
         )
