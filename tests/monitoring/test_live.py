@@ -99,6 +99,14 @@ def test_slices_name_the_worst_and_leave_out_the_small() -> None:
     [got] = verdicts([req], table)
     assert (got.status, got.slice) == ("broken", "DL")
     assert "1 with fewer than 100 rows" in got.reason
+    lost = table.with_columns(
+        pl.when(pl.col("carrier") != "DL").then(pl.col("carrier")), _sliced=pl.col("carrier") != "DL"
+    )
+    [got] = verdicts([req], lost)  # inputs that are not kept are in no slice, not in one of their own
+    assert got.status == "met"
+    assert "None" not in got.reason
+    [got] = verdicts([req], table.with_columns(_sliced=pl.lit(False)))
+    assert (got.status, got.reason) == ("unknown", "no inputs are kept that would tell 'carrier'")
     [unsliced] = verdicts([Requirement(metric="quality.recall", comparison=">=", limit=0.5, by="gate")], table)
     assert (unsliced.status, unsliced.reason) == ("unknown", "the predictions have no column 'gate'")
 

@@ -20,7 +20,7 @@ from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
 from trimtab.measures.metrics import measurable
 from trimtab.monitoring.concept import detect
-from trimtab.monitoring.live import live_verdicts
+from trimtab.monitoring.live import SLICED, live_verdicts
 from trimtab.monitoring.moving import MovingDrift
 from trimtab.monitoring.profile import read_profile
 from trimtab.monitoring.surprise import promises, surprise
@@ -162,11 +162,16 @@ class Observer:
         for release in answers["release"].unique().sort().to_list():
             mine = answers.filter(pl.col("release") == release).sort("at", "id")
             matrix, ids, _ = self.serving.matrix(release, mine["at"].min(), now)  # type: ignore[arg-type]
+            if not len(matrix):  # no inputs are kept
+                parts.append(mine.with_columns(pl.lit(False).alias(SLICED)))
+                continue
             signature = self.model(mine["model"][0]).bundle.signature
             decoded = decode_matrix(matrix, signature)
             columns = [decoded[name] for name in wanted if name in decoded.columns]
-            read = pl.DataFrame([pl.Series("id", ids, dtype=pl.String), *columns])
-            parts.append(mine.join(read, on="id", how="left"))
+            read = pl.DataFrame([pl.Series("id", ids, dtype=pl.String), *columns]).with_columns(
+                pl.lit(True).alias(SLICED)
+            )
+            parts.append(mine.join(read, on="id", how="left").with_columns(pl.col(SLICED).fill_null(False)))
         return pl.concat(parts, how="diagonal")
 
     def _waits_for(self, cause: str) -> bool:

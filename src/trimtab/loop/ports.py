@@ -97,7 +97,8 @@ class Serving(Protocol):
     def matrix(
         self, release: str, since: datetime, until: datetime
     ) -> tuple[NDArray[np.float32], list[str], NDArray[np.int64]]:
-        """The feature rows that `release` scored in [since, until), their ids, and their moments in microseconds."""
+        """The feature rows that `release` scored in [since, until), their ids, and their moments in microseconds. Where
+        only a share of the inputs is kept, these are the kept ones, each as likely to be here as any other."""
         ...
 
     def figures(self, since: datetime, until: datetime) -> ServingFigures | None:

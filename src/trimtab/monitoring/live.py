@@ -19,8 +19,9 @@ from trimtab.records.requirement import Estimate, Requirement, Value, Verdict
 if TYPE_CHECKING:
     import polars as pl  # the frame is only read, so that those who bring arrays need not load Polars
 
-__all__ = ["ServingFigures", "live_verdicts"]
+__all__ = ["SLICED", "ServingFigures", "live_verdicts"]
 
+SLICED = "_sliced"
 _DAY = 86_400_000_000
 _SERVED = ("serving.", "resources.memory")
 
@@ -43,8 +44,9 @@ def live_verdicts(
     `predictions` has `at` (UTC; in arrays datetime64 or microseconds since 1970), `stage`, `release`, `score` [n] or
     [n, K], `label` (null or NaN until the truth is known) and any column that a requirement is sliced `by`. Rows count
     whose stage is `place` (and whose release is `release`, where given), predicted within the requirement's own window
-    before `now`, `window` seconds where it has none. Intervals are analytic, with days as blocks. Serving figures are
-    judged where they were measured; without them those requirements have no verdict here.
+    before `now`, `window` seconds where it has none. Where there is a column SLICED, rows in which it is false belong
+    to no slice: what they are sliced by is not known, as of sampled inputs. Intervals are analytic, with days as
+    blocks. Serving figures are judged where they were measured; without them those requirements have no verdict here.
     """
     rows = _Predictions(predictions, place, release)
     verdicts: list[Verdict] = []
@@ -134,9 +136,14 @@ def _of_answers(
     if parts is None:
         return judge(req, Estimate(figure=None, reason=f"the predictions have no column {req.by!r}"), place=place)
     names = parts.astype(str)
+    told = rows.column(SLICED)
+    known = np.ones(len(names), bool) if told is None else told.astype(bool)
+    if not known.any():
+        reason = f"no inputs are kept that would tell {req.by!r}"
+        return judge(req, Estimate(figure=None, reason=reason), place=place)
     slices: dict[str, Estimate] = {}
-    for name in np.unique(names).tolist():
-        mine = names == name
+    for name in np.unique(names[known]).tolist():
+        mine = known & (names == name)
         slices[name] = measure(rows.label[mine], rows.score[mine], rows.days[mine])
     return judge_slices(req, slices, place=place)
 
