@@ -11,7 +11,7 @@ import pytest
 from tests.serving import models
 from tests.serving.batches import frame, read, scores, written
 from tests.serving.client.scripted import Scripted, answer, half, hang_up, in_pieces
-from tests.serving.client.test_clients import both
+from tests.serving.client.test_clients import Waiting, both
 from tests.serving.conftest import Make
 from tests.serving.running import Running
 
@@ -33,8 +33,7 @@ def test_a_frame_comes_back_as_a_frame(shared: Running, kind: Any) -> None:
     assert found["release"].unique().to_list() == ["r1"]
 
 
-@both
-@pytest.mark.parametrize("form", ["ndjson", "parquet"])
+@pytest.mark.parametrize(("form", "kind"), [("ndjson", Waiting), ("parquet", Client)])
 def test_a_file_comes_back_as_a_file(shared: Running, tmp_path: Path, kind: Any, form: str) -> None:
     given = frame(500)
     source, into = tmp_path / f"rows{SUFFIXES[form]}", tmp_path / "answers.parquet"

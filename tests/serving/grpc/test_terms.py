@@ -1,10 +1,8 @@
-"""By when, for whom and how often: deadlines, sticky keys, scopes and rates over gRPC."""
+"""For whom and how often: sticky keys, scopes and rates over gRPC."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,15 +15,8 @@ from tests.serving.running import Running, until
 
 from trimtab.serving.access.tokens import Scope, add_token
 
-LATE, SPENT = grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED
+SPENT = grpc.StatusCode.RESOURCE_EXHAUSTED
 ROW = columns([1.0], ["AA"], raw=False)
-SLOW = """
-import time
-def features(rows):
-    if (rows["distance"] > 5).any():
-        time.sleep(0.5)  # so that nothing foretells it
-    return rows
-"""
 
 
 def code_of(call: Caller, method: str, message: Any = None, **fields: Any) -> grpc.StatusCode:
@@ -34,34 +25,6 @@ def code_of(call: Caller, method: str, message: Any = None, **fields: Any) -> gr
     except grpc.RpcError as error:
         return error.code()
     return grpc.StatusCode.OK
-
-
-def counted(server: Running, line: str) -> int:
-    with server.client() as client:
-        return sum(int(float(one.rpartition(" ")[2])) for one in client.metrics().splitlines() if one.startswith(line))
-
-
-def test_what_is_late_is_told_so_and_not_run(make: Make) -> None:
-    server = make(grpc_port=0)
-    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([0.001, 0.5]), code=SLOW)))
-    with Caller(server.grpc) as call, ThreadPoolExecutor(12) as pool:
-        heavy, ask = call.request("flights", *columns([9.0], ["AA"], raw=False)), call.request("flights", *ROW)
-        whole = [pool.submit(code_of, call, "ModelInfer", heavy) for _ in range(4)]  # one for each thread there may be
-        time.sleep(0.1)
-        start = time.monotonic()
-        late = [pool.submit(code_of, call, "ModelInfer", ask, timeout=0.15) for _ in range(4)]
-        short = call.request("flights", *ROW, parameters={"timeout": 100_000})  # microseconds
-        told = [pool.submit(code_of, call, "ModelInfer", short) for _ in range(4)]
-        codes = {one.result() for one in (*late, *told)}
-        assert LATE in codes
-        assert codes <= {LATE, grpc.StatusCode.UNAVAILABLE}  # the latter where it is clear beforehand
-        assert time.monotonic() - start < 2.0
-        assert {one.result() for one in whole} == {grpc.StatusCode.OK}
-    until(lambda: counted(server, "trimtab_requests_in_flight") == 0)
-    dropped = counted(server, 'trimtab_requests_not_run_total{release="r1"')
-    answered = len(server.reader().predictions())
-    assert answered + dropped == 12
-    assert dropped >= 4
 
 
 def test_whoever_has_the_same_key_meets_the_same_release(make: Make) -> None:
