@@ -15,7 +15,7 @@ def read_telemetry(table: Table) -> TelemetryPolicy:
     found: dict[str, Any] = {
         "full": table.one_of("telemetry_full", _FULL),
         "inputs": table.share("telemetry_inputs"),
-        "large": table.size("telemetry_large", '"64 KiB"'),
+        "large": table.size("telemetry_large", '"16 KiB"'),
         "sample": table.share("telemetry_sample"),
     }
     given = {key: value for key, value in found.items() if value is not None}

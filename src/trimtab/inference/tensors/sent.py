@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import blake3
 import numpy as np
 import orjson
 
@@ -14,19 +15,30 @@ from trimtab.inference.tensors.datatypes import DTYPES, datatype_of
 from trimtab.inference.tensors.refused import InputError
 from trimtab.inference.tensors.rows import Array, Given, RowReader, TensorRows
 
+DIGEST = 16
 _FORM = re.compile(
     r"(?P<name>.+?) (?:file|(?P<datatype>[A-Z0-9]+)\[(?P<shape>[0-9,]*)\])(?: of (?P<size>[0-9]+) bytes)?"
 )
+
+
+class Payload(NamedTuple):
+    """The bytes of a row's inputs one behind the other, what they are (`image UINT8[3,128,128]`, `sound file of 20310
+    bytes`; texts are told as JSON), and 16 bytes of blake3 that tell them from others."""
+
+    data: bytes | memoryview
+    form: str
+    digest: bytes
 
 
 class SentRow:
     """One row as it was sent: for each input its tensor [1, ...] or its file. What a model makes of it is kept, by the
     key of the encoding, so that no file is decoded twice for one."""
 
-    __slots__ = ("_encoded", "given")
+    __slots__ = ("_encoded", "_told", "given")
 
     def __init__(self, given: Mapping[str, Array | bytes | memoryview]) -> None:
         self.given = given
+        self._told: Payload | None = None
         self._encoded: dict[str, TensorRows | InputError] = {}
 
     @property
@@ -48,9 +60,15 @@ class SentRow:
             raise found
         return found
 
-    def payload(self) -> tuple[list[bytes | memoryview], str]:
-        """The bytes of its inputs, and what they are: `image UINT8[3,128,128]`, `sound file of 20310 bytes`. Texts are
-        told as JSON."""
+    def payload(self) -> Payload:
+        """What was sent, as bytes."""
+        if self._told is None:
+            parts, form = self._parts()
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._told = Payload(data, form, blake3.blake3(data).digest(DIGEST))
+        return self._told
+
+    def _parts(self) -> tuple[list[bytes | memoryview], str]:
         parts: list[bytes | memoryview] = []
         forms = []
         for name, one in self.given.items():
@@ -132,6 +150,7 @@ def encode_rows(sent: Sequence[Any], key: str, reader: RowReader) -> EncodedRows
     for place, one in enumerate(sent):
         try:
             rows.append(one.encoded(key, reader))
+            one.payload()  # here, where nobody else waits for it
         except InputError as error:
             raise InputError(f"row {place}, {error.message}", why=error.why, hint=error.hint) from error
     return EncodedRows(rows, sent)

@@ -191,9 +191,9 @@ class Book:
     def _kept(self, ids: Sequence[str], matrix: Matrix, *, owed: bool) -> tuple[bytes, KeptInputs | None]:
         if not isinstance(matrix, EncodedRows):
             return self._inputs.matrix(ids, matrix, owed=owed)
-        payloads = [one.payload() for one in matrix.sent]
-        data = [parts[0] if len(parts) == 1 else b"".join(parts) for parts, _ in payloads]
-        return self._inputs.payloads(ids, data, [form for _, form in payloads], owed=owed)
+        told = [one.payload() for one in matrix.sent]
+        data, forms, digests = [one.data for one in told], [one.form for one in told], [one.digest for one in told]
+        return self._inputs.payloads(ids, data, forms, owed=owed, digests=digests)
 
     def _describe(self, release: Release) -> None:
         """Tells the telemetry, once, what the encoding of a release means."""

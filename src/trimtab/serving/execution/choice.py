@@ -7,12 +7,12 @@ from typing import Literal
 from trimtab.records.base import Record
 from trimtab.serving.routing.profile import Profile, span
 
-HAND_OVER = 0.0001  # seconds that giving a batch to a thread and taking its answer back costs, on the loop's side
+HAND_OVER = 0.0002  # seconds that giving a batch to a thread and taking its answer back costs, switches included
 _INLINE_ROW = 0.00025  # a single row that takes longer than this is worth a thread
 _INLINE_SHARE = 0.000025  # so are rows that take longer than this in a batch: more threads answer more of them
 _STALL = 0.002  # the longest that one batch may keep the loop
 BATCH = 0.05  # the longest that one batch may keep a thread
-_GAIN = 1.1  # a batch grows until a row costs at most this much more than it would at the best size
+_GAIN = 1.05  # a batch grows until a row costs at most this much more than it would at the best size
 _MOST_ROWS = 4096
 
 

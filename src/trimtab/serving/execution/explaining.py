@@ -168,7 +168,7 @@ class _Asked:
 
     def _note(self, question: Question, answers: Answers, offset: int) -> bytes:
         rows = slice(offset, offset + question.count)
-        self.answers = Answers(answers.scores[rows], answers.labels[rows], answers.releases[rows])
+        self.answers = answers.part(rows.start, rows.stop)
         return b""
 
 

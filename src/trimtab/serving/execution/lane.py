@@ -170,19 +170,21 @@ class Lane:
             return
         wait = self._delay(1 if question is None else question.count)
         size = 0 if question is None else question.size
-        said = f"{self.waiting:,} rows wait for release {self.name}, which takes {span(wait)}"
         if wait > self._most_wait() or self._bytes + size > limits.memory:
-            raise RefusalError(503, said, hint="ask again later", retry_after=wait)
+            raise RefusalError(503, self._said(wait), hint="ask again later", retry_after=wait)
         if question is None:
             return
         left = math.inf if question.deadline is None else question.deadline - time.perf_counter()
         if wait > left:
-            said += f"; the request has {span(max(left, 0.0))}"
+            said = f"{self._said(wait)}; the request has {span(max(left, 0.0))}"
             raise RefusalError(503, said, hint="ask again later, or with more time", retry_after=wait)
         mine = self.held[question.who] if len(self._seen) > 1 else 0
         if mine * row / self._cores > self._most_wait() / 2:
             said = f"{mine:,} rows of this caller's wait for release {self.name}: half of what may"
             raise RefusalError(429, said, hint="wait for answers before asking more", retry_after=wait)
+
+    def _said(self, wait: float) -> str:
+        return f"{self.waiting:,} rows wait for release {self.name}, which takes {span(wait)}"
 
     def _note(self, who: str) -> None:
         """A caller with a name: one who is alone may fill the queue, others share it."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from trimtab.inference.explain.explainer import Explanation
 from trimtab.inference.postprocess_code import Named
@@ -42,24 +44,49 @@ class Caller(Protocol):
 
 
 class Answers:
-    """What a micro-batch came to, row by row, as JSON texts: `scores` (a multiclass row has its numbers joined by
-    commas), `labels` (empty for regression) and the `releases` that answered; `named` are further outputs of each row,
-    by name (None: no row has any)."""
+    """What a micro-batch came to, row by row: `scores` as JSON texts (a multiclass row has its numbers joined by
+    commas), `labels` as JSON texts (empty for regression) and the `releases` that answered; `named` are further outputs
+    of each row, by name (None: no row has any). `values` are the scores as numbers, [rows] or [rows, classes], where
+    one release answered all; the texts are made of them when somebody asks for texts."""
 
-    __slots__ = ("labels", "named", "releases", "scores")
+    __slots__ = ("_texts", "labels", "named", "releases", "values")
 
     def __init__(
-        self, scores: list[bytes], labels: list[bytes], releases: list[Release], named: Named | None = None
+        self,
+        scores: list[bytes] | None,
+        labels: list[bytes],
+        releases: list[Release],
+        named: Named | None = None,
+        values: NDArray[np.float32] | None = None,
     ) -> None:
-        self.scores = scores
+        self._texts = scores
         self.labels = labels
         self.releases = releases
         self.named = named
+        self.values = values
+
+    @property
+    def scores(self) -> list[bytes]:
+        """As texts."""
+        if self._texts is None:
+            assert self.values is not None
+            self._texts = score_texts(self.values)
+        return self._texts
 
     def part(self, start: int, end: int) -> Answers:
         """Those of some rows."""
         named = None if self.named is None else self.named[start:end]
-        return Answers(self.scores[start:end], self.labels[start:end], self.releases[start:end], named)
+        values = None if self.values is None else self.values[start:end]
+        texts = None if self._texts is None else self._texts[start:end]
+        return Answers(texts, self.labels[start:end], self.releases[start:end], named, values)
+
+
+def score_texts(values: NDArray[np.float32]) -> list[bytes]:
+    """Scores [rows] or [rows, classes] as JSON, a text a row; empty ones for a model that has none."""
+    if values.ndim > 1 and values.shape[1] == 0:
+        return [b""] * len(values)
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    return text[1:-1].split(b",") if values.ndim == 1 else text[2:-2].split(b"],[")
 
 
 class Explained(NamedTuple):

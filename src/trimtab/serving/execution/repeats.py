@@ -41,7 +41,7 @@ class Repeats:
         if question.count > self._most:
             return
         end = offset + question.count
-        if offset or end < len(answers.scores):
+        if offset or end < len(answers.labels):
             answers = answers.part(offset, end)
         before = self._kept.pop(question.mark, None)
         self._rows += question.count - (0 if before is None else len(before[1].scores))
@@ -57,14 +57,14 @@ class Repeats:
             if self._rows <= self._most and now - at <= self._age:
                 return
             del kept[mark]
-            self._rows -= len(answers.scores)
+            self._rows -= len(answers.labels)
 
 
 def mark_of(question: Question) -> object:
     """What tells a question with ids of its own from every other."""
     content: object = question.matrix
     if question.weight:
-        content = tuple([(form, *map(bytes, parts)) for parts, form in (row.payload() for row in question.rows or ())])
+        content = tuple([row.payload()[1:] for row in question.rows or ()])
     elif content is None:
         content = orjson.dumps(question.rows, default=str, option=orjson.OPT_NON_STR_KEYS)
     version = question.target.release if question.pinned else ""

@@ -73,7 +73,10 @@ class Inference:
             parameters["release"].string_param = release.release
         wanted = question.outputs or output_names(release)
         if "score" in wanted:
-            scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
+            if answers.values is not None:
+                scores = np.ascontiguousarray(answers.values[offset:end])
+            else:
+                scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
             shape = [count] if release.shown == 1 else [count, release.shown]
             _put(made, "score", "FP32", shape, scores, raw=raw)
         if "label" in wanted and release.labels:

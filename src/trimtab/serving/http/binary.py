@@ -167,7 +167,10 @@ def _output(name: str, question: Question, answers: Answers, offset: int) -> Out
         labels = orjson.loads(b"[%b]" % b",".join(answers.labels[offset:end]))
         datatype = label_type(release.signature)
         return Output(name, datatype, [count], labels if datatype == "BYTES" else np.array(labels, "<i8"))
-    scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
+    if answers.values is not None:
+        scores = np.ascontiguousarray(answers.values[offset:end])
+    else:
+        scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
     return Output(name, "FP32", [count] if release.shown == 1 else [count, release.shown], scores)
 
 

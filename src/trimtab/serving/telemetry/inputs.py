@@ -44,16 +44,22 @@ class InputSampling:
         return data, KeptInputs(share, array("i", places).tobytes(), owed, digests)
 
     def payloads(
-        self, ids: Sequence[str], payloads: Sequence[bytes | memoryview], shapes: Sequence[str], *, owed: bool
+        self,
+        ids: Sequence[str],
+        payloads: Sequence[bytes | memoryview],
+        shapes: Sequence[str],
+        *,
+        owed: bool,
+        digests: Sequence[bytes] | None = None,
     ) -> tuple[bytes, KeptInputs]:
         """Likewise of inputs that are no matrix: the bytes of each row, and what they are, such as
-        `image UINT8[3,128,128]`."""
+        `image UINT8[3,128,128]`; `digests` of them, where they are known already."""
         policy = self._policy
         sizes = array("q", map(len, payloads)).tobytes()
         shares = [policy.sample if len(one) > policy.large else policy.inputs for one in payloads]
         if min(shares) >= 1.0:
             return b"".join(payloads), KeptInputs(sizes=sizes, shapes=shapes)
-        digests = b"".join(map(digest, payloads))
+        told = b"".join(digests or map(digest, payloads))
         places = [
             place
             for place, (name, share) in enumerate(zip(ids, shares, strict=True))
@@ -61,7 +67,7 @@ class InputSampling:
         ]
         data = b"".join(payloads if owed else [payloads[place] for place in places])
         mixed = array("f", shares).tobytes() if len(set(shares)) > 1 else b""
-        return data, KeptInputs(shares[0], array("i", places).tobytes(), owed, digests, sizes, shapes, mixed)
+        return data, KeptInputs(shares[0], array("i", places).tobytes(), owed, told, sizes, shapes, mixed)
 
 
 def position(prediction_id: str) -> float:
