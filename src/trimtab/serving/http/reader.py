@@ -9,6 +9,7 @@ from typing import Protocol
 import httptools
 
 from trimtab.serving.http.crowd import no_room
+from trimtab.serving.http.known_head import KnownHead, known_head
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
@@ -20,6 +21,7 @@ _SMALL = 65_536  # a longer body is not taken in before the token is seen and ro
 _SLACK = 65_536  # bytes around the chunks of a body, beside as many as it holds
 _STEP = 262_144  # room is found for a body of unknown length in steps of so many bytes
 _UPGRADES = 16
+_STRANGE = 16
 _SLASH = b"/"[0]
 _HOP_BY_HOP = frozenset((b"connection", b"http2-settings", b"upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -57,8 +59,8 @@ class Reader:
 
     __slots__ = (
         "_body", "_bytes", "_chunked", "_desk", "_encoding", "_fields", "_fresh", "_good_host", "_head", "_hosts",
-        "_length", "_new", "_origin", "_parser", "_raw", "_reserved", "_small", "_spool", "_taker", "_token",
-        "_unusual", "_upgrade", "_upgrades", "_url", "expects", "phase",
+        "_known", "_last", "_length", "_new", "_origin", "_parser", "_raw", "_reserved", "_small", "_spool", "_strange",
+        "_taker", "_token", "_unusual", "_upgrade", "_upgrades", "_url", "expects", "phase",
     )  # fmt: skip
 
     def __init__(self, desk: Desk, taker: Taker) -> None:
@@ -74,6 +76,9 @@ class Reader:
         self._spool: Spool | None = None
         self._reserved = 0
         self._unusual = True
+        self._known: KnownHead | None = None
+        self._strange = 0  # heads that were not the one before, since the last that was
+        self._last: Request | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -114,9 +119,19 @@ class Reader:
         """Takes what came."""
         if self.phase == OVER:
             return
-        if self.phase == IDLE:
-            self.phase = HEAD
+        alone = self.phase == IDLE
+        if alone:
             self._taker.since = 0.0
+            if self._known is not None:
+                request = self._known.again(data)
+                if request is not None:
+                    self._strange = 0
+                    self._taker.take(request)
+                    return
+                self._known = None
+                self._strange += 1
+            self.phase = HEAD
+            self._last = None
         elif self.phase == BODY and self._chunked:
             self._raw += len(data)
         self._fresh = False
@@ -130,6 +145,14 @@ class Reader:
                 self._fail_head()
         elif self.phase == BODY and self._chunked and self._raw > 2 * self._bytes + _SLACK:
             self._fail(RefusalError(400, "the chunks of the body hold less than there is around them"))
+        elif alone and self.phase == IDLE:
+            self._learn(data)
+
+    def _learn(self, data: bytes) -> None:
+        """Remembers the head of the request that `data` was, unless its caller never sends the same one twice."""
+        request = self._last
+        if request is not None and self._strange < _STRANGE:
+            self._known = known_head(data, request, self._small)
 
     def close(self) -> None:
         """Nothing more is read: lets go what was kept for the request that is not whole."""
@@ -260,6 +283,7 @@ class Reader:
         request = Request(method, self._url, self._fields, body, self._parser.should_keep_alive(), self._token)
         if self._unusual or method == b"HEAD":
             self._equip(request)
+        self._last = request if self._last is None and not self._unusual and request.method == b"POST" else None
         self._new = False
         self._clear()
         self._taker.take(request)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trimtab.serving.http.spool import Spool
+
+
+_OWN = b"content-length"  # the one line that is not the same in every request of a head
 
 
 class Request:
@@ -13,7 +16,9 @@ class Request:
     this connection afterwards; `token` is the value of the authorization line. A body that the desk took aside is in
     `spool`, and `body` is empty; whoever answers closes it. `bare`: only the head of the answer is wanted (HEAD, whose
     `method` then is GET). `encoding` and `origin` are the values of those header lines, `reserved` the bytes of memory
-    that the body was given."""
+    that the body was given. Requests whose heads differ in the length of the body alone share `notes`: what was made
+    of the head by whoever asked.
+    """
 
     # what few requests have is set only where it is there
     spool: Spool | None = None
@@ -21,6 +26,7 @@ class Request:
     encoding: bytes = b""
     origin: bytes = b""
     reserved: int = 0
+    notes: dict[bytes, Any] | None = None
 
     def __init__(  # noqa: PLR0917 - one is made for every request
         self, method: bytes, url: bytes, fields: list[tuple[bytes, bytes]], body: bytes, keep: bool, token: bytes
@@ -34,6 +40,15 @@ class Request:
 
     def field(self, name: bytes) -> bytes:
         """The value of the first header line of that name (in lower case), empty where there is none."""
+        notes = self.notes
+        if notes is None or name == _OWN:
+            return self._find(name)
+        value: bytes | None = notes.get(name)
+        if value is None:
+            value = notes[name] = self._find(name)
+        return value
+
+    def _find(self, name: bytes) -> bytes:
         size = len(name)
         for key, value in self.fields:
             if len(key) == size and key.lower() == name:

@@ -10,12 +10,20 @@ from trimtab.serving.http.request import Request
 
 _TIMEOUT, _ENVOY, _STICKY = b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms", b"x-sticky-key"
 _FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
+_SILENT = b"says nothing of how it wants to be answered"  # a name that no header line can have
 _SIZES = frozenset(map(len, (_TIMEOUT, _ENVOY, _STICKY)))
 
 
 def read_terms(question: Question, request: Request) -> None:
     """Takes `x-request-timeout-ms` (milliseconds; also as Envoy sends it) and `x-sticky-key` from the header. Raises
     RefusalError (400 or 422) for a value that cannot be. `?explain=true` asks for explanations."""
+    notes = request.notes
+    if notes is not None:
+        silent = notes.get(_SILENT)
+        if silent is None:
+            silent = notes[_SILENT] = _is_silent(request)
+        if silent:
+            return
     if b"?" in request.url:
         _read_query(question, request.url.partition(b"?")[2])
     for name, value in request.fields:
@@ -28,6 +36,11 @@ def read_terms(question: Question, request: Request) -> None:
             text = value.decode("latin-1").strip()
             milliseconds = float(text) if text.replace(".", "", 1).isdecimal() else text
             question.limit(milliseconds, 1e3, f"header {lower.decode()}")
+
+
+def _is_silent(request: Request) -> bool:
+    """Whether neither header nor address says anything of this."""
+    return b"?" not in request.url and all(len(name) not in _SIZES for name, _ in request.fields)
 
 
 def _read_query(question: Question, query: bytes) -> None:
