@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Coroutine
 
 from trimtab.errors import TemporaryError
+from trimtab.inference.lookup.snapshot import FeatureSnapshot
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.owner import ensure_owner_token
@@ -19,6 +20,7 @@ from trimtab.serving.execution.book import Book
 from trimtab.serving.execution.explaining import Explanations
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Limits
+from trimtab.serving.execution.lookups import Lookups
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.shadow import Shadows
@@ -75,6 +77,7 @@ class ServedSystem:
         self.shadows: Shadows
         self.batcher: Batcher
         self.explanations: Explanations
+        self.lookups: Lookups
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Makes the queues, which belong to the loop."""
@@ -93,6 +96,7 @@ class ServedSystem:
         self.explanations = Explanations(
             loop, self.batcher.submit, self.metrics, seconds=self.config.explain_time, threads=threads
         )
+        self.lookups = Lookups(loop, FeatureSnapshot(self.layout.features), self._ask_complete, self.metrics)
 
     def begin(self, resume: Callable[[], None]) -> None:
         """Starts to follow the routes. `resume` is called when those wanted at the start are in force or cannot be, and
@@ -109,11 +113,18 @@ class ServedSystem:
             ("recall", recall),
             ("sync", self._sync),
             ("telemetry", self._tend),
+            ("features", self._look),
         ):
             self._tasks.append(asyncio.create_task(self._keep(name, work)))
 
     def ask(self, question: Question) -> None:
         """Takes a question; its caller is answered now or later. Raises RefusalError for one that is not taken."""
+        if question.left_out:
+            self.lookups.ask(question)
+        else:
+            self._ask_complete(question)
+
+    def _ask_complete(self, question: Question) -> None:
         if question.explain:
             self.explanations.ask(question)
         else:
@@ -138,6 +149,7 @@ class ServedSystem:
         self.shadows.close()
         self.batcher.close()
         self.explanations.close()
+        self.lookups.close()
         if self.book.commits is not None:
             self.book.commits.close()
         self._telemetry.close(seal=not self.shadows.backlog)
@@ -178,6 +190,13 @@ class ServedSystem:
             except (OSError, TemporaryError) as error:
                 telemetry.sync_error = f"telemetry cannot be synced: {error}"
                 _LOG.error("%s; %d rows may be lost in a power cut", telemetry.sync_error, telemetry.unsure)
+
+    async def _look(self) -> None:
+        """Learns which features can be looked up."""
+        while True:
+            await asyncio.to_thread(self.lookups.refresh)
+            self.lookups.sweep()
+            await asyncio.sleep(_TEND)
 
     async def _tend(self) -> None:
         """Seals what is old and has it compacted; tells of rows that are not kept; seals what a former run left once it

@@ -44,6 +44,8 @@ class Metrics:
         self.shadow_dropped = 0
         self.repeated = 0
         self.explained: Counter[str] = Counter()
+        self.looked_up: dict[str, Counter[str]] = {}
+        self.lookup_seconds = 0.0
         self._releases: dict[str, Counts] = {}
 
     def of(self, release: str) -> Counts:
@@ -90,6 +92,14 @@ class Metrics:
             lines += [f'{name},reason="{why}"}} {getattr(counts, why)}' for why in ("refused", "expired", "cancelled")]
         family("trimtab_repeated_rows_total", "counter", "Rows asked again that got the answer they had before.")
         lines.append(f"trimtab_repeated_rows_total {self.repeated}")
+        family("trimtab_looked_up_rows_total", "counter", "Rows completed from feature views, by what was found.")
+        lines += [
+            f'trimtab_looked_up_rows_total{{view="{_escape(view)}",found="{kind}"}} {counts[kind]}'
+            for view, counts in self.looked_up.items()
+            for kind in ("fresh", "stale", "missing")
+        ]
+        family("trimtab_lookup_seconds_total", "counter", "Time that looking features up took.")
+        lines.append(f"trimtab_lookup_seconds_total {self.lookup_seconds:.6f}")
         family("trimtab_explained_rows_total", "counter", "Rows whose answers were to be explained.")
         lines += [
             f'trimtab_explained_rows_total{{outcome="{kind}"}} {self.explained[kind]}' for kind in ("explained", "left")

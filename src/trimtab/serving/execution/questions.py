@@ -12,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from trimtab.inference.explain.explainer import Explanation
+from trimtab.inference.lookup.port import View
 from trimtab.inference.postprocess_code import Named
 from trimtab.inference.tensors.rows import Given
 from trimtab.inference.tensors.sent import SentRow
@@ -40,6 +41,24 @@ class Caller(Protocol):
 
     def refuse(self, error: RefusalError) -> None:
         """Sends a refusal."""
+        ...
+
+
+class FillsRows(Protocol):
+    """What completes rows that leave features out: `needed` tells which of its `views` they leave out."""
+
+    views: tuple[View, ...]
+
+    def needed(self, rows: Sequence[Any], release: Release) -> list[View]:
+        """The views that some row leaves out."""
+        ...
+
+    def optional(self, release: Release) -> set[str]:
+        """The model's columns that need not be sent."""
+        ...
+
+    def entities(self) -> set[str]:
+        """Columns that may be sent beside the model's own."""
         ...
 
 
@@ -106,7 +125,8 @@ class Question:
     release needs them as they came, `matrix` is their encoding by `target` as bytes. `at` is microseconds, for all rows
     or each, None for the moment of arrival. `render` makes the body of the answer from position `offset` on.
 
-    A question of tensors has `SentRow`s for rows, `weight` bytes of them, and no matrix.
+    Rows that leave out what `lookups` can find wait, in `left_out`, to be completed. A question of tensors has
+    `SentRow`s for rows, `weight` bytes of them, and no matrix.
 
     Who asks may also set `deadline` (as of `time.perf_counter`; what is not begun by then is not run), `sticky` (rows
     of one key meet the same release), `explain` (`explained` then tells why) and `who` (callers of one name share what
@@ -116,9 +136,9 @@ class Question:
     """
 
     __slots__ = (
-        "at", "caller", "count", "deadline", "due", "explain", "explained", "fleet", "given", "ids", "keys", "mark",
-        "matrix", "outputs", "over", "parts", "pinned", "render", "request_id", "rows", "started", "sticky", "target",
-        "timer", "weight", "who",
+        "at", "caller", "count", "deadline", "due", "explain", "explained", "fleet", "given", "ids", "keys", "left_out",
+        "lookups", "mark", "matrix", "outputs", "over", "parts", "pinned", "render", "request_id", "rows", "started",
+        "sticky", "target", "timer", "weight", "who",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, fleet: Fleet, target: Release, render: Render, started: float) -> None:
@@ -134,6 +154,8 @@ class Question:
         self.at: int | list[int] | None = None
         self.rows: Sequence[Any] | None = None
         self.weight = 0
+        self.lookups: FillsRows | None = None
+        self.left_out: Sequence[View] = ()
         self.matrix: bytes | None = None
         self.count = 0
         self.outputs: tuple[str, ...] | None = None
@@ -153,6 +175,11 @@ class Question:
         """Takes rows, encoding them at once where that is cheap. Raises RefusalError (422) for rows that do not fit."""
         self.count = len(rows)
         target, fleet = self.target, self.fleet
+        if self.lookups is not None and self.lookups.views:
+            self.left_out = self.lookups.needed(rows, target)
+            if self.left_out:  # they are asked again once they are complete
+                self.rows = rows
+                return
         if fleet.canaries and fleet.canary_by:
             by = fleet.canary_by
             self.keys = [sticky_key(row.get(by)) if isinstance(row, dict) else None for row in rows]

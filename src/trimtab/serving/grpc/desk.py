@@ -185,6 +185,7 @@ class InferenceDesk:
         question.pinned = bool(message.model_version)
         question.deadline = terms.deadline
         question.who = grant.name
+        question.lookups = system.lookups
         question.stick(terms.sticky, "metadata x-sticky-key")
         self._inference.read(question, message, config.max_rows, time.time(), config.max_future)
         system.guard.charge(grant, question.count)

@@ -88,7 +88,7 @@ class About:
         told = release or fleet.live
         if told is None:
             raise RefusalError(503, self._desired.why_not_ready())
-        metadata = model_metadata(self._name, fleet, told)
+        metadata = model_metadata(self._name, fleet, told, self._system.lookups.views)
         metadata["error"] = self._desired.error
         if told.stage != "shadow":
             metadata["parameters"]["execution"] = self._system.batcher.lane(told).choice

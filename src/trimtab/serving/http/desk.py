@@ -112,6 +112,7 @@ class PredictionDesk:
         question = Question(connection, fleet, target, form.render, started)
         question.pinned = pinned is not None
         question.who = connection.caller
+        question.lookups = self.system.lookups
         read_terms(question, request)
         form.read_request(question, request, self.config, time.time())
         connection.charge(question.count)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 import trimtab
+from trimtab.inference.lookup.port import View
 from trimtab.records.model import Signature
 from trimtab.records.tensors import Tensors
 from trimtab.serving.open_inference.outputs import named_metadata
@@ -21,7 +23,7 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "trimtab", "version": trimtab.__version__, "extensions": list(EXTENSIONS)}
 
 
-def model_metadata(system: str, fleet: Fleet, release: Release) -> dict[str, Any]:
+def model_metadata(system: str, fleet: Fleet, release: Release, views: Sequence[View] = ()) -> dict[str, Any]:
     """Name, versions, platform, inputs and outputs; `parameters` say what the protocol has no field for."""
     signature = release.signature
     width = [-1] if release.shown == 1 else [-1, release.shown]
@@ -42,7 +44,8 @@ def model_metadata(system: str, fleet: Fleet, release: Release) -> dict[str, Any
             "threshold": signature.threshold,
             "release": release.release,
         }
-        | _parameters(release),
+        | _parameters(release)
+        | _looked_up(release, views),
     }
 
 
@@ -50,6 +53,17 @@ def _inputs(signature: Signature) -> list[dict[str, Any]]:
     if not isinstance(signature.tensors, Tensors):
         return [{"name": c.name, "datatype": DATATYPES[c.kind][0], "shape": [-1]} for c in signature.inputs]
     return [{"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]} for one in signature.tensors.inputs]
+
+
+def _looked_up(release: Release, views: Sequence[View]) -> dict[str, Any]:
+    """Columns that need not be sent, and by what they are found then."""
+    taken = {column.name for column in release.signature.inputs}
+    told = [
+        {"view": one.name, "by": list(one.entity), "gives": gives, "ttl": one.ttl}
+        for one in views
+        if (gives := [name for name in one.columns if name in taken])
+    ]
+    return {"looked_up": told} if told else {}
 
 
 def _parameters(release: Release) -> dict[str, Any]:

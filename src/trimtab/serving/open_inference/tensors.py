@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trimtab.records.model import ColumnKind, Signature
+from trimtab.records.model import ColumnKind
 from trimtab.serving.execution.questions import Question, brief, refuse_many
 from trimtab.serving.open_inference.binary import NUMBERS, unpack
 from trimtab.serving.open_inference.outputs import output_names
@@ -24,6 +24,7 @@ DATATYPES: dict[ColumnKind, tuple[str, frozenset[str]]] = {
     "boolean": ("BOOL", frozenset(("BOOL",))),
     "time": ("BYTES", frozenset(("BYTES",))),
 }
+_ENTITY = ("BYTES", NUMBERS.keys() | {"BYTES", "BOOL"})  # what features are looked up by: a text, or a number
 _NAN = float("nan")
 Tensor = Mapping[str, Any]
 
@@ -46,7 +47,7 @@ def read_inputs(question: Question, inputs: object, most: int) -> None:
     ):
         _read_encoded(question, first, most)
     else:
-        question.ask(_read_columns(question.target.signature, inputs, most))
+        question.ask(_read_columns(question, inputs, most))
 
 
 def read_outputs(names: Sequence[str], release: Release) -> tuple[str, ...]:
@@ -101,8 +102,10 @@ def _numbers(data: Sequence[object], width: int) -> list[float]:
     return numbers
 
 
-def _read_columns(signature: Signature, inputs: list[Any], most: int) -> list[dict[str, Any]]:
-    kinds = {column.name: column.kind for column in signature.inputs}
+def _read_columns(question: Question, inputs: list[Any], most: int) -> list[dict[str, Any]]:
+    kinds = {column.name: column.kind for column in question.target.signature.inputs}
+    lookups = question.lookups if question.lookups is not None and question.lookups.views else None
+    entities = set() if lookups is None else lookups.entities()
     columns: dict[str, list[Any]] = {}
     count = -1
     for position, tensor in enumerate(inputs):
@@ -110,11 +113,11 @@ def _read_columns(signature: Signature, inputs: list[Any], most: int) -> list[di
             raise RefusalError(422, f"inputs[{position}]: expected a tensor with name, datatype, shape and data")
         name = tensor["name"]
         kind = kinds.get(name)
-        if kind is None:
+        if kind is None and name not in entities:
             raise RefusalError(422, f"unknown column {name!r}", hint=f"the model takes {', '.join(kinds)}")
         if name in columns:
             raise RefusalError(422, f"column {name!r} is given twice")
-        usual, allowed = DATATYPES[kind]
+        usual, allowed = _ENTITY if kind is None else DATATYPES[kind]
         if not isinstance(tensor.get("datatype"), str) or tensor["datatype"] not in allowed:
             raise RefusalError(422, f"column {name!r}: datatype {brief(tensor.get('datatype'))}; expected {usual}")
         rows = _rows_of(tensor.get("shape"), name)
@@ -124,7 +127,8 @@ def _read_columns(signature: Signature, inputs: list[Any], most: int) -> list[di
         elif rows != count:
             raise RefusalError(422, f"column {name!r}: {rows} rows; the first column has {count}")
         columns[name] = _values(tensor, name, count)
-    missing = next((name for name in kinds if name not in columns), None)
+    optional = set() if lookups is None else lookups.optional(question.target)
+    missing = next((name for name in kinds if name not in columns and name not in optional), None)
     if missing is not None:
         raise RefusalError(422, f"column {missing!r} is missing", hint=f"the model takes {', '.join(kinds)}")
     names = tuple(columns)
