@@ -124,43 +124,62 @@ class Batcher:
             queue = [one for one in queue if one.deadline is None or not self.let_go(one)]
         touched: set[Lane] = set()
         for group in _groups(queue):
-            first = group[0]
-            lane = self._lanes.get(first.target.core) or self.lane(first.target)
-            routed = bool(first.fleet.canaries) and not first.pinned
-            if lane.inline and not routed and first.matrix is not None:
-                for batch in _batches(group, lane.largest):
+            for release, those in self._shared_out(group):
+                if release is None:
+                    for one in those:
+                        self._spread(one, touched)
+                    continue
+                lane = self.lane(release)
+                for batch in _batches(those, lane.largest):
                     if len(batch) == 1 and batch[0].count > lane.largest:
-                        self._spread(batch[0], routed=False, touched=touched)
+                        self._spread(batch[0], touched)
                     else:
-                        self._at_once(lane, batch)
-            else:
-                for one in group:
-                    self._spread(one, routed=routed, touched=touched)
+                        self._at_once(lane, release, batch)
         for lane in touched:
             self._set_off(lane)
 
-    def _at_once(self, lane: Lane, batch: list[Question]) -> None:
+    def _shared_out(self, group: list[Question]) -> Iterable[tuple[Release | None, list[Question]]]:
+        """Questions of one kind by the release that answers them whole and on the loop; under None, all others."""
+        target, fleet = group[0].target, group[0].fleet
+        if group[0].matrix is None or not self.lane(target).inline:
+            return [(None, group)]
+        if group[0].pinned or not fleet.canaries:
+            return [(target, group)]
+        at_once: list[Release | None] = []
+        for release in fleet.canaries:
+            lane = self.lane(release)
+            at_once.append(release if lane.inline and lane.takes(1) and release.key == target.key else None)
+        at_once.append(target)
+        shared: dict[Release | None, list[Question]] = {}
+        pick = fleet.shares.pick
+        for one in group:
+            key = one.sticky or (one.keys and one.keys[0]) or one.ids[0]
+            shared.setdefault(at_once[pick(key)] if one.count == 1 else None, []).append(one)
+        return shared.items()
+
+    def _at_once(self, lane: Lane, release: Release, batch: list[Question]) -> None:
         """On the loop: questions that one release answers whole."""
         start = time.perf_counter()
         try:
-            part = score_whole(batch)
+            part = score_whole(batch, release)
         except Exception:
             if len(batch) > 1:
                 half = len(batch) // 2
-                self._at_once(lane, batch[:half])
-                self._at_once(lane, batch[half:])
+                self._at_once(lane, release, batch[:half])
+                self._at_once(lane, release, batch[half:])
             else:
                 one = batch[0]
                 one.due = one.count
-                self.deliver(attempt([Piece(one, one.target)]))
+                self.deliver(attempt([Piece(one, release)]))
             return
         lane.ran_inline(len(part.scores), time.perf_counter() - start)
         self._settle(batch, [part])
 
-    def _spread(self, question: Question, *, routed: bool, touched: set[Lane]) -> None:
+    def _spread(self, question: Question, touched: set[Lane]) -> None:
         """Gives each row to the release that answers it."""
         question.due = question.count
         target = question.target
+        routed = question.fleet.canaries and not question.pinned
         pieces = self._routed(question) if routed else [Piece(question, target)]
         for piece in pieces:
             lane = self.lane(piece.release)

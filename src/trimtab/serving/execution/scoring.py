@@ -8,23 +8,24 @@ import numpy as np
 
 from trimtab.serving.execution.pieces import Part, Piece
 from trimtab.serving.execution.questions import Question
+from trimtab.serving.routing.releases import Release
 from trimtab.serving.routing.rows_error import RowsError
 
 Scored = list[tuple[list[Piece], Part | Exception]]
 
 
-def score_whole(batch: Sequence[Question]) -> Part:
-    """Scores questions of one target that came encoded. Raises PermanentError when the model fails."""
+def score_whole(batch: Sequence[Question], release: Release) -> Part:
+    """Scores questions of one target that came encoded, by that release or one with the same encoding. Raises
+    PermanentError when the model fails."""
     first = batch[0]
-    target = first.target
     if len(batch) == 1:
         assert first.matrix is not None
-        matrix = np.frombuffer(first.matrix, np.float32).reshape(-1, target.width)
-        return Part(target, None, matrix, target.answer(matrix), first.rows)
+        matrix = np.frombuffer(first.matrix, np.float32).reshape(-1, release.width)
+        return Part(release, None, matrix, release.answer(matrix), first.rows)
     data = b"".join([one.matrix for one in batch])  # type: ignore[misc]
-    matrix = np.frombuffer(data, np.float32).reshape(-1, target.width)
+    matrix = np.frombuffer(data, np.float32).reshape(-1, release.width)
     rows = None if first.rows is None else [row for one in batch for row in one.rows or ()]
-    return Part(target, None, matrix, target.answer(matrix), rows)
+    return Part(release, None, matrix, release.answer(matrix), rows)
 
 
 def score(batch: Sequence[Piece]) -> Part:
