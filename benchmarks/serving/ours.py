@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,46 @@ def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool =
     spec = ServeSpec(port=one.port)
     config = server_config(spec, SYSTEM, {"TRIMTAB_TOKEN": TOKEN})
     write_config(layout.serve_config, msgspec.structs.replace(config, processes=processes))
+    one.command = [sys.executable, "-m", "trimtab.serving", "--state", str(layout.root)]
+    one.environment = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+    one.headers = {"Authorization": f"Bearer {TOKEN}"}
+    return one
+
+
+def crowded(asked: Workload, folder: Path) -> Contender:
+    """A live release, a canary of 20%, and two shadows, the first of which runs code of its own."""
+    import io
+    import zipfile
+
+    import msgspec
+
+    from trimtab.records.blobs import Blobs
+    from trimtab.records.durable import write_atomically
+    from trimtab.records.layout import Layout
+    from trimtab.records.model import ModelBundle, Route, Routes
+    from trimtab.serving.config import server_config, write_config
+    from trimtab.serving.spec import ServeSpec
+
+    port = free_port()
+    row = dict(zip((column.name for column in asked.signature.inputs), asked.row.tolist(), strict=True))
+    one = Contender("Trimtab, crowded", "", "/predict", json.dumps([row]).encode(), None, port=port)
+    layout = Layout(folder / "crowded")
+    blobs = Blobs(layout.blobs)
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("model.py", "def features(rows):\n    return rows\n")
+    bundle, rival = (ModelBundle(onnx=blobs.put(g), signature=asked.signature) for g in (asked.graph, asked.rival))
+    own = msgspec.structs.replace(rival, features_code=blobs.put(code.getvalue()), entry="model")
+    routes = (
+        Route(release="r1", model="m1", bundle=bundle, stage="live", weight=0.8),
+        Route(release="r2", model="m2", bundle=rival, stage="canary", weight=0.2),
+        Route(release="r3", model="m3", bundle=own, stage="shadow"),
+        Route(release="r4", model="m4", bundle=bundle, stage="shadow"),
+    )
+    wanted = Routes(generation=1, system=SYSTEM, routes=routes, written=datetime.now(UTC))
+    write_atomically(layout.routes, msgspec.json.encode(wanted))
+    config = server_config(ServeSpec(port=port), SYSTEM, {"TRIMTAB_TOKEN": TOKEN})
+    write_config(layout.serve_config, config)
     one.command = [sys.executable, "-m", "trimtab.serving", "--state", str(layout.root)]
     one.environment = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
     one.headers = {"Authorization": f"Bearer {TOKEN}"}

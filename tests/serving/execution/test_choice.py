@@ -110,16 +110,16 @@ def test_the_way_back_takes_long_and_longer_each_time() -> None:
     pace = Pace(profile(0.00001, 0.00002, 0.0001))
     needed = []
     for _ in range(3):
-        pace.start(0.001, moved=True)
+        pace.start(0.001, 2, moved=True)
         count = 0
         while not pace.calm:
             pace.ran(1, 0.00002)
             count += 1
         needed.append(count)
-        pace.start(0.00001, moved=False)
+        pace.start(0.00001, 2, moved=False)
     assert needed[1] == 2 * needed[0]
     assert needed[2] == 4 * needed[0]
-    pace.start(0.001, moved=True)
+    pace.start(0.001, 2, moved=True)
     for _ in range(10_000):
         pace.ran(1, 0.02)
     assert not pace.calm
@@ -128,7 +128,23 @@ def test_the_way_back_takes_long_and_longer_each_time() -> None:
 
 def test_a_model_that_began_in_threads_is_never_calm() -> None:
     pace = Pace(profile(0.001, 0.008, 0.064))
-    pace.start(0.001, moved=False)
+    pace.start(0.001, 2, moved=False)
     for _ in range(10_000):
         pace.ran(1, 0.0001)
     assert not pace.calm
+
+
+def test_what_waits_is_counted_by_what_really_gets_done() -> None:
+    pace = Pace(profile(0.001, 0.008, 0.064))
+    pace.start(0.001, 2, moved=False)
+    assert pace.drain == 0.0005
+    now = 100.0
+    for _ in range(200):  # each batch of four takes its thread 5 ms, but one comes back only every 20 ms
+        now += 0.02
+        pace.ran(4, 0.005, now, waiting=True)
+    assert pace.drain == pytest.approx(0.005, rel=0.01)
+    pace.ran(4, 0.005, now + 1000, waiting=False)
+    pace.ran(4, 0.005, now + 5000, waiting=True)  # nothing waited meanwhile: that says nothing
+    before = pace.drain
+    pace.ran(4, 0.005, now + 5000.02, waiting=True)
+    assert pace.drain <= before

@@ -325,6 +325,13 @@ class Batcher:
         self._refuse(question, RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
         return True
 
+    def kept_waiting(self, piece: Piece) -> None:
+        """It waited for so long that its answer would come too late."""
+        self.refused(piece.release.release)
+        waited = time.perf_counter() - piece.since
+        said = f"the request waited {waited * 1e3:.0f} ms for release {piece.release.release}, which got slower"
+        self._refuse(piece.question, RefusalError(503, said, hint="ask again later", retry_after=waited))
+
     def lost(self, piece: Piece) -> None:
         """Its thread was given up."""
         self._failed(piece, TimeoutError(f"no answer within {self._limits.run:g} s: its thread was given up"))

@@ -26,6 +26,7 @@ from trimtab.serving.routing.releases import AnyCore
 _LOG = logging.getLogger("trimtab.serving")
 _AHEAD = 0.02  # a batch shorter than this is given to a thread before it has done with the last one
 _LOOK = 0.1
+_PATIENCE = 1.5  # times as long as may be waited: what has waited longer still, for the model got slower, is refused
 _LATELY = 60.0  # seconds for which a caller counts as one of those who share the queue
 _MOST_CALLERS = 1000
 
@@ -50,6 +51,10 @@ class Owner(Protocol):
 
     def lost(self, piece: Piece) -> None:
         """The thread that scored it was given up."""
+        ...
+
+    def kept_waiting(self, piece: Piece) -> None:
+        """It waited for so long that its answer would come too late."""
         ...
 
     def let_go(self, question: Question) -> bool:
@@ -80,6 +85,7 @@ class Lane:
         self._owner = owner
         self._bytes = 0
         self._waiting_large = 0
+        self._running = 0
         self._retired = False
         self._seen: dict[str, float] = {}
         self._swept = 0.0
@@ -122,7 +128,7 @@ class Lane:
             self._cut = choice.largest
         self._small_most = min(self.largest, AT_ONCE) if self.inline else self._cut
         profile = self._core.profile
-        self.pace.start((profile.time(self._cut) + HAND_OVER) / self._cut, moved=moved)
+        self.pace.start((profile.time(self._cut) + HAND_OVER) / self._cut, self._cores, moved=moved)
         _LOG.info(
             "%s: %s, batches of up to %d rows: %s (rows in a batch and what it took: %s)",
             self.name, "on the loop" if self.inline else f"in {choice.threads} threads", self.largest,
@@ -156,19 +162,21 @@ class Lane:
             raise
 
     def _admit(self, question: Question | None) -> None:
-        limits, row = self._limits, self.pace.row
+        limits, drain = self._limits, self.pace.drain
         if question is not None and question.who:
             self._note(question.who)
         if not self.ready:
             raise RefusalError(503, self.why_not_ready(), retry_after=1.0)
-        own = 0.0 if question is None else question.count * row / self._cores
+        own = 0.0 if question is None else question.count * drain
         if question is not None and own > limits.answer:
             said = f"{question.count:,} rows would take {span(own)}; a request is answered within {limits.answer:g} s"
-            most = int(limits.answer * self._cores / row)
+            most = int(limits.answer / drain)
             raise RefusalError(413, said, hint=f"send at most {most:,} rows at a time")
         if not self.waiting and not self._crew:
             return
         wait = self._delay(1 if question is None else question.count)
+        if self._small:  # the first in the queue knows better than any estimate
+            wait = max(wait, time.perf_counter() - self._small[0].since)
         size = 0 if question is None else question.size
         if wait > self._most_wait() or self._bytes + size > limits.memory:
             raise RefusalError(503, self._said(wait), hint="ask again later", retry_after=wait)
@@ -179,7 +187,7 @@ class Lane:
             said = f"{self._said(wait)}; the request has {span(max(left, 0.0))}"
             raise RefusalError(503, said, hint="ask again later, or with more time", retry_after=wait)
         mine = self.held[question.who] if len(self._seen) > 1 else 0
-        if mine * row / self._cores > self._most_wait() / 2:
+        if mine * drain > self._most_wait() / 2:
             said = f"{mine:,} rows of this caller's wait for release {self.name}: half of what may"
             raise RefusalError(429, said, hint="wait for answers before asking more", retry_after=wait)
 
@@ -201,7 +209,7 @@ class Lane:
             ahead = self._waiting_large
         elif self._waiting_large:
             ahead += min(ahead + batch, self._waiting_large)
-        return (ahead + 0.5 * len(self._crew) * batch) * self.pace.row / self._cores
+        return (ahead + 0.5 * self._running) * self.pace.drain
 
     def _most_wait(self) -> float:
         """Slow models have room for a few batches at least."""
@@ -214,6 +222,7 @@ class Lane:
     def put(self, piece: Piece) -> None:
         """Queues a piece; call `pump` after the last."""
         question = piece.question
+        piece.since = time.perf_counter()
         if piece.count > self._small_most:
             self._large.append(piece)
             self._waiting_large += piece.count
@@ -284,10 +293,15 @@ class Lane:
     def _first_of_small(self, rows: int) -> list[Piece]:
         batch: list[Piece] = []
         count, queue = 0, self._small
+        latest = time.perf_counter() - _PATIENCE * self._most_wait()
         while queue:
             piece = queue[0]
             if self._owner.let_go(piece.question):
                 self._drop(queue.popleft())
+                continue
+            if piece.since < latest:
+                self._drop(queue.popleft())
+                self._owner.kept_waiting(piece)
                 continue
             if batch and (count + piece.count > rows or piece.kind != batch[0].kind):
                 break
@@ -308,15 +322,19 @@ class Lane:
 
     def _start(self, batch: list[Piece]) -> None:
         def done(result: Scored, seconds: float) -> None:
-            self.pace.ran(sum([piece.count for piece in batch]), seconds)
+            self._running -= rows
+            self.pace.ran(rows, seconds, time.perf_counter(), waiting=self.waiting > 0)
             if not self.inline and self.pace.calm:
                 self._take(choose(self._core.profile, own_code=self._core.own_code, cores=self._cores))
             self.pump()  # the thread gets its next batch before the answers are written
             self._owner.deliver(result)
 
         def lost() -> None:
+            self._running -= rows
             self._fail(batch)
 
+        rows = sum([piece.count for piece in batch])
+        self._running += rows
         self._crew.give(Job(lambda: attempt(batch), done, lost))
         self.sweep_soon()
 

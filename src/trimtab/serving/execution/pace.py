@@ -13,20 +13,25 @@ _CALM = 512  # batches in threads, as fast as promised, before a model that was 
 
 
 class Pace:
-    """`row`: seconds that one row takes a thread, as of late. `slow`: so many of the last batches on the loop were slow
+    """`row`: seconds that one row takes a thread, as of late; `drain`: seconds in which what waits gets shorter by one,
+    all threads counted, and all that comes between. `slow`: so many of the last batches on the loop were slow
     that the model should leave it. `calm`: a model that was moved to threads has been as fast as promised for long
     enough to go back; each move asks for twice as long the next time."""
 
     def __init__(self, profile: Profile) -> None:
         self.row = 0.0
+        self.drain = 0.0
         self.slow = False
         self.calm = False
         self._profile = profile
         self._turns = self._late = self._fast = self._moves = 0
+        self._rows = self._time = self._since = 0.0
 
-    def start(self, row: float, *, moved: bool) -> None:
-        """It runs elsewhere now, where a row should take `row` seconds; `moved`: it was too slow for the loop."""
-        self.row = row
+    def start(self, row: float, threads: int, *, moved: bool) -> None:
+        """It runs elsewhere now, in so many threads, where a row should take `row` seconds; `moved`: it was too slow
+        for the loop."""
+        self.row, self.drain = row, row / threads
+        self._rows = self._time = self._since = 0.0
         self.slow = self.calm = False
         self._turns = self._late = self._fast = 0
         self._moves += moved
@@ -41,9 +46,14 @@ class Pace:
             self._turns //= 2
             self._late //= 2
 
-    def ran(self, rows: int, seconds: float) -> None:
-        """A batch was scored in a thread."""
+    def ran(self, rows: int, seconds: float, now: float = 0.0, *, waiting: bool = False) -> None:
+        """A batch was scored in a thread, and is back at `now`; `waiting`: more was there to be scored."""
         self.row += _SMOOTH * (seconds / rows - self.row)
+        if self._since:
+            self._rows += rows - _SMOOTH * self._rows
+            self._time += now - self._since - _SMOOTH * self._time
+            self.drain = self._time / self._rows
+        self._since = now if waiting else 0.0
         if self._moves:
             fast = seconds <= max(_SLOW, _TIMES / 2 * self._profile.time(rows))
             self._fast = self._fast + 1 if fast else self._fast // 2

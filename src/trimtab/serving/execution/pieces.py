@@ -41,15 +41,17 @@ class Part:
 
 
 class Piece:
-    """`places` are positions in the question, None for all of its rows; `count` is how many."""
+    """`places` are positions in the question, None for all of its rows; `count` is how many. `since` is when it began
+    to wait."""
 
-    __slots__ = ("count", "places", "question", "release")
+    __slots__ = ("count", "places", "question", "release", "since")
 
     def __init__(self, question: Question, release: Release, places: Sequence[int] | None = None) -> None:
         self.question = question
         self.release = release
         self.places = places
         self.count = question.count if places is None else len(places)
+        self.since = 0.0
 
     @property
     def kind(self) -> tuple[Release, Release, bool, bool]:
