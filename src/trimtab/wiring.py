@@ -368,11 +368,23 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
         except StaleFence:  # another process leads: this one has to go
             raise
         except TrimtabError as error:
+            end_if_told(error)
             say("round", f"failed: {error.in_one_line()}; it is tried again in {every:g} s")
         except Exception as error:  # whatever it is, it must not take down what is served
+            end_if_told(error)
             told = f"a fault in Trimtab: {type(error).__name__}: {error}"
             say("round", f"failed by {told}; it is tried again in {every:g} s")
         time.sleep(every)
+
+
+def end_if_told(error: BaseException) -> None:
+    """Raises KeyboardInterrupt where that is how the error began: an interrupt in the midst of a transaction may come
+    out as the database's complaint that it was left open."""
+    before = error.__context__
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        before = before.__context__
 
 
 def prepare_server(place: Place) -> LocalServer:
