@@ -6,8 +6,11 @@ import math
 import time
 from datetime import UTC, datetime, timedelta
 
+import orjson
+import polars as pl
 import pytest
 from tests.serving import models
+from tests.serving.batches import ask, read, written
 from tests.serving.running import Running, until
 
 from trimtab.inference.lookup.port import View
@@ -194,3 +197,45 @@ def test_a_store_in_trouble_refuses_what_needs_it_and_nothing_else(server):
     assert status == 503
     assert "cannot be used now" in told["error"]
     assert server.ask("POST", "/predict", [whole])[0] == 200
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "parquet", "arrow"])
+def test_what_a_file_leaves_out_is_found(server, form):
+    ago = [timedelta(minutes=1), timedelta(hours=2, minutes=50), timedelta(minutes=1)]
+    given = pl.DataFrame(
+        {
+            "distance": [100.0, 100.0, 100.0],
+            "carrier": ["DL", "DL", "UA"],
+            "origin": ["EWR", "EWR", "LGA"],
+            "at": [NOW - one for one in ago],
+        }
+    )
+    status, data, _ = ask(server, form, written(form, given), "ndjson", "?time=at")
+    assert status == 200, data
+    answers = read("ndjson", data)
+    expected = [chance(100, 1, 20, 1), chance(100, 1, 10, 0), chance(100, 2, 0, -1)]
+    assert [one["score"] for one in answers] == pytest.approx(expected, abs=1e-6)
+
+
+def test_rows_of_a_file_may_differ_in_what_they_leave_out(server):
+    rows = [
+        {"distance": 100, "carrier": "DL", "origin": "EWR"},
+        {"distance": 100, "carrier": "DL", "wind": 1.0, "sky": "blue"},
+        {"distance": "far", "carrier": "DL", "origin": "EWR"},
+        {"carrier": "DL", "origin": "EWR"},
+    ]
+    status, data, _ = ask(server, "ndjson", b"\n".join(map(orjson.dumps, rows)))
+    assert status == 200
+    answers = read("ndjson", data)
+    assert [one.get("score") for one in answers[:2]] == pytest.approx(
+        [chance(100, 1, 20, 1), chance(100, 1, 1.0, 0)], abs=1e-6
+    )
+    assert answers[2]["error"] == "column 'distance' expected a number or null, got 'far'"
+    assert answers[3]["error"] == "column 'distance' is missing"
+
+
+def test_the_document_tells_what_need_not_be_sent(server):
+    told = server.ask("GET", "/openapi.json")[1]["components"]["schemas"]["Row"]
+    assert told["required"] == ["distance", "carrier"]
+    assert told["properties"]["wind"]["description"] == "looked up where it is left out"
+    assert "origin" in told["properties"]

@@ -70,6 +70,16 @@ class Encoding:
             return self._halve(first, rows, errors, marks, error)
         return self._chunk(first, len(rows), errors, matrix, good, marks.of(places))
 
+    def incomplete(self, first: int, rows: Sequence[Mapping[str, Any]], errors: dict[int, str], marks: Marks) -> Chunk:
+        """Rows that leave out what the server looks up: it takes them as they came."""
+        places = [place for place in range(len(rows)) if place not in errors]
+        if not places:
+            return Chunk(first, len(rows), errors)
+        marks = marks.of(places)
+        kept = orjson.dumps([rows[place] for place in places])
+        ask = Ask(count=len(places), matrix=b"", rows=kept, ids=marks.ids, at=marks.at)
+        return Chunk(first, len(rows), errors, ask)
+
     def frame(self, first: int, frame: pl.DataFrame, errors: dict[int, str], marks: Marks) -> Chunk:
         """A frame that has the model's columns in types that fit."""
         places = [place for place in range(frame.height) if place not in errors]

@@ -12,7 +12,7 @@ from trimtab.inference.encode import normalise
 from trimtab.records.model import Column
 from trimtab.serving.batch.chunks import Chunk, Encoding
 from trimtab.serving.batch.frames import Setup
-from trimtab.serving.batch.lines import refuse_missing
+from trimtab.serving.batch.lines import wanted_columns
 from trimtab.serving.batch.reading import read_marks
 from trimtab.serving.refusals import RefusalError
 
@@ -78,12 +78,12 @@ class ColumnReader:
         """The columns to read. Raises RefusalError naming each that is missing or of a type that does not fit."""
         setup = self._setup
         inputs = setup.signature.inputs
-        wanted = list(dict.fromkeys([*(c.name for c in inputs), *(n for n in (setup.ids, setup.times) if n)]))
-        refuse_missing(wanted, schema.names)
+        wanted = wanted_columns(setup, schema.names)
+        self._given = [column for column in inputs if column.name in wanted]
         twice = next((name for name in wanted if schema.names.count(name) > 1), None)
         if twice is not None:
             raise RefusalError(422, f"column {twice!r} is there twice")
-        wrong = [(c, schema.field(c.name).type) for c in inputs if not _fits(c, schema.field(c.name).type)]
+        wrong = [(c, schema.field(c.name).type) for c in self._given if not _fits(c, schema.field(c.name).type)]
         errors = [
             {"column": c.name, "error": f"expected {_EXPECTED[c.kind]}, got {kind}", "hint": ""} for c, kind in wrong
         ]
@@ -104,7 +104,11 @@ class ColumnReader:
         setup, errors = self._setup, dict[int, str]()
         ids, times = (frame.get_column(name).to_list() if name else () for name in (setup.ids, setup.times))
         marks = read_marks(setup, ids, times, errors)
-        return self._encoding.frame(first, normalise(frame, setup.signature.inputs), errors, marks)
+        rows = normalise(frame, self._given)
+        if len(self._given) == len(setup.signature.inputs):
+            return self._encoding.frame(first, rows, errors, marks)
+        beside = frame.select([name for name in setup.entities if name in frame.columns and name not in rows.columns])
+        return self._encoding.incomplete(first, rows.hstack(beside).to_dicts(), errors, marks)
 
 
 def _fits(column: Column, kind: Any) -> bool:

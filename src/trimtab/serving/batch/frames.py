@@ -16,7 +16,9 @@ LENGTH = 4
 class Setup(Record, tag="setup", kw_only=True):
     """The first message, to the reader: the body is file descriptor `body`. `code` is the model's own (its features),
     `rows` how many go into one question, `needs_rows` whether a release must see rows as they came. `ids` and `times`
-    name columns (empty: none). `latest` is the last moment that a row may have, microseconds since 1970."""
+    name columns (empty: none). A batch may leave out the columns that are `optional`: the server looks them up by
+    `entities`, columns that may stand beside the model's. `latest` is the last moment that a row may have, microseconds
+    since 1970."""
 
     body: int
     sent: Format
@@ -26,6 +28,8 @@ class Setup(Record, tag="setup", kw_only=True):
     entry: str
     rows: int
     needs_rows: bool
+    optional: list[str] = msgspec.field(default_factory=list)
+    entities: list[str] = msgspec.field(default_factory=list)
     ids: str
     times: str
     latest: int
@@ -34,8 +38,8 @@ class Setup(Record, tag="setup", kw_only=True):
 
 
 class Ask(Record, tag="ask", kw_only=True):
-    """From the reader: rows to be scored. `matrix` is float32, little-endian, row by row; `rows` JSON (empty: not
-    needed); `ids` and `at` one a row (empty: none were given)."""
+    """From the reader: rows to be scored. `matrix` is float32, little-endian, row by row (empty: `rows` leave out what
+    is to be looked up); `rows` JSON (empty: not needed); `ids` and `at` one a row (empty: none were given)."""
 
     count: int
     matrix: bytes

@@ -28,6 +28,7 @@ class LineReader:
         self._file = file
         self._names = [column.name for column in setup.signature.inputs]
         self._keys = set(self._names)
+        self._taken = [*self._names, *(name for name in setup.entities if name not in self._keys)]
         self._encoding = Encoding(setup)
 
     def chunks(self) -> Iterator[Chunk]:
@@ -45,6 +46,10 @@ class LineReader:
             [row and row.get(column) for row, _ in those] if column else () for column in (setup.ids, setup.times)
         )
         marks = read_marks(setup, ids, times, errors)
+        optional = setup.optional
+        if optional and any(row is not None and not all(name in row for name in optional) for row, _ in those):
+            chosen = [row and _choose(row, self._taken) for row, _ in those]
+            return self._encoding.incomplete(first, cast("Sequence[Row]", chosen), errors, marks)
         chosen = [row if row is None or row.keys() == self._keys else _choose(row, names) for row, _ in those]
         return self._encoding.plain(first, cast("Sequence[Row]", chosen), errors, marks)
 
@@ -86,8 +91,7 @@ class LineReader:
         if twice is not None:
             raise RefusalError(422, f"column {twice!r} is there twice")
         known = {column.name: column for column in self._setup.signature.inputs}
-        wanted = [*known, *(name for name in (self._setup.ids, self._setup.times) if name and name not in known)]
-        refuse_missing(wanted, head)
+        wanted = wanted_columns(self._setup, head)
         return [(head.index(name), name, known.get(name)) for name in wanted]
 
     def _lines(self) -> Iterator[bytes]:
@@ -100,13 +104,16 @@ class LineReader:
             yield line
 
 
-def refuse_missing(wanted: Sequence[str], found: Sequence[str]) -> None:
-    """Raises RefusalError (422) naming every column that is not there, with the nearest that is."""
+def wanted_columns(setup: Setup, found: Sequence[str]) -> list[str]:
+    """Which of the columns that are there are to be read. Raises RefusalError (422) naming every one that is missing,
+    with the nearest that is there."""
     from difflib import get_close_matches
 
+    inputs = [column.name for column in setup.signature.inputs]
+    wanted = list(dict.fromkeys([*inputs, *(name for name in (setup.ids, setup.times) if name)]))
     errors = []
     for name in wanted:
-        if name not in found:
+        if name not in found and (name not in setup.optional or name in (setup.ids, setup.times)):
             near = get_close_matches(name, [one for one in found if one not in wanted], n=1)
             hint = f"is it {near[0]!r}?" if near else ""
             errors.append({"column": name, "error": "is missing", "hint": hint})
@@ -115,6 +122,7 @@ def refuse_missing(wanted: Sequence[str], found: Sequence[str]) -> None:
         hint = errors[0]["hint"] or f"the batch has {shown}"
         message = f"column {errors[0]['column']!r} is missing"
         raise RefusalError(422, message, hint=hint, more={"errors": errors, "errors_found": len(errors)})
+    return [name for name in dict.fromkeys([*wanted, *setup.entities]) if name in found]
 
 
 def _cell(column: Column | None, text: str) -> Any:

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -36,6 +37,7 @@ _FEWEST, _MOST = 16, 512  # rows in one question: what single requests may have 
 _LONGEST_ROW = 2**20
 _MEMORY = 2**30
 _PAUSE = 0.05
+_BUSY = (429, 503)
 _LEFT = 499  # as which it is counted that a caller left before its answer was whole
 Row = dict[str, Any]
 _OPTIONS = frozenset(("id", "time"))
@@ -161,9 +163,12 @@ class _Batch:
 
     def _setup(self, body: int, code: bytes) -> frames.Setup:
         bundle, fleet, config = self._target.bundle, self._fleet, self._system.config
+        lookups = self._system.lookups
         return frames.Setup(
             body=body, sent=self._sent, wanted=self._wanted, signature=bundle.signature, code=code, entry=bundle.entry,
             rows=self._rows, needs_rows=bool(self._by) or any(one.key != self._target.key for one in fleet.releases),
+            optional=sorted(lookups.optional(self._target)) if lookups.views else [],
+            entities=sorted(lookups.entities()),
             ids=self._options.get("id", ""), times=self._options.get("time", ""),
             latest=int((time.time() + config.max_future) * 1e6), longest_row=_LONGEST_ROW, memory=_MEMORY,
         )  # fmt: skip
@@ -201,30 +206,41 @@ class _Batch:
         """Has rows scored. Rows that the model fails for get an error each; raises RefusalError when it is all."""
         rows: list[Row] | None = orjson.loads(asked.rows) if asked.rows else None
         answer = _Answer(asked.count)
+        await self._patiently(lambda: self._connection.charge(asked.count))
         await self._score(asked, rows, 0, asked.count, answer)
         if len(answer.errors) == asked.count:
-            raise RefusalError(500, f"release {self._target.release} could not answer: {answer.errors[0]}")
+            assert answer.failed is not None
+            raise answer.failed
         return answer.told()
 
-    async def _score(self, asked: frames.Ask, rows: list[Row] | None, start: int, end: int, answer: _Answer) -> None:
-        """Scores the rows from `start` to `end`; those that fail together are tried by halves."""
+    async def _patiently(self, step: Callable[[], Awaitable[None] | None]) -> None:
+        """Does what may be refused for a while, again and again: others are served first. Raises RefusalError."""
         until = time.monotonic() + self._system.config.answer_timeout
         while True:
             try:
-                await self._question(asked, rows, start, end, answer)
+                waiting = step()
+                if waiting is not None:
+                    await waiting
             except RefusalError as error:
-                if error.status in (429, 503) and time.monotonic() < until:
-                    await asyncio.sleep(error.retry_after or _PAUSE)  # others are served first
-                    continue
-                if error.status in (429, 503):
+                if error.status not in _BUSY or time.monotonic() > until:
                     raise
-                if end - start == 1:
-                    answer.errors[start] = error.message
-                    return
-                half = (start + end) // 2
-                await self._score(asked, rows, start, half, answer)
-                await self._score(asked, rows, half, end, answer)
-            return
+                await asyncio.sleep(error.retry_after or _PAUSE)
+            else:
+                return
+
+    async def _score(self, asked: frames.Ask, rows: list[Row] | None, start: int, end: int, answer: _Answer) -> None:
+        """Scores the rows from `start` to `end`; those that fail together are tried by halves."""
+        try:
+            await self._patiently(lambda: self._question(asked, rows, start, end, answer))
+        except RefusalError as error:
+            if error.status in _BUSY:
+                raise
+            if end - start == 1:
+                answer.fail(start, error)
+                return
+            half = (start + end) // 2
+            await self._score(asked, rows, start, half, answer)
+            await self._score(asked, rows, half, end, answer)
 
     async def _question(self, asked: frames.Ask, rows: list[Row] | None, start: int, end: int, answer: _Answer) -> None:
         caller = _Caller(asyncio.get_running_loop())
@@ -236,18 +252,21 @@ class _Batch:
         question = Question(caller, self._fleet, self._target, keep, time.perf_counter())
         question.pinned = self._pinned
         question.count = end - start
-        width = 4 * self._target.width
-        question.matrix = asked.matrix[start * width : end * width]
-        if rows is not None:
-            question.rows = rows[start:end]
-            if self._by:
-                question.keys = [sticky_key(row.get(self._by)) for row in question.rows]
         if asked.ids:
             question.ids, question.given = asked.ids[start:end], True
         if asked.at:
             question.at = asked.at[start:end]
-        self._connection.charge(question.count)
-        self._system.batcher.submit(question)
+        if asked.matrix:
+            width = 4 * self._target.width
+            question.matrix = asked.matrix[start * width : end * width]
+            if rows is not None:
+                question.rows = rows[start:end]
+                if self._by:
+                    question.keys = [sticky_key(row.get(self._by)) for row in question.rows]
+        else:  # something is to be looked up first
+            question.lookups = self._system.lookups
+            question.ask((rows or [])[start:end])
+        self._system.ask(question)
         await caller.answered
 
     def _code(self) -> bytes:
@@ -272,6 +291,14 @@ class _Answer:
         self._release = [0] * count
         self._releases: dict[tuple[str, str], int] = {}
         self.errors: dict[int, str] = {}
+        self.failed: RefusalError | None = None
+
+    def fail(self, place: int, error: RefusalError) -> None:
+        """A row that could not be scored, asked alone."""
+        self.failed = self.failed or error
+        wrong = error.more.get("errors", []) if isinstance(error.more, dict) else []
+        told = [f"column {one['column']!r} {one['error']}" for one in wrong if one.get("column")]
+        self.errors[place] = "; ".join(told) or error.message
 
     def take(self, question: Question, answers: Answers, offset: int, start: int) -> None:
         """The answers of a question whose first row is `start`."""

@@ -11,7 +11,7 @@ import orjson
 from trimtab.serving.access.scopes import ANY, OPEN
 from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.connection import Connection
-from trimtab.serving.http.openapi.document import document
+from trimtab.serving.http.openapi.columns import Found
 from trimtab.serving.http.request import Request
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
@@ -32,6 +32,9 @@ class Pages:
 
     def openapi(self, connection: Connection, request: Request, _: Release | None) -> None:
         """The document, for the model that is live."""
+        # here: a server that nobody asks for it starts without
+        from trimtab.serving.http.openapi.document import document
+
         named = request.url.partition(b"?")[0] != b"/openapi.json"
         fleet = self._system.desired.fleet
         told = document(
@@ -41,8 +44,15 @@ class Pages:
             list(dict.fromkeys(one.model for one in fleet.releases if one.stage != "shadow")),
             most_rows=self._system.config.max_rows,
             tokens=self._system.guard.required,
+            found=self._found(fleet.live),
         )
         connection.answer(200, orjson.dumps(told, option=orjson.OPT_INDENT_2))
+
+    def _found(self, live: Release | None) -> Found:
+        lookups = self._system.lookups
+        if live is None or live.tensors is not None or not lookups.views:
+            return Found()
+        return Found(frozenset(lookups.optional(live)), tuple(sorted(lookups.entities())))
 
     def page(self, connection: Connection, _: Request, __: Release | None) -> None:
         """The page; what it shows it asks for itself, with the token that a person gives it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab.records.model import Column, Signature
 from trimtab.records.tensors import TensorInput, Tensors
@@ -25,17 +25,29 @@ _KINDS: dict[str, Schema] = {
 }
 
 
-def row(signature: Signature | None) -> Schema:
+class Found(NamedTuple):
+    """What the server looks up: the model's columns that need not be sent, and those they are looked up by."""
+
+    optional: frozenset[str] = frozenset()
+    by: tuple[str, ...] = ()
+
+
+def row(signature: Signature | None, found: Found) -> Schema:
     """One row of `/predict`. Without a signature: any object."""
     if signature is None:
         return {"type": "object", "description": "one value for each column of the model"}
     if isinstance(signature.tensors, Tensors):
         return _inputs(signature.tensors)
+    properties = {column.name: cell(column, signature) for column in signature.inputs}
+    for name in found.optional & properties.keys():
+        told = properties[name].get("description", "")
+        properties[name]["description"] = f"{told}; looked up where it is left out".removeprefix("; ")
+    beside = {"type": ["string", "number", "boolean", "null"], "description": "other columns are looked up by it"}
     return {
         "type": "object",
         "description": "One value for each column of the model; null where it is not known.",
-        "properties": {column.name: cell(column, signature) for column in signature.inputs},
-        "required": [column.name for column in signature.inputs],
+        "properties": properties | {name: beside for name in found.by if name not in properties},
+        "required": [column.name for column in signature.inputs if column.name not in found.optional],
         "additionalProperties": False,
     }
 

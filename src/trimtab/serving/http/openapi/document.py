@@ -10,7 +10,7 @@ from trimtab.records.model import Signature
 from trimtab.serving.access.scopes import named
 from trimtab.serving.batch.formats import CONTENT_TYPES
 from trimtab.serving.http.addresses import Listed
-from trimtab.serving.http.openapi.columns import ID, Schema, file_types
+from trimtab.serving.http.openapi.columns import ID, Found, Schema, file_types
 from trimtab.serving.http.openapi.schemas import ref, schemas
 
 _PROBLEMS = {
@@ -84,9 +84,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 def document(
     system: str, addresses: Iterable[Listed], signature: Signature | None, versions: list[str], *, most_rows: int,
-    tokens: bool,
+    tokens: bool, found: Found,
 ) -> dict[str, Any]:  # fmt: skip
-    """The whole document. `tokens`: whether the server asks for any; `versions` are those that answer now."""
+    """The whole document. `tokens`: whether the server asks for any; `versions` are those that answer now, `found`
+    what is looked up."""
     paths: dict[str, dict[str, Any]] = {}
     for one in addresses:
         told = _told(one.path, system)
@@ -105,7 +106,7 @@ def document(
         },
         "paths": paths,
         "components": {
-            "schemas": schemas(signature, most_rows),
+            "schemas": schemas(signature, most_rows, found),
             "responses": {
                 str(code): {"description": meaning, "content": _json(ref("Problem"))}
                 for code, meaning in _PROBLEMS.items()

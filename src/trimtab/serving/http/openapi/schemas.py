@@ -9,7 +9,7 @@ import msgspec
 from trimtab.records.model import Signature
 from trimtab.records.server import ServerStatus
 from trimtab.serving.http.openapi import columns
-from trimtab.serving.http.openapi.columns import ID, MOMENT, Schema
+from trimtab.serving.http.openapi.columns import ID, MOMENT, Found, Schema
 from trimtab.serving.open_inference.binary import NUMBERS
 
 _TEXT: Schema = {"type": "string"}
@@ -24,11 +24,11 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def schemas(signature: Signature | None, most_rows: int) -> dict[str, Schema]:
+def schemas(signature: Signature | None, most_rows: int, found: Found) -> dict[str, Schema]:
     """All of them by name."""
     _, status = msgspec.json.schema_components([ServerStatus], ref_template="#/components/schemas/{name}")
     return {
-        "Row": columns.row(signature),
+        "Row": columns.row(signature, found),
         "PredictRequest": _predict(signature, most_rows),
         "Prediction": columns.prediction(signature),
         "PredictAnswer": _object({"predictions": _list("Prediction"), "unexplained": _COUNTS}, ["predictions"]),

@@ -69,6 +69,7 @@ function show(api, model) {
   const facts = [["model", (model.versions || [])[0]], ["release", model.parameters.release], ["task", model.parameters.task.replaceAll("_", " ")]];
   $("facts").replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => make("span", {}, name + " ", make("b", {}, value))));
   state.columns = api.components.schemas.Row.properties || {};
+  state.required = new Set(api.components.schemas.Row.required);
   if (!Object.keys(state.columns).length) {
     trouble({ error: "This model does not take rows of columns.", hint: "openapi.json tells how to ask it." });
     return;
@@ -83,7 +84,7 @@ function show(api, model) {
 function kind(schema) {
   if (schema.anyOf) return schema.anyOf[0].contentMediaType.split("/")[0];
   if (!schema.type) return "tensor";
-  if (schema.type.includes("number")) return "number";
+  if (schema.type.includes("number") && !schema.type.includes("string")) return "number";
   if (schema.type.includes("boolean")) return "boolean";
   return schema.format === "date-time" ? "time" : "category";
 }
@@ -108,7 +109,7 @@ function field(name, schema, place) {
   } else {
     parts.push(make("input", { id, type: { number: "text", time: "datetime-local", category: "text" }[what], inputmode: what === "number" ? "decimal" : null, step: what === "time" ? "1" : null, autocomplete: "off" }));
   }
-  const label = make("label", { for: id }, make("span", {}, name), make("i", {}, what));
+  const label = make("label", { for: id }, make("span", {}, name), make("i", {}, state.required.has(name) ? what : what + ", or looked up"));
   return make("div", { class: "field", "data-column": name }, label, ...parts, make("small", { role: "alert" }));
 }
 
@@ -159,7 +160,11 @@ function value(box, schema) {
 
 function row() {
   const found = {};
-  for (const box of $("fields").children) found[box.dataset.column] = value(box, state.columns[box.dataset.column]);
+  for (const box of $("fields").children) {
+    const name = box.dataset.column;
+    const cell = value(box, state.columns[name]);
+    if (cell !== null || state.required.has(name)) found[name] = cell; // the others are looked up
+  }
   return found;
 }
 
