@@ -387,8 +387,9 @@ def end_if_told(error: BaseException) -> None:
         before = before.__context__
 
 
-def prepare_server(place: Place) -> LocalServer:
-    """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for."""
+def prepare_server(place: Place, *, processes: int | None = None) -> LocalServer:
+    """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for.
+    `processes` instead of the declared number (0: one for each core)."""
     from trimtab.deployment.routes_file import RoutesFile
     from trimtab.loop.reconcile import wanted_routes
     from trimtab.records.facts import ReleaseMoved
@@ -397,6 +398,8 @@ def prepare_server(place: Place) -> LocalServer:
     server = server_of(place)
     folder = Path(place.system.folder)
     config = server_config(place.system.serve, place.system.name, os.environ, place.layout.tokens, folder)
+    if processes is not None:
+        config = msgspec.structs.replace(config, processes=processes)
     write_config(place.layout.serve_config, config)
     moves = place.ledger.count(ReleaseMoved)
     if moves:

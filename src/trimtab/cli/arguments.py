@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trimtab.errors import TrimtabError
 
-_SYSTEM = "a trimtab.toml or the folder that holds it (default: .)"
+SYSTEM = "a trimtab.toml or the folder that holds it (default: .)"
 
 
 class UsageError(TrimtabError):
@@ -17,14 +17,14 @@ class UsageError(TrimtabError):
 
 def add_system(parser: argparse.ArgumentParser) -> None:
     """SYSTEM, `--state` and `--json`."""
-    parser.add_argument("system", nargs="?", default=".", metavar="SYSTEM", help=_SYSTEM)
+    parser.add_argument("system", nargs="?", default=".", metavar="SYSTEM", help=SYSTEM)
     add_state(parser)
 
 
 def add_words(parser: argparse.ArgumentParser, names: str, meaning: str) -> None:
     """SYSTEM and words of the verb's own (`names` in the usage), which `take_system` tells apart; with the rest."""
     parser.usage = f"%(prog)s {names} [options]"
-    parser.add_argument("words", nargs="*", metavar="SYSTEM ...", help=f"{_SYSTEM}, {meaning}")
+    parser.add_argument("words", nargs="*", metavar="SYSTEM ...", help=f"{SYSTEM}, {meaning}")
     add_state(parser)
 
 

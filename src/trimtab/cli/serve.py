@@ -5,50 +5,86 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
-from trimtab.cli.arguments import add_system
+from trimtab.cli.arguments import SYSTEM, UsageError, add_state
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import say
 from trimtab.errors import PermanentError
 
+_MOST = 1024
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `serve`."""
-    add_system(parser)
+    several = f"{SYSTEM}; several are served at the address of the first"
+    parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=several)
+    parser.add_argument(
+        "--processes",
+        type=processes,
+        metavar="N",
+        help="how many processes share the address, or `auto`: one for each core (default: as declared)",
+    )
+    add_state(parser)
+
+
+def processes(text: str) -> int:
+    """A number of processes; 0 for `auto`."""
+    if text == "auto":
+        return 0
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes from 1 to {_MOST:,}, nor `auto`")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Become the server: it runs until SIGINT or SIGTERM, answers what is due, and ends with 0."""
+    from trimtab.deployment.local import LEAN
+
+    systems = args.systems or ["."]
+    if args.state is not None and len(systems) > 1:
+        raise UsageError("--state names the state folder of one system", hint="serve the others with the default one")
+    served = [_prepare(system, args.state, args.processes) for system in systems]
+    names = [one["system"] for one in served]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"two of the systems are named {twice!r}")
+    if args.json:
+        emit_json({**served[0]["told"], "pid": os.getpid(), "systems": [one["told"] for one in served]})
+    else:
+        for one in served:
+            say(f"serving {one['system']} at {served[0]['address']} ({one['how']}); Ctrl-C ends it", indent=2)
+        if served[0]["bare"]:
+            say("! without TLS tokens and data can be read on their way: see [serve] tls_cert", indent=2)
+    sys.stdout.flush()
+    states = [word for one in served for word in ("--state", str(one["root"]))]
+    # The server takes this process's place, so that it is as small as one that the loop starts.
+    os.execve(sys.executable, [sys.executable, "-m", "trimtab.serving", *states], os.environ | LEAN)
+
+
+def _prepare(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
+    """Writes what a server needs to serve one system; what to tell of it."""
     from trimtab.loop.reconcile import releases_of
     from trimtab.serving.config import is_private
     from trimtab.wiring import open_place, prepare_server
 
-    with open_place(args.system, args.state) as place:
-        server = prepare_server(place)
+    with open_place(path, state) as place:
+        server = prepare_server(place, processes=count)
         if server.pid is not None:
             raise PermanentError(f"a server (process {server.pid}) already serves this state at {server.url}")
         live = releases_of(place.ledger).live
         name, spec, root = place.system.name, place.system.serve, place.layout.root.absolute()
-    told = f"{live.release} is live" if live else "nothing is live yet: `trimtab run` makes it so"
+    how = f"{live.release} is live" if live else "nothing is live yet: `trimtab run` makes it so"
     if spec.grpc_port is not None:
-        told += f"; gRPC at {spec.host}:{spec.grpc_port}"
-    if args.json:
-        emit_json(
-            {
-                "system": name,
-                "host": spec.host,
-                "port": spec.port,
-                "tls": bool(spec.tls_cert),
-                "grpc_port": spec.grpc_port,
-                "live": live,
-                "pid": os.getpid(),
-            }
-        )
-    else:
-        scheme = "https" if spec.tls_cert else "http"
-        say(f"serving {name} at {scheme}://{spec.host}:{spec.port} ({told}); Ctrl-C ends it", indent=2)
-        if not spec.tls_cert and not is_private(spec.host):
-            say("! without TLS tokens and data can be read on their way: see [serve] tls_cert", indent=2)
-    sys.stdout.flush()
-    # The server takes this process's place, so that it is as small as one that the loop starts.
-    os.execv(sys.executable, [sys.executable, "-m", "trimtab.serving", "--state", str(root)])
+        how += f"; gRPC at {spec.host}:{spec.grpc_port}"
+    scheme, bare = ("https", False) if spec.tls_cert else ("http", not is_private(spec.host))
+    told = {
+        "system": name,
+        "host": spec.host,
+        "port": spec.port,
+        "tls": bool(spec.tls_cert),
+        "grpc_port": spec.grpc_port,
+        "live": live,
+    }
+    address = f"{scheme}://{spec.host}:{spec.port}"
+    return {"system": name, "root": root, "told": told, "how": how, "address": address, "bare": bare}

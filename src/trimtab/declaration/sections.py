@@ -119,6 +119,7 @@ def read_serve(table: Table) -> ServeSpec:
         "host": table.text("host", '"127.0.0.1"'),
         "port": table.integer("port", 0, 65535),
         "grpc_port": table.integer("grpc_port", 0, 65535),
+        "processes": 0 if table.raw("processes") == "auto" else table.integer("processes", 1, 1024),
         "token_env": table.text("token_env", '"TRIMTAB_TOKEN"'),
         "max_body": table.size("max_body", '"8 MiB"'),
         "max_batch": table.size("max_batch", '"1 GiB"'),

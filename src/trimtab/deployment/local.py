@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -28,15 +28,16 @@ _PAUSE = 0.01
 _STARTS = 5
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for
 _LOG_LIMIT = 8 * 2**20
-_LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # 15 MB less, no idle threads
+LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # 15 MB less, no idle threads
 
 
 class LocalServer:
     """Runs `python -m trimtab.serving` on a state folder, in a process group of its own.
 
     `config` is written where the server finds it; with port 0 any free port is taken and `url` tells it. A server that
-    already runs on the folder (this process died and was started again) is taken over rather than doubled. With
-    `linked` the server ends when this process does, however that ends. `token` is the bearer token, where one is set.
+    already runs on the folder (this process died and was started again) is taken over rather than doubled; one that
+    serves other systems as well is used and left running. With `linked` the server ends when this process does, however
+    that ends. `token` is the bearer token, where one is set.
     """
 
     def __init__(
@@ -110,6 +111,9 @@ class LocalServer:
             self._keeper = None
         with self._lock:
             pid = self._own()
+            info = self._info()
+            if pid is not None and info is not None and info.pid == pid and len(info.systems) > 1:
+                pid = None  # it serves other systems as well: it is not this one's to end
             if pid is not None:
                 _signal(pid, signal.SIGTERM)
                 if not _until(lambda: self._own() is None and _gone(pid), self._patience + 20.0):
@@ -148,7 +152,7 @@ class LocalServer:
         if info is None or info.pid != self.pid:
             return None
         try:
-            code, body = self._get(info, "/trimtab/status")
+            code, body = self._get(info, f"/trimtab/status/{quote(self._config.system, safe='')}")
         except (OSError, http.client.HTTPException):
             return None
         if code == 401:
@@ -201,7 +205,7 @@ class LocalServer:
         with suppress(OSError):
             if self.log.stat().st_size > _LOG_LIMIT:
                 self.log.replace(self.log.with_suffix(".log.old"))
-        environment = os.environ | _LEAN
+        environment = os.environ | LEAN
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

@@ -35,6 +35,7 @@ def server_config(
         host=spec.host,
         port=spec.port,
         grpc_port=spec.grpc_port,
+        processes=spec.processes,
         token_digest=hashlib.sha256(token.encode()).hexdigest() if token else "",
         max_body=spec.max_body,
         max_batch=spec.max_batch,
