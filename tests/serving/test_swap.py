@@ -20,10 +20,11 @@ REGRESSION = models.signature("regression", classes=())
 class Load:
     """Callers that ask without pause and keep all they get; none of them ever tries again."""
 
-    def __init__(self, server: Running, callers: int = 3) -> None:
+    def __init__(self, server: Running, callers: int = 3, system: str = "") -> None:
         self.answers: list[tuple[float, float, float]] = []  # asked, answered, score
         self.failures: list[str] = []
         self._over = threading.Event()
+        self._system = system
         self._threads = [threading.Thread(target=self._ask, args=(server.url,)) for _ in range(callers)]
 
     def __enter__(self) -> Load:
@@ -37,7 +38,7 @@ class Load:
             thread.join()
 
     def _ask(self, url: str) -> None:
-        with Client(url, patience=0.0) as client:
+        with Client(url, patience=0.0, system=self._system) as client:
             while not self._over.is_set():
                 asked = time.monotonic()
                 try:

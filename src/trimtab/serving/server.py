@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from trimtab.errors import TrimtabError
+from trimtab.errors import PermanentError, TrimtabError
 from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig, ServerInfo
@@ -109,9 +109,9 @@ class Server:
         try:
             self._systems.append(ServedSystem(layout, config, self._seat))
         except (OSError, TrimtabError) as error:
+            told = error.in_one_line() if isinstance(error, TrimtabError) else f"{layout.root} cannot be used: {error}"
             if len(self._configs) == 1:
-                raise
-            told = error.in_one_line() if isinstance(error, TrimtabError) else str(error)
+                raise PermanentError(told) from error
             if self._reception.absent.get(config.system) != told:
                 _LOG.error("system %r is not served: %s", config.system, told)
             self._reception.absent[config.system] = told

@@ -111,10 +111,10 @@ class Supervisor:
         now = time.monotonic()
         for post in self._posts:
             if post.process is not None and post.process.poll() is not None:
-                refused = post.process.returncode > 0
-                self._ended(post, now)
-                if refused and not self._announced:  # it has said why; nothing was ever served
+                if post.process.returncode > 0 and not self._announced:
+                    _LOG.error("process %d cannot start, and so neither can the server", post.slot)
                     return False
+                self._ended(post, now)
             if post.process is None and now >= post.due:
                 self._start(post, now)
         serving = self._board.serving()

@@ -1,0 +1,124 @@
+"""kill -9 of one of several processes while requests come: the others answer on, and nothing is lost or told twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+from tests.serving import models
+from tests.serving.conftest import Make
+from tests.serving.processes.company import ROW, processes_of, series, started
+from tests.serving.running import Running, until
+from tests.serving.test_durability import Replay
+
+from trimtab.serving.client.answers import Truth
+
+
+class Scrapes:
+    """Counters read over and over, by a connection each, so that any process is asked."""
+
+    def __init__(self, server: Running) -> None:
+        self.rows: list[float] = []
+        self.failures: list[str] = []
+        self._server = server
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._scrape)
+
+    def __enter__(self) -> Scrapes:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _scrape(self) -> None:
+        while not self._over.wait(0.05):
+            try:
+                with self._server.client(patience=5.0) as client:
+                    text = client.metrics()
+            except Exception as error:  # whatever it is
+                self.failures.append(repr(error))
+            else:
+                self.rows.append(series(text, "trimtab_rows_total"))
+
+
+def kill_one(server: Running, slot: int) -> None:
+    """SIGKILL for the process on that seat, and a wait until another has it."""
+    before = processes_of(server)[slot]
+    os.kill(before.pid, signal.SIGKILL)
+    until(lambda: (one := processes_of(server)[slot]).starts > before.starts and one.state == "serving", 20.0)
+
+
+def check(server: Running, replay: Replay) -> None:
+    """Every answered row is in the telemetry exactly once, with its answer and its truth."""
+    assert replay.errors == []
+    with server.client() as client:
+        client.settle()
+    reader = server.reader()
+    frame = reader.predictions()
+    assert not frame.select("id", "release").is_duplicated().any()
+    answers = frame.filter(frame["stage"] != "shadow")
+    scores = dict(zip(answers["id"], answers["score"], strict=True))
+    assert {name: scores[name] for name in replay.answered} == pytest.approx(replay.answered, abs=1e-6)
+    assert set(replay.answered) <= set(frame.filter(stage="shadow")["id"])
+    assert set(replay.truths) <= set(frame.filter(frame["label"].is_not_null())["id"])
+    assert reader.orphans == 0
+
+
+def routed(server: Running) -> Running:
+    live, other = (models.bundle(server.blobs, models.sigmoid([weight, 0.0])) for weight in (0.01, -0.01))
+    server.route(models.route("r1", live), models.route("r2", other, "shadow"))
+    return server
+
+
+def test_the_others_answer_on_and_it_is_back_within_seconds(make: Make) -> None:
+    server = routed(started(make))
+    with Replay(server, callers=3) as replay, Scrapes(server) as scrapes:
+        for slot in (0, 1, 0):
+            time.sleep(0.2)
+            start, before = time.monotonic(), len(replay.answered)
+            kill_one(server, slot)
+            assert time.monotonic() - start < 10.0
+            assert len(replay.answered) > before
+    assert scrapes.failures == []
+    assert scrapes.rows == sorted(scrapes.rows), "a counter of the whole server went back"
+    assert sorted(one.starts for one in processes_of(server)) == [2, 3]
+    check(server, replay)
+
+
+def test_what_a_process_gave_out_is_known_after_its_death(make: Make) -> None:
+    """Feedback for its ids is no 404: not while its seat is empty, not once another has it."""
+    server = started(make)
+    ids = []
+    for _ in range(8):
+        with server.client() as client:
+            ids += [client.predict([ROW])[0].id]
+    for one in processes_of(server):
+        os.kill(one.pid, signal.SIGKILL)
+        until(lambda one=one: processes_of(server)[one.process].pid != one.pid)  # type: ignore[misc]
+        for name in ids:
+            with server.client() as client:
+                assert client.feedback([Truth(name, "late")]) == []
+        until(lambda one=one: processes_of(server)[one.process].state == "serving")  # type: ignore[misc]
+
+
+@pytest.mark.slow
+def test_many_deaths_at_random_moments(make: Make) -> None:
+    server = routed(started(make, 3))
+    chance = random.Random(5)
+    with Replay(server, callers=4) as replay, Scrapes(server) as scrapes:
+        until_then = time.monotonic() + 60.0
+        while time.monotonic() < until_then:
+            time.sleep(chance.uniform(0.0, 1.0))
+            living = [one for one in processes_of(server) if one.pid]
+            os.kill(chance.choice(living).pid, signal.SIGKILL)
+            until(lambda: any(one.state == "serving" for one in processes_of(server)), 30.0)
+        until(lambda: all(one.state == "serving" for one in processes_of(server)), 30.0)
+    assert scrapes.failures == []
+    assert scrapes.rows == sorted(scrapes.rows)
+    check(server, replay)
