@@ -13,8 +13,8 @@ class ServeSpec(Record, kw_only=True):
     """`[serve]`. `token_env` names the environment variable that holds the bearer token; without a token the server
     binds to loopback only. `grpc_port` None: no gRPC. `processes` share the address, 0: one for each core.
     `explain_time` is how long explaining the rows of one request may take. `tls_cert` and `tls_key` are as written,
-    relative to the declaration's folder; `cors` are the origins whose pages may ask; `max_held` is what large bodies may
-    take together. Sizes in bytes, times in seconds."""
+    relative to the declaration's folder; `cors` are the origins whose pages may ask; `max_held` is what large bodies
+    may take together. Sizes in bytes, times in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8080

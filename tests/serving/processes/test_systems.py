@@ -118,9 +118,8 @@ def test_each_answers_under_its_name(serve: Serve, processes: int) -> None:
     for name in scores:
         assert re.search(rf'^trimtab_rows_total{{release="r1",stage="live",system="{name}"}} 2$', text, re.MULTILINE)
     assert len(re.findall(r"^trimtab_connections", text, re.MULTILINE)) == processes
-    with Client(pair.flights.url) as client, pytest.raises(PermanentError, match="has several systems") as caught:
+    with Client(pair.flights.url) as client, pytest.raises(PermanentError, match="several systems: flights, trains"):
         client.infer({"distance": [1.0]})
-    assert "flights, trains" in caught.value.hint
 
 
 def test_each_moves_its_releases_alone(serve: Serve) -> None:
