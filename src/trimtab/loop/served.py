@@ -167,7 +167,8 @@ class HttpTraffic:
 
     def incarnation(self) -> int:
         """The server's process: another one has forgotten the rows that shadow releases had not scored yet."""
-        return self._ask(lambda client: client.status().pid)
+        status = self._ask(lambda client: client.status())
+        return hash((status.pid, *(one.pid for one in status.processes)))
 
 
 def _patiently(attempt: Callable[[], _Answer]) -> _Answer:

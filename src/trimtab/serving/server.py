@@ -76,14 +76,6 @@ class Server:
         overview = Overview(self._abouts, self._company)
         if self._company is not None or len(self._configs) > 1:
             self._reception.oversee(overview)
-        if self._company is None:
-            await self._listen()
-            self._begin()
-        else:
-            await self._company.siblings.open(partial(self._answer, overview))
-            self._begin()
-            await self._until_begun(self._company)
-            await self._listen()
         duties = (
             self._sweep(),
             self._follow_files(),
@@ -93,6 +85,14 @@ class Server:
         )
         for work in duties:
             self._tasks.append(asyncio.create_task(work))
+        if self._company is None:
+            await self._listen()
+            self._begin()
+        else:
+            await self._company.siblings.open(partial(self._answer, overview))
+            self._begin()
+            await self._until_begun(self._company)
+            await self._listen()
         await self._over.wait()
         _LOG.info("draining")
         await self._drain()
@@ -185,6 +185,8 @@ class Server:
             for connection in tuple(self._reception.connections):
                 connection.sweep(now)
             self._listening.look()
+            if self._company is not None:
+                self._company.board.beat(self._seat.slot)
 
     async def _follow_files(self) -> None:
         """Puts changed tokens and certificates in force."""

@@ -24,6 +24,7 @@ from trimtab.serving.execution.lookups import Lookups
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.shadow import Shadows
+from trimtab.serving.processes.cores import cores
 from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.siblings import Siblings
 from trimtab.serving.routing.desired import Desired
@@ -83,7 +84,7 @@ class ServedSystem:
         """Makes the queues, which belong to the loop."""
         self.shadows = Shadows(loop, self.book, busy=lambda: self.batcher.busy, limit=self.config.run_timeout)
         self.shadows.due = sum(len(debt.answered.ids) for debt in self._debts)
-        threads = max(1, min(4, len(os.sched_getaffinity(0))))
+        threads = max(1, min(4, cores() // self._seat.count))
         if self.config.telemetry.sync == 0:
             self.book.commits = GroupCommit(loop, self._telemetry.sync)
         limits = Limits(

@@ -22,6 +22,7 @@ from trimtab.deployment.local import LocalServer
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig
 from trimtab.serving.client.answers import Truth
+from trimtab.serving.config import write_config
 from trimtab.serving.telemetry.segments import read_seal
 
 
@@ -188,6 +189,38 @@ def test_one_that_keeps_dying_is_started_ever_more_slowly(make: Make) -> None:
     log = server.local.log.read_text()
     assert "was ended by SIGKILL; another takes its place in 0.1 s" in log
     assert "in 0.4 s" in log
+
+
+def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
+    config = ServerConfig(system=models.SYSTEM, port=0, processes=2)
+    server = Running(tmp_path, config)
+    write_config(server.layout.serve_config, config)
+    script = (
+        "import logging, os, sys\n"
+        "from pathlib import Path\n"
+        "from trimtab.records.layout import Layout\n"
+        "from trimtab.serving.config import read_config\n"
+        "from trimtab.serving.processes.supervisor import Supervisor\n"
+        "logging.basicConfig()\n"
+        "layout = Layout(Path(sys.argv[sys.argv.index('--state') + 1]))\n"
+        "config = read_config(layout.serve_config)\n"
+        "words = [sys.executable, '-m', 'trimtab.serving', '--state', str(layout.root), '--parent', str(os.getpid())]\n"
+        "supervisor = Supervisor(config, [layout], ['flights'], 2, patience=1.5)\n"
+        "sys.exit(supervisor.run(lambda seat: [*words, '--seat', seat]))\n"
+    )
+    command = [sys.executable, "-c", script, "trimtab.serving", "--state", str(tmp_path)]
+    supervisor = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        until(lambda: server.local.pid == supervisor.pid)
+        until(lambda: [one.state for one in processes_of(server)] == ["serving"] * 2)
+        first = processes_of(server)[0].pid
+        os.kill(first, signal.SIGSTOP)
+        until(lambda: (one := processes_of(server)[0]).pid not in (0, first) and one.state == "serving", 20.0)
+    finally:
+        supervisor.terminate()
+        said = supervisor.communicate(timeout=20)[1].decode()
+    assert f"process 0 (pid {first}) hangs: it is killed" in said
+    assert "was ended by SIGKILL" in said
 
 
 def test_it_tells_a_service_manager_how_it_goes(tmp_path: Path) -> None:

@@ -77,10 +77,12 @@ class Overview:
         for slot, body in told.items():
             if body is not None:
                 those[slot] = msgspec.json.decode(body, type=ServerStatus)
-        silent = sum(body is None for body in told.values())
-        status = status_of_all([those[slot] for slot in sorted(those)], company.pid, silent)
-        processes = tuple(_process(company.board, slot, those.get(slot)) for slot in range(company.board.count))
-        return msgspec.structs.replace(status, processes=processes)
+        silent, board = sum(body is None for body in told.values()), company.board
+        missing = board.count - len(those) - silent
+        status = status_of_all([those[slot] for slot in sorted(those)], company.pid, silent=silent, missing=missing)
+        serving = [those[slot] for slot in board.serving() if slot in those] or [own]
+        processes = tuple(_process(board, slot, those.get(slot)) for slot in range(board.count))
+        return msgspec.structs.replace(status, ready=all(one.ready for one in serving), processes=processes)
 
     def answer(self, verb: str, body: bytes) -> bytes | None:
         """What another process asks; None where it asks for something else. Raises LookupError as above."""

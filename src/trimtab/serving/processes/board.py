@@ -10,14 +10,14 @@ from typing import Literal
 State = Literal["empty", "starting", "serving", "ending"]
 EMPTY, STARTING, SERVING, ENDING = range(4)
 STATES: tuple[State, ...] = ("empty", "starting", "serving", "ending")
-_WIDTH = 4
-_STATE, _CONNECTIONS, _STARTS, _PID = range(_WIDTH)
+_WIDTH = 5
+_STATE, _CONNECTIONS, _STARTS, _PID, _BEAT = range(_WIDTH)
 
 
 class Board:
-    """A line a seat: what its process is doing, how many connections it has, how often one has been started, and its
-    pid. A process writes its own line; the supervisor clears that of one that has ended. Reading asks for no lock: a
-    number that is a moment old does no harm."""
+    """A line a seat: what its process is doing, how many connections it has, how often one has been started, its pid,
+    and a number that changes for as long as it is well. A process writes its own line; the supervisor clears that of
+    one that has ended. Reading asks for no lock: a number that is a moment old does no harm."""
 
     def __init__(self, descriptor: int, count: int) -> None:
         self.descriptor = descriptor
@@ -44,6 +44,15 @@ class Board:
     def tell(self, slot: int, state: int) -> None:
         """What the process is doing now."""
         self._numbers[slot * _WIDTH + _STATE] = state
+
+    def beat(self, slot: int) -> None:
+        """The process is well."""
+        place = slot * _WIDTH + _BEAT
+        self._numbers[place] = (self._numbers[place] + 1) & 0xFFFFFFFF
+
+    def pulse(self, slot: int) -> int:
+        """A number that changes for as long as the process is well."""
+        return self._numbers[slot * _WIDTH + _BEAT]
 
     def count_connections(self, slot: int, connections: int) -> None:
         """How many connections it has now."""

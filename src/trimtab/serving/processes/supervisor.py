@@ -35,7 +35,8 @@ _LOOK = 0.2
 _SOON = 0.01
 _STEADY = 10.0  # seconds that a process must have run for its death to be no part of a series
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
-_GRACE = 40.0
+_GRACE = 35.0
+_LOOKS = 10  # a process whose loop has stood still for so many looks is killed
 
 
 class _Post:
@@ -47,15 +48,26 @@ class _Post:
         self.since = 0.0
         self.due = 0.0
         self.failures = 0
+        self.pulse = 0
+        self.still = 0
 
 
 class Supervisor:
     """Looks after `count` processes that serve the `systems` in `layouts` at the address of `config`. `parent`: the
-    process to end with (0: none). Raises PermanentError when the address or a state folder is taken."""
+    process to end with (0: none). A process that hangs for `patience` seconds is killed. Raises PermanentError when the
+    address or a state folder is taken."""
 
-    def __init__(
-        self, config: ServerConfig, layouts: Sequence[Layout], systems: Sequence[str], count: int, parent: int
+    def __init__(  # noqa: PLR0917 - each is one thing
+        self,
+        config: ServerConfig,
+        layouts: Sequence[Layout],
+        systems: Sequence[str],
+        count: int,
+        parent: int = 0,
+        patience: float = 60.0,
     ) -> None:
+        self._every = patience / _LOOKS
+        self._looked = time.monotonic()
         self._config = config
         self._layouts = layouts
         self._systems = tuple(systems)
@@ -117,6 +129,9 @@ class Supervisor:
                 self._ended(post, now)
             if post.process is None and now >= post.due:
                 self._start(post, now)
+        if now - self._looked > self._every:
+            self._looked = now
+            self._look()
         serving = self._board.serving()
         if serving and not self._announced:
             self._announced = True
@@ -125,6 +140,17 @@ class Supervisor:
             self._ready = True
             notify("READY=1")
         return True
+
+    def _look(self) -> None:
+        """Kills what hangs. It is looks that are counted, not seconds: on a machine that sleeps, nobody has hung."""
+        for post in self._posts:
+            pulse = self._board.pulse(post.slot)
+            post.still = post.still + 1 if pulse == post.pulse and post.process is not None else 0
+            post.pulse = pulse
+            if post.still > _LOOKS and post.process is not None:
+                _LOG.error("process %d (pid %d) hangs: it is killed", post.slot, post.process.pid)
+                post.process.kill()
+                post.still = 0
 
     def _start(self, post: _Post, now: float) -> None:
         handed = (self._listening.fileno(), self._board.descriptor, *self._locks)
@@ -176,14 +202,12 @@ class Supervisor:
         announce(self._layouts, info)
         _LOG.info("%d processes share %s", len(self._posts), info.url)
 
-    def _pause(self) -> float | None:
-        """How long to wait for a signal: None where nothing else is to be seen to."""
+    def _pause(self) -> float:
+        """How long to wait for a signal, in seconds."""
         if not self._ready:
             return _SOON
         pauses = [max(post.due - time.monotonic(), 0.0) for post in self._posts if post.process is None]
-        if self._parent:
-            pauses.append(_LOOK)
-        return min(pauses, default=None)
+        return min([*pauses, _LOOK if self._parent else self._every])
 
     def _stop(self) -> None:
         """Ends all processes, in order within the time-out, by force after it."""

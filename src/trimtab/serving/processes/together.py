@@ -9,10 +9,11 @@ import msgspec
 from trimtab.records.server import ExecutionStatus, ReleaseStatus, ServerStatus
 
 
-def status_of_all(those: Sequence[ServerStatus], pid: int, silent: int = 0) -> ServerStatus:
+def status_of_all(those: Sequence[ServerStatus], pid: int, *, silent: int = 0, missing: int = 0) -> ServerStatus:
     """One status from that of each process: what is counted is added up, `applied` is the least of all, an error is
-    that of any. `pid` is the supervisor's; `silent` processes are there and do not answer, so that what they have
-    applied is not known."""
+    that of any. `pid` is the supervisor's. `silent` processes are there and do not answer: what they have applied is
+    not known. `missing` ones died and have not been replaced: each counts as a row that waits, for nobody knows
+    whether it owes any to shadow releases."""
     first = those[0]
     newest = max(those, key=lambda one: (one.applied, one.wanted))
     found: dict[str, object] = {}
@@ -32,7 +33,7 @@ def status_of_all(those: Sequence[ServerStatus], pid: int, silent: int = 0) -> S
         "applied": -1 if silent else min(one.applied for one in those),
         "wanted": max(one.wanted for one in those),
         "releases": _releases(those, newest),
-        "ready": all(one.ready for one in those) and not silent,
+        "backlog": sum(one.backlog for one in those) + silent + missing,
     }
     return msgspec.convert(found, ServerStatus)
 

@@ -105,6 +105,8 @@ class Answering(_Wire):
     async def _reply(self, number: int, verb: str, body: bytes) -> None:
         try:
             told, well = await self._answer(verb, body), True
+        except LookupError as error:  # it is not known here, or not yet
+            told, well = str(error).encode(), False
         except Exception as error:
             _LOG.exception("a question of a sibling process, %r, failed", verb)
             told, well = f"{type(error).__name__}: {error}".encode(), False
