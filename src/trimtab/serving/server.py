@@ -28,7 +28,7 @@ from trimtab.serving.http.reception import Reception
 from trimtab.serving.listening import Listening
 from trimtab.serving.processes.address import announce, hold, read_info
 from trimtab.serving.processes.board import ENDING, SERVING, Board
-from trimtab.serving.processes.notify import notify
+from trimtab.serving.processes.notify import notify, reloading
 from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.siblings import Siblings
 from trimtab.serving.processes.tally import Tally, tally_name
@@ -167,7 +167,7 @@ class Server:
     def _reread(self) -> None:
         """SIGHUP: what a person may change while the server runs is read again; nothing is dropped."""
         _LOG.info("told to read its settings again")
-        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        reloading()
         self._refresh()
         notify("READY=1")
 

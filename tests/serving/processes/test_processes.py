@@ -237,6 +237,9 @@ def test_it_tells_a_service_manager_how_it_goes(tmp_path: Path) -> None:
             command = [sys.executable, "-m", "trimtab.serving", "--state", str(folder)]
             server = subprocess.Popen(command, env=os.environ | {"NOTIFY_SOCKET": str(address)}, stderr=subprocess.PIPE)
             assert sock.recv(100) == b"READY=1"
+            server.send_signal(signal.SIGHUP)
+            assert sock.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+            assert sock.recv(100) == b"READY=1"
             server.send_signal(signal.SIGTERM)
             assert sock.recv(100) == b"STOPPING=1"
             _, said = server.communicate(timeout=20)

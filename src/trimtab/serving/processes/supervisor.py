@@ -26,7 +26,7 @@ from trimtab.records.owner import ensure_owner_token
 from trimtab.records.server import ServerConfig, ServerInfo
 from trimtab.serving.processes.address import announce, bind, hold, read_info
 from trimtab.serving.processes.board import new_board
-from trimtab.serving.processes.notify import notify
+from trimtab.serving.processes.notify import notify, reloading
 from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.tally import Tally, tally_name
 
@@ -99,7 +99,7 @@ class Supervisor:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        signal.signal(signal.SIGHUP, self._pass_on)
+        signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGCHLD, _nothing)
         self._command = command
         self._environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
@@ -214,7 +214,7 @@ class Supervisor:
         self._over = True
         notify("STOPPING=1")
         self._listening.close()  # from here on it is the processes' alone: the last one to close it closes the address
-        self._pass_on(signal.SIGTERM, None)
+        self._pass_on(signal.SIGTERM)
         until = time.monotonic() + _GRACE
         for post in self._posts:
             if post.process is None:
@@ -229,7 +229,12 @@ class Supervisor:
     def _end(self, _: int, __: FrameType | None) -> None:
         self._over = True
 
-    def _pass_on(self, number: int, _: FrameType | None) -> None:
+    def _reload(self, _: int, __: FrameType | None) -> None:
+        reloading()
+        self._pass_on(signal.SIGHUP)
+        notify("READY=1")
+
+    def _pass_on(self, number: signal.Signals) -> None:
         for post in self._posts:
             if post.process is not None:
                 post.process.send_signal(number)

@@ -1,0 +1,80 @@
+"""`trimtab serve`: what it may be asked for, and that the pages ask for nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Place, real
+from tests.cli.test_live import ROW
+
+from trimtab.cli.main import main
+from trimtab.cli.serve import arguments
+from trimtab.serving.client.sync import Client
+
+PAGES = (Path(__file__).parents[2] / "docs").glob("*.md")
+EXAMPLES = [
+    line
+    for page in PAGES
+    for line in re.findall(r"^(?:\$ |ExecStart=\S*/)trimtab serve(.*)$", page.read_text("utf-8"), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("words", EXAMPLES)
+def test_what_pages_show_is_understood(words: str) -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    arguments(parser)
+    asked = parser.parse_args(shlex.split(words, comments=True))
+    assert asked.processes is not None or len(asked.systems) > 1
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--processes", "none"], "'none' is not a number of processes from 1 to 1,024, nor `auto`"),
+    (["--processes", "0"], "'0' is not a number of processes"),
+    (["a", "b", "--state", "c"], "--state names the state folder of one system"),
+])  # fmt: skip
+def test_what_makes_no_sense_is_refused(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = main(["serve", *words])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_several_systems_and_processes_follow_their_own_loops(lived: Place, tmp_path: Path, free_port: int) -> None:
+    shutil.copytree(lived.folder, tmp_path / "other")
+    other = Place(tmp_path / "other")
+    lived.edit("trimtab.toml", "port = 8080", f"port = {free_port}")
+    other.edit("trimtab.toml", 'name = "pump-alarm"', 'name = "fan-alarm"')
+    command = [sys.executable, "-m", "trimtab.cli.main", "serve", str(lived), str(other), "--processes", "2", "--json"]
+    serving = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{free_port}"
+        with Client(url, system="pump-alarm") as pumps, Client(url, system="fan-alarm") as fans:
+            assert pumps.predict([ROW], ["one"])[0].release == "r-001"
+            assert fans.predict([ROW], ["one"])[0].release == "r-001"
+            assert len(pumps.status().processes) == 2
+            other.edit("trimtab.toml", "C = 1.0", "C = 0.001")
+            assert real("run", other).code == 0
+            ran = real("promote", other, "r-002")
+            assert ran.code == 0 or "is live already" in ran.out
+            for _ in range(4):
+                with Client(url, system="fan-alarm") as anew:
+                    assert anew.predict([ROW])[0].release == "r-002"
+            assert pumps.predict([ROW], ["two"])[0].release == "r-001"
+        assert real("serve", other).code == 1  # it is served already
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        out, _ = serving.communicate(timeout=40)
+    assert serving.returncode == 0
+    told = json.loads(out)
+    assert (told["port"], [one["system"] for one in told["systems"]]) == (free_port, ["pump-alarm", "fan-alarm"])
