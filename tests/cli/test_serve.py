@@ -54,7 +54,7 @@ def test_several_systems_and_processes_follow_their_own_loops(lived: Place, tmp_
     shutil.copytree(lived.folder, tmp_path / "other")
     other = Place(tmp_path / "other")
     lived.edit("trimtab.toml", "port = 8080", f"port = {free_port}")
-    other.edit("trimtab.toml", 'name = "pump-alarm"', 'name = "fan-alarm"')
+    other.edit("trimtab.toml", 'name    = "pump-alarm"', 'name    = "fan-alarm"')
     command = [sys.executable, "-m", "trimtab.cli.main", "serve", str(lived), str(other), "--processes", "2", "--json"]
     serving = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
