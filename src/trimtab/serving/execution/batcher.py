@@ -173,6 +173,7 @@ class Batcher:
                 self.deliver(attempt([Piece(one, release)]))
             return
         lane.ran_inline(len(part.scores), time.perf_counter() - start)
+        self._book.metrics.of(part.release.release).worked(part.seconds)
         self._settle(batch, [part])
 
     def _spread(self, question: Question, touched: set[Lane]) -> None:
@@ -225,6 +226,7 @@ class Batcher:
             if isinstance(outcome, Exception):
                 self._failed(pieces[0], outcome)
                 continue
+            self._book.metrics.of(outcome.release.release).worked(outcome.seconds)
             if all(piece.places is None and not piece.question.over for piece in pieces):
                 self._settle([piece.question for piece in pieces], [outcome])
                 continue

@@ -14,7 +14,10 @@ class Counts:
     """What one release did since the server started. Rows it scored and could not score; requests that were not run:
     `refused` because too much waited, `expired` for their deadline, `cancelled` for their callers had gone."""
 
-    __slots__ = ("buckets", "cancelled", "executions", "expired", "failed", "last", "refused", "rows", "seconds")
+    __slots__ = (
+        "buckets", "cancelled", "executions", "expired", "failed", "infer_seconds", "input_seconds", "last", "refused",
+        "rows", "seconds",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
@@ -25,7 +28,14 @@ class Counts:
         self.expired = 0
         self.cancelled = 0
         self.seconds = 0.0
+        self.input_seconds = 0.0  # in the user's features(), in decoding images and sounds
+        self.infer_seconds = 0.0  # in the model, and in the user's postprocess()
         self.buckets = [0] * (len(BOUNDS) + 1)
+
+    def worked(self, seconds: tuple[float, float]) -> None:
+        """Adds one run: the time before the model, and in it."""
+        self.input_seconds += seconds[0]
+        self.infer_seconds += seconds[1]
 
     def time(self, latencies: Iterable[float]) -> None:
         """Adds requests that it answered."""
@@ -86,6 +96,11 @@ class Metrics:
             f'trimtab_failed_rows_total{{release="{_escape(release)}"}} {counts.failed}'
             for release, counts in self._releases.items()
         ]
+        family("trimtab_compute_seconds_total", "counter", "Time before the model (features, decoding) and in it.")
+        for release, counts in self._releases.items():
+            name = f'trimtab_compute_seconds_total{{release="{_escape(release)}"'
+            lines.append(f'{name},part="input"}} {counts.input_seconds:.6f}')
+            lines.append(f'{name},part="infer"}} {counts.infer_seconds:.6f}')
         family("trimtab_requests_not_run_total", "counter", "Requests that were not scored, by release and reason.")
         for release, counts in self._releases.items():
             name = f'trimtab_requests_not_run_total{{release="{_escape(release)}"'

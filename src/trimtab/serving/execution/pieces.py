@@ -20,9 +20,10 @@ Matrix = NDArray[np.float32] | EncodedRows
 
 class Part:
     """Rows that one release scored. `places` are their positions in the question or batch, None for all of it; `named`
-    are further outputs, by name, one dict a row (None: there are none)."""
+    are further outputs, by name, one dict a row (None: there are none). `seconds` are those that making the matrix took
+    and those of the model."""
 
-    __slots__ = ("matrix", "named", "places", "release", "rows", "scores")
+    __slots__ = ("matrix", "named", "places", "release", "rows", "scores", "seconds")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Part:
         self.scores = outcome.scores
         self.named = outcome.named
         self.rows = rows
+        self.seconds = (0.0, 0.0)
 
 
 class Piece:

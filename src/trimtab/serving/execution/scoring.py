@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from trimtab.serving.execution.pieces import Part, Piece
+from trimtab.errors import PermanentError, TrimtabError
+from trimtab.serving.execution.pieces import Part, Piece, Rows
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.routing.rows_error import RowsError
 
+_LOOK_FOR = 1.0  # seconds that a row to blame is looked for
 Scored = list[tuple[list[Piece], Part | Exception]]
 
 
@@ -20,12 +23,15 @@ def score_whole(batch: Sequence[Question], release: Release) -> Part:
     first = batch[0]
     if len(batch) == 1:
         assert first.matrix is not None
-        matrix = np.frombuffer(first.matrix, np.float32).reshape(-1, release.width)
-        return Part(release, None, matrix, release.answer(matrix), first.rows)
-    data = b"".join([one.matrix for one in batch])  # type: ignore[misc]
+        data, rows = first.matrix, first.rows
+    else:
+        data = b"".join([one.matrix for one in batch])  # type: ignore[misc]
+        rows = None if first.rows is None else [row for one in batch for row in one.rows or ()]
+    begun = time.perf_counter()
     matrix = np.frombuffer(data, np.float32).reshape(-1, release.width)
-    rows = None if first.rows is None else [row for one in batch for row in one.rows or ()]
-    return Part(release, None, matrix, release.answer(matrix), rows)
+    part = Part(release, None, matrix, release.answer(matrix), rows)
+    part.seconds = (0.0, time.perf_counter() - begun)
+    return part
 
 
 def score(batch: Sequence[Piece]) -> Part:
@@ -37,13 +43,17 @@ def score(batch: Sequence[Piece]) -> Part:
     rows = first.rows() if len(batch) == 1 else None
     if len(batch) > 1 and first.question.rows is not None:
         rows = [row for piece in batch for row in piece.rows() or ()]
+    begun = time.perf_counter()
     if first.encoded:
         data = first.cells() if len(batch) == 1 else b"".join([piece.cells() for piece in batch])
         matrix = np.frombuffer(data, np.float32).reshape(-1, release.width)
     else:
         assert rows is not None
         matrix = release.matrix(rows)
-    return Part(release, None, matrix, release.answer(matrix), rows)
+    ready = time.perf_counter()
+    part = Part(release, None, matrix, release.answer(matrix), rows)
+    part.seconds = (ready - begun, time.perf_counter() - ready)
+    return part
 
 
 def attempt(batch: list[Piece]) -> Scored:
@@ -55,7 +65,7 @@ def attempt(batch: list[Piece]) -> Scored:
             return [(batch, _placed(batch[0], error))]
     except Exception as error:  # told to the caller by whoever settles the batch
         if len(batch) == 1:
-            return [(batch, error)]
+            return [(batch, _named(batch[0], error))]
     half = len(batch) // 2
     return attempt(batch[:half]) + attempt(batch[half:])
 
@@ -71,3 +81,33 @@ def _placed(piece: Piece, error: RowsError) -> RowsError:
     except Exception:  # the user's own code, which had no part in the error
         return error
     return error
+
+
+def _named(piece: Piece, error: Exception) -> Exception:
+    """The error of the user's own code with the number of a row that it fails for by itself, where there is one."""
+    rows, release = piece.rows(), piece.release
+    if rows is None or len(rows) < 2 or piece.encoded or not release.core.own_code:
+        return error
+    start, until = 0, time.perf_counter() + _LOOK_FOR
+    while len(rows) > 1:
+        half = len(rows) // 2
+        for offset, those in ((0, rows[:half]), (half, rows[half:])):
+            found = _trouble(release, those)
+            if found is not None:
+                start, rows, error = start + offset, those, found
+                break
+        else:
+            return error  # only together
+        if time.perf_counter() > until:
+            return error
+    place = start if piece.places is None else piece.places[start]
+    told = error.message if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
+    return PermanentError(f"row {place}: {told}")
+
+
+def _trouble(release: Release, rows: Rows) -> Exception | None:
+    try:
+        release.answer(release.matrix(rows))
+    except Exception as error:  # whatever the user's code raises
+        return error
+    return None

@@ -32,7 +32,8 @@ def model_statistics(system: str, desired: Desired, metrics: Metrics, version: s
 
     `inference_count` is rows answered, `execution_count` runs of the model: several requests may share one. In
     `inference_stats`, `success` counts requests with the time from a whole request to its answer, `fail` rows that got
-    none. Moments are milliseconds since 1970, durations nanoseconds.
+    none, `compute_input` the time before runs of the model (the user's features, decoding of files) and
+    `compute_infer` that of the runs. Moments are milliseconds since 1970, durations nanoseconds.
     """
     told = []
     for first in _first_of_each_model(desired.fleet.releases):
@@ -41,16 +42,19 @@ def model_statistics(system: str, desired: Desired, metrics: Metrics, version: s
             continue
         counts = [metrics.of(one.release) for one in those]
         requests, seconds = sum(sum(one.buckets) for one in counts), sum(one.seconds for one in counts)
+        runs = sum(one.executions for one in counts)
         told.append(
             {
                 "name": system,
                 "version": first.model,
                 "last_inference": max(one.last for one in counts),
                 "inference_count": sum(one.rows["live"] + one.rows["canary"] for one in counts),
-                "execution_count": sum(one.executions for one in counts),
+                "execution_count": runs,
                 "inference_stats": {
                     "success": {"count": requests, "ns": int(1e9 * seconds)},
                     "fail": {"count": sum(one.failed for one in counts), "ns": 0},
+                    "compute_input": {"count": runs, "ns": int(1e9 * sum(one.input_seconds for one in counts))},
+                    "compute_infer": {"count": runs, "ns": int(1e9 * sum(one.infer_seconds for one in counts))},
                 },
                 "batch_stats": [],
             }
