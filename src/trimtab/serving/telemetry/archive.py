@@ -81,6 +81,7 @@ class ArchivedSegment:
         self.manifest = manifest or read_manifest(folder)
         self._encodings = {one.key: one for one in self.manifest.encodings}
         self._read = False
+        self._checked: set[str] = set()
 
     @property
     def whole(self) -> bool:
@@ -108,35 +109,51 @@ class ArchivedSegment:
     def inputs(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Segment`."""
         file = self.file(group)
-        encoding = self._encodings[file.encoding]
-        frame = self.frame(file, [INPUT + column.name for column in encoding.columns])
-        matrix = np.empty((file.rows, len(encoding.columns)), np.float32)
-        for place, column in enumerate(encoding.columns):
+        columns = self._encodings[file.encoding].columns
+        if not columns:  # inputs that are no matrix
+            return np.empty((len(places), 0), np.float32)
+        frame, first = self._part(file, [INPUT + column.name for column in columns], places)
+        matrix = np.empty((frame.height, len(columns)), np.float32)
+        for place, column in enumerate(columns):
             cells = frame[INPUT + column.name]
             if column.kind == "category":
-                matrix[:, place] = cells.to_physical().cast(_float()).fill_null(-1.0).to_numpy()
-            else:
-                matrix[:, place] = cells.to_numpy()
-        return pick(matrix, places)
+                cells = cells.to_physical().cast(_float()).fill_null(-1.0)
+            matrix[:, place] = cells.to_numpy()
+        return pick(matrix, places - first)
 
     def scores(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Segment`."""
         file = self.file(group)
         several = "-" in group.removeprefix(file.encoding)
-        found = self.frame(file, ["scores" if several else "score"]).to_series().to_numpy()
-        return pick(found.reshape(file.rows, -1), places)
+        frame, first = self._part(file, ["scores" if several else "score"], places)
+        return pick(frame.to_series().to_numpy().reshape(frame.height, -1), places - first)
 
     def frame(self, file: ArchivedFile, columns: list[str] | None = None) -> pl.DataFrame:
         """A file's table, or some of its columns. Raises PermanentError when it is not what was written."""
         import polars as pl  # heavy: only where a segment is read
 
         data = (self.folder / file.name).read_bytes()
-        if blake3.blake3(data).hexdigest() != file.blake3:
+        self._check(file, data)
+        return pl.read_ipc(data, columns=columns)
+
+    def _part(self, file: ArchivedFile, columns: list[str], places: NDArray[np.int64]) -> tuple[pl.DataFrame, int]:
+        """The rows of a file from the first of `places` to the last, and the number of the first: only record batches
+        that have some are read."""
+        import polars as pl  # heavy: only where a segment is read
+
+        path = self.folder / file.name
+        if file.name not in self._checked:
+            self._check(file, path.read_bytes())
+        low, high = (int(places.min()), int(places.max()) + 1) if len(places) else (0, 0)
+        return pl.scan_ipc(path).select(columns).slice(low, high - low).collect(), low
+
+    def _check(self, file: ArchivedFile, data: bytes) -> None:
+        if file.name not in self._checked and blake3.blake3(data).hexdigest() != file.blake3:
             raise PermanentError(
                 f"{self.folder / file.name} is damaged: its content is not what was written",
                 hint="restore it from a copy, or move its folder out of the telemetry folder",
             )
-        return pl.read_ipc(data, columns=columns)
+        self._checked.add(file.name)
 
     def truths(self, file: ArchivedFile) -> Told:
         """The truths in a file."""

@@ -30,6 +30,7 @@ from trimtab.serving.telemetry.tables import answers_table, failures_table, trut
 
 _LOCK = ".compaction"
 _DRAFT = ".draft"
+_BATCH = 8192  # rows that are read together
 Step = Callable[[str], None]
 
 
@@ -117,7 +118,8 @@ def _tables(segment: FramedSegment, content: bytes, events: Events) -> Iterator[
 
 def _write(draft: Path, file: ArchivedFile, table: pl.DataFrame) -> ArchivedFile:
     path = draft / file.name
-    table.write_ipc(path, compression="zstd", compat_level=pl.CompatLevel.oldest())
+    oldest = pl.CompatLevel.oldest()  # types that any Arrow library knows
+    table.write_ipc(path, compression="zstd", compat_level=oldest, record_batch_size=_BATCH)
     return _sized(path, msgspec.structs.replace(file, rows=table.height))
 
 
