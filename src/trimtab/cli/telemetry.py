@@ -178,7 +178,7 @@ def _show_one(place: Place, name: str, args: argparse.Namespace) -> int:
         emit_json(found._asdict())
         return 0
     for row in found.rows:
-        at = f"{row.pop('at'):%Y-%m-%d %H:%M:%S.%f} UTC"
+        at = f"{row.pop('time'):%Y-%m-%d %H:%M:%S.%f} UTC"
         release, stage, model = (plain(str(row.pop(key))) for key in ("release", "stage", "model"))
         say(f"{styled(at, 'bold')} scored by {release} ({stage}, model {model[:10]})")
         for key, cell in row.items():
@@ -187,7 +187,7 @@ def _show_one(place: Place, name: str, args: argparse.Namespace) -> int:
         if not row["kept"]:
             say(f"  its inputs are not kept: a share of {row['share']:g} is")
     for truth in found.truths:
-        say(f"{truth['at']:%Y-%m-%d %H:%M:%S} UTC told to be {plain(str(truth['truth']))}{truth['note']}")
+        say(f"{truth['time']:%Y-%m-%d %H:%M:%S} UTC told to be {plain(str(truth['truth']))}{truth['note']}")
     return 0
 
 

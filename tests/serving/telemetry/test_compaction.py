@@ -187,12 +187,12 @@ def test_other_tools_read_it(tmp_path: Path) -> None:
     with pa.ipc.open_file(tmp_path / name / "answers-tab.arrow") as file:
         table = file.read_all()
     assert table.column_names == [
-        "id", "at", "release", "model", "stage", "generation", "score", "latency", "kept", "share",
+        "id", "time", "release", "model", "stage", "generation", "score", "latency", "kept", "share",
         "input_distance", "input_carrier",
     ]  # fmt: skip
-    assert table.schema.field("at").type == pa.timestamp("us", tz="UTC")
+    assert table.schema.field("time").type == pa.timestamp("us", tz="UTC")
     assert table.column("id").to_pylist() == ["a", "b", "c", "d"]
-    assert table.column("at").to_pylist() == [T0] * 4
+    assert table.column("time").to_pylist() == [T0] * 4
     assert table.column("input_distance").to_pylist() == [0.5, None, 1.5, 2.5]
     assert table.column("input_carrier").to_pylist() == ["AA", "UA", None, None]
     assert pa.dataset.dataset([str(tmp_path / name / "answers-tab.arrow")], format="ipc").count_rows() == 4

@@ -162,14 +162,14 @@ class ArchivedSegment:
         return Told(
             start=0,
             ids=frame["id"],
-            at=frame["at"].to_physical().to_numpy(),
+            at=frame["time"].to_physical().to_numpy(),
             number=frame["truth"].to_numpy(),
             words={place: words[place] for place in words.is_not_null().arg_true().to_list()},
             orphan=frame["orphan"].to_numpy(),
         )
 
     def _answers(self, file: ArchivedFile) -> Answers:
-        frame = self.frame(file, ["id", "at", *ORIGIN, "score", "latency", "kept", "share"])
+        frame = self.frame(file, ["id", "time", *ORIGIN, "score", "latency", "kept", "share"])
         told = frame.select(ORIGIN)
         unique = told.unique(maintain_order=True)
         codes = told.join(unique.with_row_index("code"), on=ORIGIN, how="left", maintain_order="left")["code"]
@@ -177,7 +177,7 @@ class ArchivedSegment:
             group=file.group,
             start=0,
             ids=frame["id"],
-            at=frame["at"].to_physical().to_numpy(),
+            at=frame["time"].to_physical().to_numpy(),
             latency=frame["latency"].to_numpy(),
             score=frame["score"].to_numpy(),
             origin=codes.to_numpy().astype(np.int32),
@@ -188,7 +188,7 @@ class ArchivedSegment:
 
     def failures(self) -> list[Failure]:
         """What releases could not score."""
-        tables = [self.frame(file).with_columns(_micros()) for file in self._of("failures")]
+        tables = [self.frame(file).rename({"time": "at"}).with_columns(_micros()) for file in self._of("failures")]
         return [Failure(**row) for table in tables for row in table.iter_rows(named=True)]
 
     def _of(self, kind: str) -> list[ArchivedFile]:

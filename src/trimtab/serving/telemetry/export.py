@@ -21,8 +21,8 @@ FORMATS = ("parquet", "csv", "arrow", "ndjson")
 
 
 def joined(reader: TelemetryReader, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
-    """One row a (prediction, release), sorted by at, id and release: what `answers-*.arrow` holds, with `label` and
-    `truth_at` after the scores. Rows of models with other inputs have null in the columns that are not theirs."""
+    """One row a (prediction, release), sorted by time, id and release: what `answers-*.arrow` holds, with `label` and
+    `truth_time` after the score. Rows of models with other inputs have null in the columns that are not theirs."""
     rows = reader.predictions(since, until)
     parts = [
         _table(segment, group)[places].with_columns(pl.Series("order", positions))
@@ -30,8 +30,13 @@ def joined(reader: TelemetryReader, since: datetime | None = None, until: dateti
     ]
     if not parts:
         return rows
-    table = pl.concat(_alike(parts), how="diagonal").sort("order").drop("order").hstack(rows["label", "truth_at"])
-    ahead = ["id", "at", "release", "model", "stage", "generation", "score", "label", "truth_at", "latency"]
+    table = (
+        pl.concat(_alike(parts), how="diagonal")
+        .sort("order")
+        .drop("order")
+        .hstack(rows.select("label", truth_time="truth_at"))
+    )
+    ahead = ["id", "time", "release", "model", "stage", "generation", "score", "label", "truth_time", "latency"]
     return table.select(*ahead, *(name for name in table.columns if name not in ahead))
 
 
@@ -58,9 +63,9 @@ def prediction(folder: Path, name: str) -> Prediction:
             for place in (told.ids == name).arg_true().to_list():
                 number = float(told.number[place])
                 said = told.words.get(place, number)
-                truths.append({"at": moment(int(told.at[place])), "truth": said, "note": ""})
-    rows.sort(key=lambda row: row["at"])
-    truths.sort(key=lambda truth: truth["at"])
+                truths.append({"time": moment(int(told.at[place])), "truth": said, "note": ""})
+    rows.sort(key=lambda row: row["time"])
+    truths.sort(key=lambda truth: truth["time"])
     for truth in truths[:-1]:
         truth["note"] = ", which holds no more" if truth["truth"] != truths[-1]["truth"] else ", and again"
     if truths and not rows:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-MAGIC = b"TRIMTAB\x01"
+MAGIC = b"TRIMTAB\x02"
 SUFFIX = ".seg"
 ANSWERED, SHADOWED, FEEDBACK, FAILED, ENCODING, GAP, SEAL = 1, 2, 3, 4, 5, 6, 9
 EVENTS = frozenset((ANSWERED, SHADOWED, FEEDBACK, FAILED, GAP))

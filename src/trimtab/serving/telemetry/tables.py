@@ -29,7 +29,7 @@ def answers_table(segment: FramedSegment, content: bytes, answers: Answers) -> p
 
     columns = [
         answers.ids.alias("id"),
-        pl.Series("at", answers.at).cast(MOMENT),
+        pl.Series("time", answers.at).cast(MOMENT),
         told("release", pl.String),
         told("model", pl.String),
         told("stage", pl.String),
@@ -62,7 +62,7 @@ def truths_table(told: Told) -> pl.DataFrame:
     return pl.DataFrame(
         [
             told.ids.alias("id"),
-            pl.Series("at", told.at).cast(MOMENT),
+            pl.Series("time", told.at).cast(MOMENT),
             pl.Series("truth", told.number, nan_to_null=True),
             pl.Series("words", words, dtype=pl.String),
             pl.Series("orphan", told.orphan),
@@ -77,7 +77,7 @@ def failures_table(failures: list[Failure]) -> pl.DataFrame:
         pl.Series(name, [getattr(one, name) for one in failures], dtype=kind)
         for name, kind in (*kinds.items(), ("error", pl.String))
     ]
-    return pl.DataFrame(columns).with_columns(pl.col("at").cast(MOMENT))
+    return pl.DataFrame(columns).with_columns(pl.col("at").cast(MOMENT)).rename({"at": "time"})
 
 
 def unnamed(group: Group) -> Encoding:
