@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from trimtab.serving.telemetry.archive import MANIFEST, ArchivedSegment, read_ma
 from trimtab.serving.telemetry.events import Segment
 from trimtab.serving.telemetry.framed import FramedSegment
 from trimtab.serving.telemetry.segments import SUFFIX, Seal, read_seal
+
+_SETTLED = 2_000_000_000  # nanoseconds after which a change of a folder cannot have another one behind it
 
 
 class Found(NamedTuple):
@@ -44,6 +47,28 @@ def segments_in(folder: Path) -> list[Found]:
         if not path.parent.name.startswith("."):
             found[path.parent.name] = path.parent
     return [Found(name, found[name]) for name in sorted(found)]
+
+
+class Listing:
+    """The segments of a folder, looked for again only when something in it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._found: list[Found] = []
+        self._changed = -1
+
+    def now(self) -> tuple[list[Found], bool]:
+        """All segments by name, and whether they may be others than the last time."""
+        try:
+            changed = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return [], True
+        if changed == self._changed:
+            return self._found, False
+        # A file system's clock ticks a few milliseconds at a time: what changes right after we look may not show.
+        self._changed = changed if time.time_ns() - changed > _SETTLED else -1
+        self._found = segments_in(self._folder)
+        return self._found, True
 
 
 def again(found: Found, folder: Path) -> Found | None:

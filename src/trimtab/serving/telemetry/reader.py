@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trimtab.serving.telemetry.archive import ArchivedSegment
 from trimtab.serving.telemetry.events import Events, Segment
-from trimtab.serving.telemetry.folder import Found, again, segments_in
+from trimtab.serving.telemetry.folder import Found, Listing, again
 from trimtab.serving.telemetry.index import Numbers
 from trimtab.serving.telemetry.inputs import position
 from trimtab.serving.telemetry.segments import Failure, Gap, micros, moment
@@ -53,11 +53,14 @@ class TelemetryReader:
         self._folder = folder
         self._classes = classes
         self._lately: deque[int] = deque(maxlen=_MEMORY)
+        self._listing = Listing(folder)
         self._begin()
 
     def _begin(self) -> None:
         self._table = PredictionTable(self._classes)
         self._open: dict[str, Segment] = {}
+        self._growing: set[str] = set()
+        self._met = False
         self._passed: dict[str, tuple[Found, int]] = {}
         self._heard: set[tuple[str, int]] = set()
         self._failures: list[Failure] = []
@@ -105,13 +108,18 @@ class TelemetryReader:
         """Takes in what is new in the segments that are read; returns how many answers, truths and failures. A missing
         folder is an empty one."""
         self._let_go()
+        those, changed = self._listing.now()
+        if not changed and self._met:
+            those = [found for found in those if found.name in self._growing]
+        self._met = True
         count = 0
-        for found in segments_in(self._folder):
+        for found in those:
             held = self._open.get(found.name)
             if held is not None:
                 count += 0 if held.whole else self._take(found, held)
             elif found.name not in self._passed:
                 count += self._meet(found)
+        self._growing = {name for name, held in self._open.items() if not held.whole}
         return count
 
     def predictions(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
