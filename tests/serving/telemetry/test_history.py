@@ -73,7 +73,7 @@ def test_a_server_compacts_what_it_has_sealed_and_knows_its_ids_for_good(make: M
         until(lambda: client.status().known < 600)
         assert client.feedback([Truth("0-1", "late"), Truth("11-3", "late"), Truth("nobody", "late")]) == ["nobody"]
         assert client.status().rss < 120 * 2**20  # Arrow was never loaded here
-    assert "segments of telemetry" in server.local.log.read_text()
+    until(lambda: "segments of telemetry" in server.local.log.read_text())
     server.kill()
     server.start()
     with server.client() as client:
