@@ -54,3 +54,13 @@ class TemporaryError(TrimtabError):
 
 class PermanentError(TrimtabError):
     """Will not go away by trying again."""
+
+
+def end_if_told(error: BaseException) -> None:
+    """Raises KeyboardInterrupt where that is how the error began: an interrupt in the midst of a transaction may come
+    out as the database's complaint that it was left open."""
+    before = error.__context__
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        before = before.__context__

@@ -17,7 +17,7 @@ import msgspec
 from trimtab.declaration.edited import Edited
 from trimtab.declaration.load import load
 from trimtab.declaration.system import Replay, System
-from trimtab.errors import DeclarationError, TrimtabError
+from trimtab.errors import DeclarationError, TrimtabError, end_if_told
 from trimtab.records.base import SimulatedClock, SystemClock
 from trimtab.records.blobs import Blobs
 from trimtab.records.journal import Draft
@@ -234,15 +234,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def server_of(place: Place, *, port: int | None = None, linked: bool = False) -> LocalServer:
-    """The declared prediction server on this machine. With `port` it is there for this process alone: at that port of
-    the loopback, without gRPC and TLS."""
+def server_of(
+    place: Place, *, port: int | None = None, linked: bool = False, processes: int | None = None
+) -> LocalServer:
+    """The declared prediction server on this machine; `processes` instead of the declared number (0: one for each
+    core). With `port` it is there for this process alone: at that port of the loopback, without gRPC and TLS."""
     from trimtab.deployment.local import LocalServer
     from trimtab.serving.config import server_config
 
     spec = place.system.serve
     if port is not None:
         spec = msgspec.structs.replace(spec, host="127.0.0.1", port=port, grpc_port=None, tls_cert="", tls_key="")
+    if processes is not None:
+        spec = msgspec.structs.replace(spec, processes=processes)
     token = os.environ.get(spec.token_env, "").strip() or None
     config = server_config(spec, place.system.name, os.environ, place.layout.tokens, Path(place.system.folder))
     return LocalServer(place.layout.root, config, token=token, linked=linked)
@@ -377,30 +381,15 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
         time.sleep(every)
 
 
-def end_if_told(error: BaseException) -> None:
-    """Raises KeyboardInterrupt where that is how the error began: an interrupt in the midst of a transaction may come
-    out as the database's complaint that it was left open."""
-    before = error.__context__
-    while before is not None:
-        if isinstance(before, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        before = before.__context__
-
-
 def prepare_server(place: Place, *, processes: int | None = None) -> LocalServer:
-    """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for.
-    `processes` instead of the declared number (0: one for each core)."""
+    """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for."""
     from trimtab.deployment.routes_file import RoutesFile
     from trimtab.loop.reconcile import wanted_routes
     from trimtab.records.facts import ReleaseMoved
-    from trimtab.serving.config import server_config, write_config
+    from trimtab.serving.config import write_config
 
-    server = server_of(place)
-    folder = Path(place.system.folder)
-    config = server_config(place.system.serve, place.system.name, os.environ, place.layout.tokens, folder)
-    if processes is not None:
-        config = msgspec.structs.replace(config, processes=processes)
-    write_config(place.layout.serve_config, config)
+    server = server_of(place, processes=processes)
+    write_config(place.layout.serve_config, server.config)
     moves = place.ledger.count(ReleaseMoved)
     if moves:
         RoutesFile(place.layout.root).apply(wanted_routes(place.system, place.ledger, moves, SystemClock().now()))

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from trimtab.errors import PermanentError
-from trimtab.wiring import end_if_told
+from trimtab.errors import PermanentError, end_if_told
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class LocalServer:
         patience: float = 20.0,
     ) -> None:
         self._layout = Layout(state)
-        self._config = config
+        self.config = config
         self._given = token
         self._linked = linked
         self._patience = patience
@@ -95,7 +95,7 @@ class LocalServer:
         with self._lock:
             if self._own() is not None or self._taken_over():
                 return
-            encoded = msgspec.json.format(msgspec.json.encode(self._config))
+            encoded = msgspec.json.format(msgspec.json.encode(self.config))
             write_atomically(self._layout.serve_config, encoded, mode=0o600)
             for _ in range(_STARTS):
                 self._process, self._adopted = self._spawn(), 0
@@ -152,7 +152,7 @@ class LocalServer:
         if info is None or info.pid != self.pid:
             return None
         try:
-            code, body = self._get(info, f"/trimtab/status/{quote(self._config.system, safe='')}")
+            code, body = self._get(info, f"/trimtab/status/{quote(self.config.system, safe='')}")
         except (OSError, http.client.HTTPException):
             return None
         if code == 401:

@@ -39,7 +39,7 @@ class Pair:
             for name in ("flights", "trains")
         )
         for one in self.both:
-            write_config(one.layout.serve_config, one.local._config)
+            write_config(one.layout.serve_config, one.local.config)
         self.process: subprocess.Popen[bytes]
 
     @property
@@ -57,12 +57,12 @@ class Pair:
 
     def route(self, one: Running, release: str, bundle: ModelBundle) -> None:
         one.generation += 1
-        system = one.local._config.system
+        system = one.local.config.system
         made = models.routes(one.generation, models.route(release, bundle))
         one.local.apply(Routes(generation=made.generation, system=system, routes=made.routes, written=made.written))
 
     def client(self, one: Running, **more: object) -> Client:
-        return Client(self.flights.url, system=one.local._config.system, **more)  # type: ignore[arg-type]
+        return Client(self.flights.url, system=one.local.config.system, **more)  # type: ignore[arg-type]
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -90,7 +90,7 @@ def test_each_answers_under_its_name(serve: Serve, processes: int) -> None:
     pair = serve(processes=processes)
     scores = {}
     for one in pair.both:
-        name = one.local._config.system
+        name = one.local.config.system
         with pair.client(one) as client:
             told = client.predict([ROW] * 2, ["a", "b"])  # ids are each system's own
             scores[name] = told[0].score
@@ -172,7 +172,7 @@ def test_each_has_its_own_tokens(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     for one, token in zip(pair.both, ("wings", "rails"), strict=True):
         config = ServerConfig(
-            system=one.local._config.system, port=0, token_digest=hashlib.sha256(token.encode()).hexdigest()
+            system=one.local.config.system, port=0, token_digest=hashlib.sha256(token.encode()).hexdigest()
         )
         write_config(one.layout.serve_config, config)
     pair.start()
@@ -200,7 +200,7 @@ def test_each_has_its_own_tokens(tmp_path: Path) -> None:
 
 def test_one_that_runs_with_others_is_used_and_left_running(serve: Serve) -> None:
     pair = serve()
-    again = Running(pair.trains.layout.root, pair.trains.local._config)
+    again = Running(pair.trains.layout.root, pair.trains.local.config)
     again.local.start()
     assert again.local.pid == pair.process.pid
     assert (again.local.status() or pytest.fail("gone")).system == "trains"
