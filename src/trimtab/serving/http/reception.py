@@ -26,6 +26,7 @@ from trimtab.serving.open_inference.metadata import server_metadata
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.whole import statistics
 
+_PAGE = ([""], ["try"])
 Work = Callable[[Request], Coroutine[None, None, bytes]]
 
 
@@ -133,6 +134,8 @@ class Reception:
         """The desk of the system that an address names: `/v2/models/<system>...`, or last, as in `/predict/<system>`.
         Raises RefusalError."""
         parts = unquote(url.partition(b"?")[0].decode("latin-1")).split("/")
+        if parts[1:] in _PAGE and self.desks:  # the page asks by itself which systems there are
+            return next(iter(self.desks.values()))
         if parts[1:3] == ["v2", "models"]:
             name = parts[3] if len(parts) > 3 else ""
         elif parts[1:4] == ["v2", "repository", "models"]:

@@ -3,7 +3,7 @@ const $ = (id) => document.getElementById(id);
 const SHOWN = 12; // contributions
 // Where several systems are served, the name of this one ends the address: /try/NAME, /predict/NAME.
 const [, ROOT, NAME] = /^(.*\/)(?:try(?:\/([^/]+))?)?$/.exec(location.pathname) || ["", "/", ""];
-const own = (path) => ROOT + path + (NAME ? "/" + NAME : "");
+const own = (path) => ROOT + path + (NAME ? "/" + NAME : ""); // it stays as it is written in the address
 const state = { token: "", columns: {}, schema: null, prediction: null };
 
 function make(tag, attributes = {}, ...children) {
@@ -43,6 +43,12 @@ function trouble(error) {
 async function load() {
   trouble(null);
   try {
+    const { told: server } = await call("GET", ROOT + "v2");
+    if (server.systems && !NAME) {
+      $("login").hidden = true;
+      choose(server.systems);
+      return;
+    }
     const { told } = await call("GET", own("openapi.json"));
     state.schema = told;
     const { told: model } = await call("GET", ROOT + "v2/models/" + encodeURIComponent(told.info.title));
@@ -59,6 +65,14 @@ async function load() {
       trouble(error);
     }
   }
+}
+
+function choose(systems) {
+  $("system").textContent = "Which system?";
+  $("facts").replaceChildren(make("span", {}, "this server has several"));
+  const links = systems.map((name) => make("a", { class: "button", href: ROOT + "try/" + encodeURIComponent(name) }, name));
+  $("systems").replaceChildren(...links);
+  $("systems").hidden = false;
 }
 
 function show(api, model) {
