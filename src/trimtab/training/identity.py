@@ -21,7 +21,7 @@ from trimtab.training.reach import Follower, Module, Reached
 # Grows when Trimtab itself would make another model of the same code, parameters and data.
 TRAINING_VERSION = 1
 
-ENTRY_FUNCTIONS = ("train", "features")
+ENTRY_FUNCTIONS = ("train", "features", "postprocess")
 _ALWAYS = ("numpy", "polars")
 _DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
@@ -44,6 +44,7 @@ class CodeIdentity:
     entry: str
     contents: dict[str, bytes]
     has_features: bool
+    has_postprocess: bool
 
 
 def digest_of(value: Any) -> str:
@@ -84,6 +85,7 @@ def code_digest(entry: Path, root: Path, functions: Sequence[str] = ENTRY_FUNCTI
         entry=reached.entry,
         contents=contents,
         has_features=follower.defines("features"),
+        has_postprocess=follower.defines("postprocess"),
     )
 
 

@@ -55,6 +55,7 @@ class WorkOrder(Record, kw_only=True):
     job: TrainingJob
     entry: str
     has_features: bool
+    has_postprocess: bool
     keep_matrix: bool
     threads: int
 
@@ -74,7 +75,8 @@ class Fitted(Record, kw_only=True):
 
 class WorkDone(Record, kw_only=True, tag_field="outcome", tag="trained"):
     """`result.json`: what the worker came to. `shipped` is the refitted model where one was asked for; `metrics`,
-    `baseline` and `slices` are of `evaluated`. `measured` differs between two runs of the same work."""
+    `baseline` and `slices` are of `evaluated`; `postprocess` is the file of that function's code, empty when there is
+    none. `measured` differs between two runs of the same work."""
 
     shipped: Fitted
     evaluated: Fitted
@@ -87,6 +89,7 @@ class WorkDone(Record, kw_only=True, tag_field="outcome", tag="trained"):
     baseline: dict[str, Estimate]
     slices: dict[str, Estimate]
     measured: dict[str, float]
+    postprocess: str = ""
 
 
 class WorkRefused(Record, kw_only=True, tag_field="outcome", tag="refused"):

@@ -1,4 +1,4 @@
-"""The user's code as it is kept with a model: all that training reached, and the little that `features` needs."""
+"""The user's code as it is kept with a model: all that training reached, and the little that a server needs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def zip_of(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def features_code(entry: Path, root: Path) -> dict[str, bytes]:
-    """Only the statements and imports that `features` reaches, by module: a server that runs it then need not import
-    what `train` imports. Static following can miss something, so the result must be tried before it is relied on."""
-    reached = Follower(entry, root).follow(("features",))
+def code_of(function: str, entry: Path, root: Path) -> dict[str, bytes]:
+    """Only the statements and imports that one function of the entry reaches, by module: a server that runs it then
+    need not import what `train` imports. Static following can miss something, so the result must be tried before it is
+    relied on."""
+    reached = Follower(entry, root).follow((function,))
     return {path: _pruned(module, reached) for path, module in sorted(reached.modules.items())}
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -28,9 +28,10 @@ from trimtab.training import identity as identities
 from trimtab.training.evaluate import threshold_of
 from trimtab.training.identity import CodeIdentity
 from trimtab.training.job import DAYS, MATRIX, Fitted, TrainingJob, WorkDone, WorkOrder, WorkRefused
-from trimtab.training.process import Ended, WorkerProcess
-from trimtab.training.snapshot import dotted, features_code, modules_only, write_files, zip_of
+from trimtab.training.process import Ended, WorkerProcess, sweep
+from trimtab.training.snapshot import code_of, dotted, modules_only, write_files, zip_of
 from trimtab.training.split import moments
+from trimtab.training.stored_code import WHOLE
 
 Profile = Callable[[NDArray[np.float32], Signature, NDArray[np.int64]], bytes]
 """From the rows a model was fitted on [n, features], as its signature codes them, and the day of each [n]: a blob."""
@@ -71,6 +72,7 @@ class Built:
     onnx: bytes
     evaluated: bytes
     features: bytes | None
+    postprocess: bytes | None
     profile: bytes | None
     explainer: bytes | None
     measured: dict[str, float]
@@ -96,7 +98,7 @@ class Trainer:
         self._numbers = count()
         self._waiting: WorkerProcess | None = None
         self._libraries: tuple[str, ...] = ()
-        _clean(work)
+        sweep(work)
 
     def identify(
         self, job: TrainingJob, train: pl.DataFrame, valid: pl.DataFrame
@@ -180,14 +182,17 @@ class Trainer:
                 job=job,
                 entry=code.entry,
                 has_features=code.has_features,
+                has_postprocess=code.has_postprocess,
                 keep_matrix=profile is not None,
                 threads=self._threads,
             )
             write_files(folder / "code", code.contents)
-            if code.has_features:
+            own = [name for name, there in _own_functions(code) if there]
+            for name in own:
                 entry = folder / "code" / code.entry
-                (folder / "features.zip").write_bytes(zip_of(features_code(entry, folder / "code")))
-                (folder / "code.zip").write_bytes(zip_of(modules_only(code.contents)))
+                (folder / f"{name}.zip").write_bytes(zip_of(code_of(name, entry, folder / "code")))
+            if own:
+                (folder / WHOLE).write_bytes(zip_of(modules_only(code.contents)))
             (folder / "job.json").write_bytes(msgspec.json.encode(order))
             train.write_ipc(folder / "train.arrow", compression="uncompressed")
             valid.write_ipc(folder / "valid.arrow", compression="uncompressed")
@@ -272,6 +277,7 @@ class Trainer:
             onnx=(folder / result.shipped.onnx).read_bytes(),
             evaluated=(folder / result.evaluated.onnx).read_bytes(),
             features=(folder / result.shipped.code).read_bytes() if result.shipped.code else None,
+            postprocess=(folder / result.postprocess).read_bytes() if result.postprocess else None,
             profile=kept,
             explainer=(folder / result.shipped.explainer).read_bytes() if result.shipped.explainer else None,
             measured=measured,
@@ -281,8 +287,8 @@ class Trainer:
         """Keep all parts, then the name that makes them a model: a trainer that is killed between leaves no model."""
         done = built.done
         features = self._blobs.put(built.features) if built.features is not None else None
-        entry = dotted(code.entry) if features else ""
-
+        hook = self._blobs.put(built.postprocess) if built.postprocess is not None else UNSET
+        entry = dotted(code.entry) if features or hook else ""
         explainer = self._blobs.put(built.explainer) if built.explainer is not None else None
 
         def bundle(onnx: bytes, fitted: Fitted) -> ModelBundle:
@@ -291,6 +297,7 @@ class Trainer:
                 signature=fitted.signature,
                 features_code=features,
                 entry=entry,
+                postprocess_code=hook,
                 explainer=explainer if explainer and fitted.explainer else UNSET,
             )
 
@@ -318,6 +325,10 @@ class Trainer:
         kept = self._blobs.put(msgspec.json.encode(_Kept(fact=fact, measured=built.measured)))
         self._blobs.set_ref(f"model-{identity.id}", kept)
         return Trained(fact=fact, measured=built.measured)
+
+
+def _own_functions(code: CodeIdentity) -> tuple[tuple[str, bool], ...]:
+    return ("features", code.has_features), ("postprocess", code.has_postprocess)
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -367,27 +378,3 @@ def _tail(path: Path) -> str:
         return ""
     folder = str(path.parent)
     return "\n".join(line.replace(folder, "") for line in text.splitlines()[-_LOG_LINES:])
-
-
-def _clean(work: Path) -> None:
-    """Remove the folders of trainers whose process is gone."""
-    if not work.is_dir():
-        return
-    for folder in work.glob("training-*-*"):
-        owner = folder.name.split("-")[1]
-        if owner.isdigit() and int(owner) != os.getpid() and not _runs(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-    for lock in work.glob("*.lock"):  # what a killed trainer held; one that is held now is left alone
-        with suppress(OSError), lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lock.unlink(missing_ok=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

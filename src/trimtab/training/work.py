@@ -20,10 +20,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError, TrimtabError
-from trimtab.inference.encode import encode_frame
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer, encode_explainer
-from trimtab.inference.features_code import FeaturesFunction, derive, load_features
+from trimtab.inference.features_code import FeaturesFunction, derive
 from trimtab.inference.session import Model
 from trimtab.inference.signature import column_kind, fit_signature
 from trimtab.records.durable import write_atomically
@@ -35,9 +34,9 @@ from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder, Work
 from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
 from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
+from trimtab.training.stored_code import StoredCode
 
 PARITY_ROWS = 5_000
-_ALONE = 16
 
 
 def read_order(folder: Path) -> WorkOrder:
@@ -95,12 +94,17 @@ class _Work:
             signature = self._signature(train, columns, classes)
             rows_train = rows_of(train.features, y_train, train.time, signature, seen=False)
             rows_valid = rows_of(valid.features, y_valid, valid.time, signature, seen=False)
-            code = self._stored_features(valid, signature, columns) if function is not None else ""
+            stored = StoredCode(self.folder, dotted(self.order.entry))
+            code = stored.features(valid.raw, valid.features, signature, columns) if function is not None else ""
             if not job.refit:
                 self._keep_matrix(rows_train)
         evaluated, scores = self._fit(
             user.train, rows_train, rows_valid, signature, name="model", code=code, explained=not job.refit
         )
+        hook = ""
+        if self.order.has_postprocess:
+            with self._timed("postprocess"), _users("postprocess(outputs)"):
+                hook = stored.postprocess(user.postprocess, {signature.onnx_output: scores})
         with self._timed("evaluate"):
             evaluation = Evaluation(
                 task=job.task,
@@ -143,6 +147,7 @@ class _Work:
             baseline=labelled_metrics(baseline),
             slices=labelled_metrics(slices),
             measured=measured,
+            postprocess=hook,
         )
 
     def _columns(self, frame: pl.DataFrame) -> list[Column]:
@@ -169,7 +174,8 @@ class _Work:
         sys.modules[entry.stem] = module
         with _users(f"{self.order.entry} cannot be imported: it"):
             spec.loader.exec_module(module)
-        for name in ["train"] + ["features"] * self.order.has_features:
+        wanted = ["train"] + ["features"] * self.order.has_features + ["postprocess"] * self.order.has_postprocess
+        for name in wanted:
             if not callable(getattr(module, name, None)):
                 raise PermanentError(f"{self.order.entry} has no function {name}")
         return module
@@ -184,47 +190,6 @@ class _Work:
         return fit_signature(
             inputs, part.features, job.task, classes=classes, threshold=threshold_of(job.task, job.value)
         )
-
-    def _stored_features(self, valid: _Part, signature: Signature, columns: list[Column]) -> str:
-        """The smallest stored code whose `features` gives what the user's gave, for a row alone as among others."""
-        wanted = encode_frame(valid.features, signature)
-        entry = dotted(self.order.entry)
-        problem = ""
-        for name in ("features.zip", "code.zip"):
-            try:
-                function = load_features((self.folder / name).read_bytes(), entry)
-                found = encode_frame(derive(function, valid.raw, columns), signature)
-            except TrimtabError as error:
-                problem = error.message
-                continue
-            if np.array_equal(found, wanted, equal_nan=True):
-                self._alone(function, valid, wanted, signature=signature, columns=columns)
-                return name
-            problem = "it gives other values when it is called again"
-        raise PermanentError(
-            f"features(rows) does not work from its stored code: {problem}",
-            hint="make it depend on its rows and on the modules beside model.py alone",
-        )
-
-    def _alone(
-        self,
-        function: FeaturesFunction,
-        valid: _Part,
-        wanted: NDArray[np.float32],
-        *,
-        signature: Signature,
-        columns: list[Column],
-    ) -> None:
-        """Refuse features that a row gets from its neighbours: a server sees it alone."""
-        for row in np.linspace(0, valid.raw.height - 1, min(_ALONE, valid.raw.height)).astype(int).tolist():
-            found = encode_frame(derive(function, valid.raw.slice(row, 1), columns), signature)
-            same = np.isclose(found[0], wanted[row], rtol=1e-5, atol=1e-6, equal_nan=True)
-            if not same.all():
-                name = signature.features[int(np.flatnonzero(~same)[0])].name
-                raise PermanentError(
-                    f"features(rows) gives column {name!r} another value for a row alone than among other rows",
-                    hint="a server sees one row at a time: derive features from the row itself, or use a feature view",
-                )
 
     def _fit(
         self,
