@@ -188,6 +188,22 @@ def test_a_token_ends_by_itself(guarded: Running, token: Callable[..., str]) -> 
     until(lambda: ask(guarded, held)[0] == 401, 3.0)
 
 
+def test_what_tokens_ask_is_counted_by_name(make: Make) -> None:
+    server = make("s3cret", token_digest=hashlib.sha256(b"s3cret").hexdigest())
+    held, _ = add_token(server.layout.tokens, "phone", ("predict",), datetime.now(UTC), requests=0.001)
+    until(lambda: ask(server, held, "GET", "/v2")[0] != 401)
+    assert [ask(server, held, "GET", "/v2")[0] for _ in range(4)] == [429] * 4
+    assert (ask(server, held, "GET", "/metrics")[0], ask(server, "wrong", "GET", "/v2")[0]) == (403, 401)
+    with server.client() as client:
+        told = client.metrics()
+    lines = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in told.splitlines() if line[0] != "#"}
+    assert lines['trimtab_token_requests_total{token="phone"}'] == 1
+    assert lines['trimtab_token_limited_total{token="phone"}'] == 4
+    assert lines['trimtab_token_requests_total{token="environment"}'] >= 1
+    assert lines["trimtab_refused_callers_total"] >= 2
+    assert held not in told
+
+
 def test_the_first_token_closes_a_server_that_was_open(make: Make) -> None:
     server = make()
     server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([1.0, 1.0]))))

@@ -79,8 +79,8 @@ class Guard:
 
     @property
     def grants(self) -> Iterable[Grant]:
-        """Everybody who may ask."""
-        return self._grants.values()
+        """Everybody who may ask; nobody in particular where no token is asked for."""
+        return self._grants.values() if self.required else ()
 
     def refresh(self) -> None:
         """Looks whether the file has changed; when it has, its tokens are in force from here on. When it has gone or
@@ -146,6 +146,23 @@ class Guard:
         """Counts rows once it is known how many they are. Never refuses: what is too much delays the next request."""
         if grant.rows is not None:
             grant.rows.take(self._monotonic(), rows)
+
+    def text(self) -> str:
+        """What it counted, as Prometheus text: by the names of tokens."""
+        asked = [f'trimtab_token_requests_total{{token="{one.name}"}} {one.asked}' for one in self.grants]
+        limited = [f'trimtab_token_limited_total{{token="{one.name}"}} {one.limited}' for one in self.grants]
+        lines: list[str] = []
+        for name, meaning, series in (
+            ("trimtab_token_requests_total", "Requests let in, by the name of the token.", asked),
+            ("trimtab_token_limited_total", "Requests above the rate of their token (429).", limited),
+            (
+                "trimtab_refused_callers_total",
+                "Requests without a token that may ask this (401, 403).",
+                [f"trimtab_refused_callers_total {self.refused}"],
+            ),
+        ):
+            lines += [f"# HELP {name} {meaning}", f"# TYPE {name} counter", *series]
+        return "\n".join([*lines, ""])
 
     def _hold_rate(self, grant: Grant) -> None:
         now = self._monotonic()

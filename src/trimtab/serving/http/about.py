@@ -123,7 +123,7 @@ class About:
     def counted(self) -> str:
         """The counters of this process as Prometheus text."""
         telemetry = self._system.book.telemetry
-        return self._system.book.metrics.text(
+        return self._system.guard.text() + self._system.book.metrics.text(
             {
                 "trimtab_generation": ("Generation of routes in force (-1: none).", self._desired.applied),
                 "trimtab_generation_wanted": ("Newest generation of routes seen (-1: none).", self._desired.wanted),
