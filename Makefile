@@ -1,6 +1,6 @@
 # Everything a newcomer runs. Each target sets up its own .venv once, and again when the pinned packages change.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-durability test-components check format bench pins clean
+.PHONY: help demo test test-durability test-components fuzz check format bench pins clean
 
 BIN := .venv/bin
 RUN := .venv/.ready-run
@@ -12,6 +12,7 @@ help:
 	@echo "make test             the tests"
 	@echo "make test-durability  the long tests that kill processes at random instants"
 	@echo "make test-components  the tests against outside programs"
+	@echo "make fuzz             coverage-guided fuzzing of the server, SECONDS=600 each"
 	@echo "make check            style, types and the direction of imports"
 	@echo "make format           put the code into the style that check asks for"
 	@echo "make bench            the measurements of benchmarks/README.md"
@@ -37,6 +38,14 @@ test-durability: $(DEV)
 test-components: $(DEV)
 	@tools/component
 	@$(PYTEST) -q -m component --timeout 600 $(ARGS) || [ $$? -eq 5 ]
+
+# Each target for SECONDS; what is found is left in build/fuzz/TARGET.
+fuzz: $(DEV)
+	@tools/component atheris
+	@for target in http columns pictures; do \
+		PYTHONPATH=$$(echo build/components/atheris/lib/python*/site-packages) \
+		$(BIN)/python -m tests.fuzz $$target --seconds $(or $(SECONDS),600) --folder build/fuzz/$$target || exit 1; \
+	done
 
 check: $(DEV)
 	@$(BIN)/ruff check src tests systems benchmarks

@@ -22,7 +22,6 @@ _SLACK = 65_536  # bytes around the chunks of a body, beside as many as it holds
 _STEP = 262_144  # room is found for a body of unknown length in steps of so many bytes
 _UPGRADES = 16
 _STRANGE = 16
-_SLASH = b"/"[0]
 _HOP_BY_HOP = frozenset((b"connection", b"http2-settings", b"upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
@@ -246,7 +245,7 @@ class Reader:
         if self._head > config.max_header or len(self._url) > config.max_header:
             self._fail_head()
             return
-        if self._url[0] != _SLASH:
+        if self._url[:1] != b"/":
             self._check_form()
         if self._new or self._hosts != 1 or self._chunked:
             self._check_version()
