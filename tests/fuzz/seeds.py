@@ -8,6 +8,7 @@ import zlib
 
 import orjson
 from tests.fuzz.server import ADDRESSES, MODEL, as_input
+from tests.fuzz.wire import MARK, MARKED
 from tests.serving import pictures
 
 INFER = f"{MODEL}/infer"
@@ -113,7 +114,9 @@ def requests() -> list[bytes]:
         b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     ]
     got += [got[0] + got[1] + got[2], got[4] * 5 + got[0], b"".join(got[-9:-3])]
-    return [bytes([place % 7]) + one for place, one in enumerate(got)]
+    same = (*got, got[1] * 3, _post("/predict", body, b"authorization: Bearer x"))
+    again = [MARK.join((one, one, got[2], one)) for one in same]
+    return [bytes([place % 7]) + one for place, one in enumerate(got)] + [bytes([MARKED]) + one for one in again]
 
 
 def _post(path: str, body: bytes, *lines: bytes) -> bytes:
@@ -132,7 +135,8 @@ null true [ ] { } " , : \u0000 \ud800 "shape":[-1,2] "shape":[1e9] "data":[[1,2]
 """
 _BYTES = [
     b"\r\n", b"\n", b"\r", b" ", b"\t", b"\0", b"\x7f", b"0\r\n\r\n", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f",
-    b"\xff\xfe", b"\xed\xa0\x80", b"\x1f\x8b\x08", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"RIFF", b"%PDF",
+    MARK, MARK, b"\xff\xfe", b"\xed\xa0\x80",
+    b"\x1f\x8b\x08", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"RIFF", b"%PDF",
 ]  # fmt: skip
 WORDS = [
     *(line.encode() + b"\r\n" for line in _LINES.strip().replace("\n", "|").split("|")),

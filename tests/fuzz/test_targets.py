@@ -27,7 +27,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[ServerTarget, list[
     target.close()
 
 
-@pytest.mark.parametrize("pattern", [0, 1, 5, 200])
+@pytest.mark.parametrize("pattern", [0, 1, 5, 200, 255])
 def test_the_connection_stands_every_seed(http: HttpTarget, pattern: int) -> None:
     for seed in requests():
         http(bytes([pattern]) + seed[1:])

@@ -10,6 +10,8 @@ from trimtab.serving.http.connection import Connection
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.request import Request
 
+MARK = b"\xfe\xff\xfe"
+MARKED = 255
 _LINE = re.compile(rb"HTTP/1\.1 (\d{3}) [A-Za-z' -]+")
 
 
@@ -80,7 +82,12 @@ def held(connection: Watched, transport: Transport, counted: list[int]) -> list[
 
 
 def cut(data: bytes, pattern: int) -> Iterator[bytes]:
-    """The data in pieces: whole, byte by byte, or in pieces whose sizes follow from `pattern`."""
+    """The data in pieces: whole, where it holds MARKs, byte by byte, or of sizes that follow from `pattern`. Marks
+    belong to no piece."""
+    if pattern == MARKED:
+        yield from data.split(MARK)
+        return
+    data = data.replace(MARK, b"")
     if pattern == 0:
         yield data
         return
