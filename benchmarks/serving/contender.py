@@ -98,7 +98,7 @@ class Contender:
     def _ask(self) -> tuple[int | str, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("POST", self.path, self.body, {"content-type": "application/json"} | self.headers)
+            connection.request("POST", self.path, self.body, {"Content-Type": "application/json"} | self.headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:

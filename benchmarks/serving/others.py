@@ -15,16 +15,17 @@ from workload import Workload, number_in
 PEERS = HERE / "peers"
 
 
-def peers(asked: Workload, folder: Path, environments: Path) -> Iterator[Contender]:
-    """Those that can be installed. `folder` is for what they write."""
-    for name, make in (
-        ("fastapi", fastapi_tuned),
-        ("fastapi", fastapi_naive),
-        ("mlserver", mlserver),
-        ("mlflow", mlflow),
-        ("bentoml", bentoml),
-        ("litserve", litserve),
-    ):
+def peers(asked: Workload, folder: Path, environments: Path, *, raw: bool = False) -> Iterator[Contender]:
+    """Those that can be installed; with `raw` those that take a row as bytes. `folder` is for what they write."""
+    in_json = {
+        fastapi_tuned: "fastapi",
+        fastapi_naive: "fastapi",
+        mlserver: "mlserver",
+        mlflow: "mlflow",
+        bentoml: "bentoml",
+        litserve: "litserve",
+    }
+    for make, name in ({fastapi_raw: "fastapi", litserve_raw: "litserve"} if raw else in_json).items():
         python = python_of(name, environments)
         if python is not None:
             yield make(asked, python, folder)
@@ -99,6 +100,7 @@ def litserve(asked: Workload, python: Path, _: Path) -> Contender:
 def litserve_raw(asked: Workload, python: Path, _: Path) -> Contender:
     """The same, taking rows as bytes."""
     one = _contender(asked, "LitServe", "1 worker, batching, raw bytes in", "/predict", asked.row.tobytes())
+    one.headers["Content-Type"] = "application/octet-stream"
     return _lit(one, python, raw=True)
 
 

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 from contender import HERE, TOKEN, Contender, free_port
 from workload import Workload, number_in
 
@@ -22,7 +23,39 @@ def echo(asked: Workload) -> Contender:
 
 
 def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool = False) -> Contender:
-    """Token, validation, metrics and telemetry on, one live release; `beside` it a canary of 10% and a shadow."""
+    """Token, validation, metrics and telemetry on, one live release, asked in JSON; `beside` it a canary of 10% and a
+    shadow."""
+    name = f"Trimtab, {processes} process{'es' if processes > 1 else ''}"
+    note = "token, validation, metrics, telemetry"
+    if beside:
+        name, note = f"{name}, routed", f"{note}; a canary of 10% and a shadow release beside"
+    body = asked.tensor_as_json()
+    one = Contender(name, note, f"/v2/models/{SYSTEM}/infer", body, number_in, port=free_port())
+    return _served(one, asked, folder, processes=processes, beside=beside)
+
+
+def trimtab_in_bytes(asked: Workload, folder: Path) -> Contender:
+    """The same asked, and answering, by the binary extension."""
+    body, head = asked.tensor_as_bytes()
+
+    def score(answer: bytes) -> float:
+        return float(np.frombuffer(answer[-4 * asked.scores :], "<f4")[0])
+
+    note = "token, validation, metrics, telemetry; a tensor in bytes"
+    one = Contender("Trimtab, tensor", note, f"/v2/models/{SYSTEM}/infer", body, score, port=free_port())
+    one.headers = {"Inference-Header-Content-Length": str(head), "Content-Type": "application/octet-stream"}
+    return _served(one, asked, folder)
+
+
+def trimtab_with_files(asked: Workload, folder: Path, file: bytes) -> Contender:
+    """The same asked with a JPEG file, which it decodes."""
+    note = "the same; a JPEG file of 640 x 480, decoded and made smaller"
+    one = Contender("Trimtab, JPEG", note, "/predict", file, None, port=free_port())
+    one.headers = {"Content-Type": "image/jpeg"}
+    return _served(one, asked, folder)
+
+
+def _served(one: Contender, asked: Workload, folder: Path, *, processes: int = 1, beside: bool = False) -> Contender:
     import msgspec
 
     from trimtab.records.blobs import Blobs
@@ -32,12 +65,7 @@ def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool =
     from trimtab.serving.config import server_config, write_config
     from trimtab.serving.spec import ServeSpec
 
-    name = f"Trimtab, {processes} process{'es' if processes > 1 else ''}"
-    note = "token, validation, metrics, telemetry"
-    if beside:
-        name, note = f"{name}, routed", f"{note}; a canary of 10% and a shadow release beside"
-    one = Contender(name, note, f"/v2/models/{SYSTEM}/infer", asked.tensor_as_json(), number_in, port=free_port())
-    layout = Layout(folder / f"trimtab-{processes}-{beside}")
+    layout = Layout(folder / f"state-{one.port}")
     blobs = Blobs(layout.blobs)
     bundle, rival = (ModelBundle(onnx=blobs.put(g), signature=asked.signature) for g in (asked.graph, asked.rival))
     routes = [Route(release="r1", model="m1", bundle=bundle, stage="live")]
@@ -46,12 +74,11 @@ def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool =
         routes.append(Route(release="r3", model="m3", bundle=rival, stage="shadow"))
     wanted = Routes(generation=1, system=SYSTEM, routes=tuple(routes), written=datetime.now(UTC))
     write_atomically(layout.routes, msgspec.json.encode(wanted))
-    spec = ServeSpec(port=one.port)
-    config = server_config(spec, SYSTEM, {"TRIMTAB_TOKEN": TOKEN})
+    config = server_config(ServeSpec(port=one.port), SYSTEM, {"TRIMTAB_TOKEN": TOKEN})
     write_config(layout.serve_config, msgspec.structs.replace(config, processes=processes))
     one.command = [sys.executable, "-m", "trimtab.serving", "--state", str(layout.root)]
     one.environment = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-    one.headers = {"Authorization": f"Bearer {TOKEN}"}
+    one.headers["Authorization"] = f"Bearer {TOKEN}"
     return one
 
 

@@ -15,12 +15,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from contender import HERE, Contender
 from heavy import heavy
 from ours import trimtab
+
+HEADS = ("asked", "answered of capacity", "p50 ms", "p99 ms", "slowest ms", "refused", "refused p99 ms", "unsent")
 
 
 def main() -> None:
@@ -35,29 +38,35 @@ def main() -> None:
     if args.quick:
         args.times, args.seconds = [5], 2.0
     with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as name:
-        folder = Path(name)
-        asked = heavy(folder)
-        server = trimtab(asked, folder)
-        server.start(folder, asked.expected)
-        try:
-            load(server, 0, 1.0, 64)  # warm
-            capacities = [capacity(server, args.seconds)]
-            figures = []
-            for times in args.times:
-                told = load(server, times * capacities[-1], args.seconds, args.connections)
-                capacities.append(capacity(server, args.seconds))
-                figures.append(row(times, statistics.mean(capacities[-2:]), told, args.seconds))
-        finally:
-            server.stop()
+        title, capacities, figures = measure(Path(name), args.times, args.seconds, args.connections)
     if args.json:
         print(json.dumps({"capacities": capacities, "loads": figures}, indent=2))
         return
     told = ", ".join(f"{one:.0f}" for one in capacities)
-    print(f"\n{asked.title}: {told} rows a second with 64 connections, before and after each load")
-    heads = ("asked", "answered of capacity", "p50 ms", "p99 ms", "slowest ms", "refused", "refused p99 ms", "unsent")
-    print("".join(f"{head:>22}" for head in heads))
+    print(f"\n{title}: {told} rows a second with 64 connections, before and after each load")
+    print("".join(f"{head:>22}" for head in HEADS))
     for one in figures:
-        print("".join(f"{one[head]:>22}" for head in heads))
+        print("".join(f"{one[head]:>22}" for head in HEADS))
+
+
+def measure(
+    folder: Path, loads: Sequence[float], seconds: float, connections: int
+) -> tuple[str, list[float], list[dict[str, str]]]:
+    """What is asked, the capacities before and after each load, and a row of the table for each load."""
+    asked = heavy(folder)
+    server = trimtab(asked, folder)
+    server.start(folder, asked.expected)
+    try:
+        load(server, 0, 1.0, 64)  # warm
+        capacities = [capacity(server, seconds)]
+        figures = []
+        for times in loads:
+            told = load(server, times * capacities[-1], seconds, connections)
+            capacities.append(capacity(server, seconds))
+            figures.append(row(times, statistics.mean(capacities[-2:]), told, seconds))
+    finally:
+        server.stop()
+    return asked.title, capacities, figures
 
 
 def capacity(server: Contender, seconds: float) -> float:

@@ -1,40 +1,58 @@
-"""What the prediction server does in a second, beside a bound and its peers, in one run: one table.
+"""What the prediction server does in a second, beside bounds and its peers, in one run.
 
-    python benchmarks/serving/table.py [--peers FOLDER] [--seconds 2] [--rounds 3] [--connections 1 16 64] [--quick]
-                                       [--markdown FILE] [--json]
+    python benchmarks/serving/table.py [--peers FOLDER] [--only trees images overload] [--quick] [--markdown FILE]
+                                       [--seconds 2] [--rounds 3] [--connections 1 16 64] [--json]
 
-Every server is started, and all are asked in turns, round after round, so that whatever else the machine does harms all
-alike; each figure is the median of the rounds. The load is `wrk` with one thread on the same machine. Every server's
-first answer is compared with the model's own. `--peers` adds the others, each installed into an environment of its own
-below FOLDER. CPU is that of all processes of a server over the answers it gave; memory is their proportional share.
+Every server of a table is started, and all are asked in turns, round after round, so that whatever else the machine
+does harms all alike; each figure is the median of the rounds. The load is `wrk` with one thread on the same machine.
+Every server's first answer is compared with the model's own. `--peers` adds the others, each installed into an
+environment of its own below FOLDER. CPU is that of all processes of a server over the answers it gave; memory is their
+proportional share. "of bound" is of the first line of the table, "ours / it" of our best line.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import overload
+from alone import alone
 from contender import Contender, Figures
+from images import images, photo
 from others import peers
-from ours import echo, trimtab
+from ours import echo, trimtab, trimtab_in_bytes, trimtab_with_files
 from trees import trees
 
+PARTS = ("trees", "images", "overload")
 Runs = dict[str, dict[int, list[Figures]]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """`rows`, the head first, and `figures` by name of what they were made of."""
+
+    title: str
+    rows: Sequence[Sequence[str]]
+    figures: Any
 
 
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description="what the prediction server does in a second, beside its peers")
     parser.add_argument(
-        "--peers", type=Path, metavar="FOLDER", help="install the peers below this folder, and run them"
+        "--peers", type=Path, metavar="FOLDER", help="install peers below this folder, and run them too"
     )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some of the tables")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one run of wrk (default: 2)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each server and load (default: 3)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64], help="loads (default: 1 16 64)")
@@ -46,25 +64,51 @@ def main() -> None:
         raise SystemExit("this needs wrk, the load generator: apt-get install wrk")
     if args.quick:
         args.rounds, args.seconds = 1, 1.0
-    with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as name:
-        folder = Path(name)
-        asked = trees(folder)
-        contenders = [
-            echo(asked),
-            trimtab(asked, folder),
-            trimtab(asked, folder, processes=2),
-            trimtab(asked, folder, processes=2, beside=True),
-        ]
-        if args.peers is not None:
-            contenders += peers(asked, folder, args.peers.resolve())
-        figures = measure(contenders, folder, asked.expected, args)
+    tables = {}
+    for part in args.only:
+        with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as name:
+            tables[part] = {"trees": of_trees, "images": of_images, "overload": of_overload}[part](Path(name), args)
+        if not args.json:
+            show(tables[part])
     if args.json:
-        print(json.dumps({"trees": figures}, indent=2))
-        return
-    table = rows_of(contenders, figures, args.connections)
-    print_table(asked.title, table)
+        print(json.dumps({part: table.figures for part, table in tables.items()}, indent=2))
     if args.markdown:
-        args.markdown.write_text(f"## {asked.title}\n\n{markdown(table)}\n", "utf-8")
+        args.markdown.write_text("\n".join(map(markdown, tables.values())), "utf-8")
+
+
+def of_trees(folder: Path, args: argparse.Namespace) -> Table:
+    """Trees on one row as JSON, against a JSON echo."""
+    asked = trees(folder)
+    contenders = [
+        echo(asked),
+        trimtab(asked, folder),
+        trimtab(asked, folder, processes=2),
+        trimtab(asked, folder, processes=2, beside=True),
+    ]
+    if args.peers is not None:
+        contenders += peers(asked, folder, args.peers.resolve())
+    figures = measure(contenders, folder, asked.expected, args)
+    return Table(asked.title, rows_of(contenders, figures, args.connections), figures)
+
+
+def of_images(folder: Path, args: argparse.Namespace) -> Table:
+    """A convolutional network on images as bytes, against the network alone."""
+    asked = images(folder)
+    contenders = [alone(asked), trimtab_in_bytes(asked, folder), trimtab_with_files(asked, folder, photo())]
+    if args.peers is not None:
+        contenders += peers(asked, folder, args.peers.resolve(), raw=True)
+    figures = measure(contenders, folder, asked.expected, args)
+    return Table(asked.title, rows_of(contenders, figures, args.connections), figures)
+
+
+def of_overload(folder: Path, args: argparse.Namespace) -> Table:
+    """Several times what a heavy model can do, as `overload.py` has it."""
+    say("overload")
+    loads = [5.0] if args.quick else [1.0, 2.0, 5.0]
+    title, capacities, figures = overload.measure(folder, loads, 2 * args.seconds, 1000)
+    told = ", ".join(f"{one:.0f}" for one in capacities)
+    rows = [list(overload.HEADS), *([one[head] for head in overload.HEADS] for one in figures)]
+    return Table(f"overload: {title}, {told} rows a second before and after each load", rows, figures)
 
 
 def measure(
@@ -105,36 +149,43 @@ def measure(
 def rows_of(
     contenders: Sequence[Contender], figures: dict[str, Figures], connections: Sequence[int]
 ) -> list[list[str]]:
-    """The table, its head first. Ratios are of the best of ours to each other, at the most connections."""
+    """The table, its head first."""
     top = max(connections)
-    best = max(figures[one.name][f"per_second@{top}"] for one in contenders if one.name.startswith("Trimtab"))
-    head = ["server", f"req/s c{top}", "ours / it"]
-    head += [f"p50 / p99 ms c{count}" for count in connections]
-    table = [[*head, "CPU us", "PSS MB", "start s", "errors", "set up as"]]
+    rates = {one.name: figures[one.name][f"per_second@{top}"] for one in contenders}
+    bound, best = rates[contenders[0].name], max(rate for name, rate in rates.items() if name.startswith("Trimtab"))
+    waits = [f"p50 / p99 ms c{count}" for count in connections]
+    head = ["server", f"req/s c{top}", "of bound", "ours / it", *waits, "CPU us", "PSS MB", "start s", "errors"]
+    table = [[*head, "set up as"]]
     for one in contenders:
-        told = figures[one.name]
-        rate = told[f"per_second@{top}"]
-        waits = [f"{told[f'p50_ms@{count}']:.2f} / {told[f'p99_ms@{count}']:.2f}" for count in connections]
+        told, rate = figures[one.name], rates[one.name]
+        cells = [one.name, f"{rate:,.0f}", f"{rate / bound:.0%}", f"{best / rate:.2f}"]
+        cells += [pair(told[f"p50_ms@{count}"], told[f"p99_ms@{count}"]) for count in connections]
         errors = sum(told[f"errors@{count}"] for count in connections)
-        cells = [one.name, f"{rate:,.0f}", f"{best / rate:.2f}", *waits, f"{told[f'cpu_us@{top}']:,.0f}"]
-        table.append([*cells, f"{told['memory_mb']:.0f}", f"{told['start_s']:.2f}", f"{errors:.0f}", one.note])
+        cells += [f"{told[f'cpu_us@{top}']:,.0f}", f"{told['memory_mb']:.0f}", f"{told['start_s']:.2f}"]
+        table.append([*cells, f"{errors:.0f}", one.note])
     return table
 
 
-def print_table(title: str, table: Sequence[Sequence[str]]) -> None:
+def pair(p50: float, p99: float) -> str:
+    """Two times in one cell; none where nobody waits."""
+    return "" if math.isnan(p50) else f"{p50:.2f} / {p99:.2f}"
+
+
+def show(table: Table) -> None:
     """The table in columns: the first and the last to the left, figures to the right."""
-    widths = [max(len(row[place]) for row in table) for place in range(len(table[0]))]
-    print(f"\n{title}")
-    for row in table:
+    widths = [max(len(row[place]) for row in table.rows) for place in range(len(table.rows[0]))]
+    print(f"\n{table.title}")
+    for row in table.rows:
         middle = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
-        print("  ".join([row[0].ljust(widths[0]), *middle, row[-1]]))
+        print("  ".join([row[0].ljust(widths[0]), *middle, row[-1]]), flush=True)
 
 
-def markdown(table: Sequence[Sequence[str]]) -> str:
+def markdown(table: Table) -> str:
     """The same for a page."""
-    head, *rows = table
+    head, *rows = table.rows
     rule = ["---", *["---:"] * (len(head) - 2), "---"]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+    return f"## {table.title}\n\n{lines}\n"
 
 
 def say(what: str) -> None:

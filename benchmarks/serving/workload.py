@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Workload:
-    """A model, as ONNX in `graph` and at `path`, with its `signature`, and a `rival` to try beside it; one `row` of
-    `datatype` (as the Open Inference Protocol calls it), and `expected`, the first number of the right answer."""
+    """A model, as ONNX in `graph` and at `path`, with its `signature`, and a `rival` to try beside it; one `row` for
+    the input `tensor`, of `datatype` (as the Open Inference Protocol calls it), and `expected`, the first of the
+    `scores` of the right answer."""
 
     title: str
     path: Path
@@ -24,6 +25,8 @@ class Workload:
     row: NDArray[np.generic]
     expected: float
     datatype: str
+    tensor: str = "input"
+    scores: int = 1
 
     @property
     def environment(self) -> dict[str, str]:
@@ -41,17 +44,19 @@ class Workload:
         return json.dumps({"inputs": [self._tensor() | {"data": self.row.ravel().tolist()}]}).encode()
 
     def tensor_as_bytes(self) -> tuple[bytes, int]:
-        """The same by its binary extension, and how long the JSON part of it is."""
+        """The same by its binary extension, for an answer in bytes; and how long the JSON part of it is."""
         raw = self.row.tobytes()
-        head = json.dumps({"inputs": [self._tensor() | {"parameters": {"binary_data_size": len(raw)}}]}).encode()
+        tensor = self._tensor() | {"parameters": {"binary_data_size": len(raw)}}
+        wanted = [{"name": "score", "parameters": {"binary_data": True}}]
+        head = json.dumps({"inputs": [tensor], "outputs": wanted}).encode()
         return head + raw, len(head)
 
     def _tensor(self) -> dict[str, Any]:
-        return {"name": "input", "datatype": self.datatype, "shape": [1, *self.row.shape]}
+        return {"name": self.tensor, "datatype": self.datatype, "shape": [1, *self.row.shape]}
 
 
 def number_in(answer: bytes) -> float:
-    """The first number of an answer, however it is wrapped."""
+    """The first number of a JSON answer, however it is wrapped."""
     told: Any = json.loads(answer)
     if isinstance(told, dict):
         told = told.get("outputs") or told.get("predictions") or told.get("output")

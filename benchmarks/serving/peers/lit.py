@@ -1,10 +1,11 @@
 """LitServe: batches of up to 64 gathered for a millisecond; WORKERS copies of the model, APIS front processes."""
 
 import os
+from typing import Annotated
 
 import litserve
 import numpy as np
-from fastapi import Request
+from fastapi import Body
 from scoring import DTYPE, SHAPE, Scoring
 
 RAW = os.environ.get("RAW") == "1"
@@ -39,8 +40,8 @@ class Json(Model):
 class Raw(Model):
     """Rows as bytes."""
 
-    async def decode_request(self, request: Request) -> np.ndarray:
-        return np.frombuffer(await request.body(), DTYPE).reshape(SHAPE)
+    def decode_request(self, request: Annotated[bytes, Body()]) -> np.ndarray:
+        return np.frombuffer(request, DTYPE).reshape(SHAPE)
 
 
 if __name__ == "__main__":
