@@ -39,6 +39,7 @@ from trimtab.serving.telemetry.writer import TelemetryWriter
 _LOG = logging.getLogger("trimtab.serving")
 _AGAIN = 1.0
 _TEND = 1.0
+_SLOW = 10.0
 _DRAIN_SHADOWS = 20.0
 
 
@@ -65,6 +66,7 @@ class ServedSystem:
             limit=policy.segment_bytes,
             age=policy.segment_seconds,
             fsync=None if policy.sync is None else os.fsync,
+            slow=max(_SLOW, 3 * (policy.sync or 0.0)),
             run=seat.new_run(),
         )
         self.history = IdHistory(layout.telemetry)

@@ -21,6 +21,7 @@ from trimtab.errors import PermanentError
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.telemetry.archive import MANIFEST, read_manifest
 from trimtab.serving.telemetry.compaction import compact
+from trimtab.serving.telemetry.export import joined
 from trimtab.serving.telemetry.inputs import digest
 from trimtab.serving.telemetry.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import Gap
@@ -231,3 +232,22 @@ def test_large_inputs_leave_their_digest_and_their_shape(tmp_path: Path) -> None
     reader = TelemetryReader(again)
     reader.refresh()
     assert reader.scores(None, None, "seer")[0].shape == (60, 3)
+
+
+def test_models_without_scores_are_kept_by_what_they_answered(tmp_path: Path) -> None:
+    written = Written(tmp_path)
+    said = [{"boxes": [[1, 2, 3, 4]], "labels": ["cat"]}, None]
+    written.name(["a", "b"], T0, said)
+    written.close()
+    before = told(tmp_path)
+    assert before["predictions"][0]["score"] != before["predictions"][0]["score"]  # type: ignore[index]
+    (name,) = compact(tmp_path)
+    table = pl.read_ipc(tmp_path / name / "answers-img-0.arrow")
+    assert table["score"].to_list() == [None, None]
+    assert table["answer"].to_list() == ['{"boxes":[[1,2,3,4]],"labels":["cat"]}', None]
+    assert table["payload"].to_list() == [b"x", b"x"]
+    reader = TelemetryReader(tmp_path)
+    reader.refresh()
+    assert reader.predictions()["id"].to_list() == ["a", "b"]
+    assert joined(reader)["answer"].to_list() == table["answer"].to_list()
+    assert reader.scores(None, None, "namer")[0].shape == (2, 0)

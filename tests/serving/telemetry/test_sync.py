@@ -182,3 +182,29 @@ def test_a_writer_that_never_syncs_leaves_it_to_the_kernel(tmp_path: Path) -> No
     writer.write([b"frame"], 1, 1, 1)
     writer.close()
     assert writer.sealed == 1
+
+
+def test_a_disk_that_hangs_is_told(tmp_path: Path) -> None:
+    """What a power cut would take grows, and is seen, while a sync does not come to an end."""
+    now, syncing, released = 0.0, threading.Event(), threading.Event()
+
+    def fsync(fd: int) -> None:
+        syncing.set()
+        assert released.wait(10)
+        os.fsync(fd)
+
+    writer = TelemetryWriter(tmp_path, fsync=fsync, clock=lambda: now, slow=10.0)
+    writer.write([b"frame"], 1, 1, 3)
+    thread = threading.Thread(target=writer.sync)
+    thread.start()
+    assert syncing.wait(10)
+    now = 11.0
+    writer.write([b"frame"], 1, 1, 4)
+    assert writer.unsynced == (7, 11.0)
+    assert writer.trouble == "the disk is slow: 7 rows wait to be synced since 11 s"
+    released.set()
+    thread.join()
+    assert writer.unsynced == (4, 0.0)
+    assert writer.trouble == ""
+    writer.close()
+    assert writer.unsynced == (0, 0.0)

@@ -79,6 +79,12 @@ class Written:
         data, kept = self._inputs.payloads(ids, payloads, shapes, owed=False)
         self._write(ids, at, release, "live", 3, "img", data, kept, 0)
 
+    def name(self, ids: Sequence[str], at: datetime, answers: Sequence[object], release: str = "namer") -> None:
+        """Answers rows of a model without scores: its outputs are told by name."""
+        data, kept = self._inputs.payloads(ids, [b"x"] * len(ids), ["text"] * len(ids), owed=False)
+        told = msgspec.json.encode(answers)
+        self._write(ids, at, release, "live", 0, "img", data, kept, 0, told)
+
     def fail(self, at: datetime, rows: int = 3) -> None:
         """A release that could not score."""
         stamp = micros(at)
@@ -96,7 +102,7 @@ class Written:
     def close(self) -> None:
         self.writer.close()
 
-    def _write(self, ids, at, release, stage, outputs, key, data, kept, width) -> None:  # type: ignore[no-untyped-def]
+    def _write(self, ids, at, release, stage, outputs, key, data, kept, width, told=b"") -> None:  # type: ignore[no-untyped-def]
         rows, stamp = len(ids), micros(at)
         self._batch += 1
         record = Scored(
@@ -114,6 +120,7 @@ class Written:
             width=width,
             encoding=key,
             inputs=kept,
+            answers=told,
         )
         kind = SHADOWED if stage == "shadow" else ANSWERED
         self.writer.write([pack(kind, msgspec.msgpack.encode(record), data)], stamp, stamp, rows, (key,))

@@ -174,7 +174,7 @@ class About:
             rss=resident(),
             backlog=self._system.shadows.backlog + (0 if desired.begun else self._system.shadows.due),
             known=len(self._system.book.known),
-            telemetry_error=self._system.book.telemetry.last_error or self._system.book.telemetry.sync_error,
+            telemetry_error=self._system.book.telemetry.trouble,
             telemetry_dropped=self._system.book.telemetry.dropped,
             telemetry_unsure=self._system.book.telemetry.unsure,
         )

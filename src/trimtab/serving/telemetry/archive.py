@@ -124,8 +124,10 @@ class ArchivedSegment:
     def scores(self, group: str, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Segment`."""
         file = self.file(group)
-        several = "-" in group.removeprefix(file.encoding)
-        frame, first = self._part(file, ["scores" if several else "score"], places)
+        outputs = group.removeprefix(file.encoding).removeprefix("-")
+        if outputs == "0":
+            return np.empty((len(places), 0), np.float32)
+        frame, first = self._part(file, ["scores" if outputs else "score"], places)
         return pick(frame.to_series().to_numpy().reshape(frame.height, -1), places - first)
 
     def frame(self, file: ArchivedFile, columns: list[str] | None = None) -> pl.DataFrame:

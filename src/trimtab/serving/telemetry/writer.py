@@ -27,8 +27,8 @@ class TelemetryWriter:
 
     `run` tells this start of the server from every other; a segment is sealed at `limit` bytes, or when it is `age`
     seconds old; `segment` names the one that has what was written last. `fsync` None leaves it to the kernel when what
-    is written reaches the disk. A segment is locked (flock) while it is written, so that nobody cuts or seals it under
-    its writer.
+    is written reaches the disk; rows that wait longer than `slow` seconds for a sync are `trouble`. A segment is locked
+    (flock) while it is written, so that nobody cuts or seals it under its writer.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class TelemetryWriter:
         age: float = 86_400.0,
         run: int | None = None,
         fsync: Callable[[int], None] | None = os.fsync,
+        slow: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
@@ -56,6 +57,7 @@ class TelemetryWriter:
         self.sealed = 0
         self.segment = ""
         self._fsync = fsync
+        self._slow = slow
         self._clock = clock
         self._number = 0
         self._fd = -1
@@ -64,6 +66,7 @@ class TelemetryWriter:
         self._in_segment = self._orphans = 0
         self._opened = 0.0
         self._dirty_since: float | None = None
+        self._syncing_since: float | None = None
         self._synced = 0
         self._distrusted = -1
         self._gap: Gap | None = None
@@ -76,8 +79,16 @@ class TelemetryWriter:
     @property
     def unsynced(self) -> tuple[int, float]:
         """Rows that a power cut would take now, and for how long (seconds) the oldest of them has waited."""
-        since = self._dirty_since
+        since = self._syncing_since if self._syncing_since is not None else self._dirty_since
         return self.rows - self._synced, 0.0 if since is None else self._clock() - since
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong between the server and the disk, in one line; empty when nothing is."""
+        if self.last_error or self.sync_error or self._fsync is None:
+            return self.last_error or self.sync_error
+        rows, waited = self.unsynced
+        return f"the disk is slow: {rows:,} rows wait to be synced since {waited:.0f} s" if waited > self._slow else ""
 
     def describe(self, key: str, frame: bytes) -> None:
         """What an encoding means, as an `ENCODING` frame; it goes before the first rows of it in each segment."""
@@ -138,7 +149,7 @@ class TelemetryWriter:
         with self._turning:
             full, self._full = self._full, []
             current, rows, since = self._fd, self.rows, self._dirty_since
-            self._dirty_since = None
+            self._syncing_since, self._dirty_since = since, None
         failure: OSError | None = None
         for fd in full:
             failure = self._bring(fd) or failure
@@ -150,6 +161,7 @@ class TelemetryWriter:
         if failure is not None:
             self.unsure += rows - self._synced
         self._synced = rows
+        self._syncing_since = None
         if failure is not None:
             raise failure
 
