@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -217,6 +218,38 @@ def test_too_many_connections_from_one_address_are_refused(make: Make) -> None:
         assert got.status == 503
         assert got.headers["retry-after"] == "1"
         assert b"more than 5 connections from 127.0.0.1" in got.body
+    until(lambda: status_of(exchange(server, LIVE)) == 200)
+
+
+def test_a_server_makes_room_for_its_connections(make: Make) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1]))
+    try:
+        server = make(max_connections=400)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with many(server, 300) as callers:
+        for sock in callers:
+            sock.sendall(LIVE)
+        assert {sock.recv(1000)[:12] for sock in callers} == {b"HTTP/1.1 200"}
+
+
+def test_a_server_out_of_files_goes_on_when_there_are_some_again(make: Make) -> None:
+    server = make()
+    pid = server.local.pid or 0
+    files = psutil.Process(pid).num_fds()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (files + 10, files + 10))
+    with many(server, 60) as callers:
+        for sock in callers:
+            sock.settimeout(0.5)
+            with suppress(OSError):
+                sock.sendall(LIVE)
+        answered = 0
+        for sock in callers:
+            with suppress(OSError):
+                answered += sock.recv(1000).startswith(b"HTTP/1.1 200")
+            sock.close()
+        assert answered >= 5
     until(lambda: status_of(exchange(server, LIVE)) == 200)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -39,6 +40,7 @@ from trimtab.serving.whole import answer
 _LOG = logging.getLogger("trimtab.serving")
 _DRAIN = 10.0
 _LOOK = 0.25
+_OWN_FILES = 512  # what is open beside connections
 _AGAIN = 5.0  # seconds until a system that could not be opened is tried again
 _HEALTH = 0.5  # seconds after which the first of several processes takes requests though its models still load
 
@@ -103,6 +105,17 @@ class Server:
             overview.counted()  # its last word, for those that go on
             self._company.siblings.close()
         _LOG.info("ended")
+
+    def make_room(self) -> None:
+        """Asks the system for as many open files as connections may need: many systems give few at first."""
+        wanted = self._config.max_connections + _OWN_FILES
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if now == resource.RLIM_INFINITY or now >= wanted:
+            return
+        given = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (given, most))
+        if given < wanted:
+            _LOG.warning("the system lets this process have %d open files: too few for max_connections", given)
 
     def _admit(self, layout: Layout, config: ServerConfig) -> bool:
         """Takes up a system's state. One that cannot be served must not keep the others from it."""
@@ -279,5 +292,6 @@ def serve(roots: Sequence[Path], parent: int = 0, seat: Seat | None = None) -> N
     gc.set_threshold(20_000, 20, 20)  # requests make no cycles: collect less often
     sys.setswitchinterval(0.001)  # a thread that scores yields to the loop sooner
     server = Server(roots, parent, seat)
+    server.make_room()
     with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.run())
