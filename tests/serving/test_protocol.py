@@ -94,7 +94,14 @@ def test_statistics_count_what_was_asked(running: Running) -> None:
         assert (one["name"], one["version"]) == ("flights", "model-r1")
         assert (one["inference_count"], one["execution_count"]) == (6, 2)
         assert one["inference_stats"]["success"]["count"] == 2
-        assert one["inference_stats"]["success"]["ns"] > 0
+        spent = {name: told["ns"] for name, told in one["inference_stats"].items()}
+        assert {told["count"] for name, told in one["inference_stats"].items() if name != "fail"} == {2}
+        parts = ("queue", "compute_input", "compute_infer", "compute_output")
+        assert spent["success"] == pytest.approx(sum(spent[name] for name in parts), abs=10)
+        assert min(spent["queue"], spent["compute_infer"], spent["compute_output"]) > 0
+        (batch,) = one["batch_stats"]
+        assert (batch["batch_size"], batch["compute_infer"]["count"]) == (3, 2)
+        assert batch["compute_infer"]["ns"] == pytest.approx(spent["compute_infer"], abs=10)
         assert one["last_inference"] == pytest.approx(datetime.now(UTC).timestamp() * 1000, abs=10_000)
 
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _MOST_RELEASES = 64
+_EXACT = 64
+
+
+class Run(NamedTuple):
+    """One run of a model, with its seconds: `before` it (the user's features(), decoding), and in the `model`. `waited`
+    is how long its `requests` took to get there, added up."""
+
+    rows: int = 0
+    requests: int = 0
+    waited: float = 0.0
+    before: float = 0.0
+    model: float = 0.0
 
 
 class Counts:
@@ -15,8 +28,8 @@ class Counts:
     `refused` because too much waited, `expired` for their deadline, `cancelled` for their callers had gone."""
 
     __slots__ = (
-        "buckets", "cancelled", "executions", "expired", "failed", "infer_seconds", "input_seconds", "last", "refused",
-        "rows", "seconds",
+        "asked", "batches", "buckets", "cancelled", "executions", "expired", "failed", "infer_seconds", "input_seconds",
+        "last", "refused", "rows", "seconds",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,12 +43,27 @@ class Counts:
         self.seconds = 0.0
         self.input_seconds = 0.0  # in the user's features(), in decoding images and sounds
         self.infer_seconds = 0.0  # in the model, and in the user's postprocess()
+        self.asked = [0.0] * 4  # requests that were run, and of each all that it waited, and its run took
+        self.batches: dict[int, list[float]] = {}  # runs by their rows: how many, seconds before the model and in it
         self.buckets = [0] * (len(BOUNDS) + 1)
 
-    def worked(self, seconds: tuple[float, float]) -> None:
-        """Adds one run: the time before the model, and in it."""
-        self.input_seconds += seconds[0]
-        self.infer_seconds += seconds[1]
+    def worked(self, run: Run) -> None:
+        """Adds one run."""
+        rows, requests, waited, before, model = run
+        self.input_seconds += before
+        self.infer_seconds += model
+        asked = self.asked
+        asked[0] += requests
+        asked[1] += waited
+        asked[2] += before * requests
+        asked[3] += model * requests
+        size = rows if rows <= _EXACT else 1 << (rows - 1).bit_length()  # bounds how many sizes there are
+        batch = self.batches.get(size)
+        if batch is None:
+            batch = self.batches[size] = [0, 0.0, 0.0]
+        batch[0] += 1
+        batch[1] += before
+        batch[2] += model
 
     def time(self, latencies: Iterable[float]) -> None:
         """Adds requests that it answered."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trimtab.inference.postprocess_code import Named
 from trimtab.inference.tensors.model import Outcome
 from trimtab.inference.tensors.sent import EncodedRows
+from trimtab.serving.execution.metrics import Run
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.routing.releases import Release
 
@@ -20,8 +21,7 @@ Matrix = NDArray[np.float32] | EncodedRows
 
 class Part:
     """Rows that one release scored. `places` are their positions in the question or batch, None for all of it; `named`
-    are further outputs, by name, one dict a row (None: there are none). `seconds` are those that making the matrix took
-    and those of the model."""
+    are further outputs, by name, one dict a row (None: there are none). `seconds` is the run that it came from."""
 
     __slots__ = ("matrix", "named", "places", "release", "rows", "scores", "seconds")
 
@@ -39,7 +39,7 @@ class Part:
         self.scores = outcome.scores
         self.named = outcome.named
         self.rows = rows
-        self.seconds = (0.0, 0.0)
+        self.seconds = Run()
 
 
 class Piece:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trimtab.errors import PermanentError, TrimtabError
+from trimtab.serving.execution.metrics import Run
 from trimtab.serving.execution.pieces import Part, Piece, Rows
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.routing.releases import Release
@@ -30,7 +31,9 @@ def score_whole(batch: Sequence[Question], release: Release) -> Part:
     begun = time.perf_counter()
     matrix = np.frombuffer(data, np.float32).reshape(-1, release.width)
     part = Part(release, None, matrix, release.answer(matrix), rows)
-    part.seconds = (0.0, time.perf_counter() - begun)
+    took = time.perf_counter() - begun
+    waited = begun * len(batch) - sum([one.started for one in batch])
+    part.seconds = Run(len(part.matrix), len(batch), waited, 0.0, took)
     return part
 
 
@@ -52,7 +55,9 @@ def score(batch: Sequence[Piece]) -> Part:
         matrix = release.matrix(rows)
     ready = time.perf_counter()
     part = Part(release, None, matrix, release.answer(matrix), rows)
-    part.seconds = (ready - begun, time.perf_counter() - ready)
+    took = time.perf_counter() - ready
+    waited = begun * len(batch) - sum([piece.question.started for piece in batch])
+    part.seconds = Run(len(part.matrix), len(batch), waited, ready - begun, took)
     return part
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from trimtab.serving.execution.metrics import Metrics
+from trimtab.serving.execution.metrics import Counts, Metrics
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Release
@@ -31,9 +31,11 @@ def model_statistics(system: str, desired: Desired, metrics: Metrics, version: s
     """What each model version (or that one: a model or a release) did since the server started.
 
     `inference_count` is rows answered, `execution_count` runs of the model: several requests may share one. In
-    `inference_stats`, `success` counts requests with the time from a whole request to its answer, `fail` rows that got
-    none, `compute_input` the time before runs of the model (the user's features, decoding of files) and
-    `compute_infer` that of the runs. Moments are milliseconds since 1970, durations nanoseconds.
+    `inference_stats` everything is counted for each request, in Triton's terms: `success` from a whole request to its
+    answer, and of that `queue` until its run began, `compute_input` before the model (the user's features, decoding of
+    files), `compute_infer` in it, `compute_output` until the answer was kept and made; `fail` counts rows that got
+    none. `batch_stats` are of runs, by their rows (above 64 rounded up to a power of two). Moments are milliseconds
+    since 1970, durations nanoseconds.
     """
     told = []
     for first in _first_of_each_model(desired.fleet.releases):
@@ -42,24 +44,42 @@ def model_statistics(system: str, desired: Desired, metrics: Metrics, version: s
             continue
         counts = [metrics.of(one.release) for one in those]
         requests, seconds = sum(sum(one.buckets) for one in counts), sum(one.seconds for one in counts)
-        runs = sum(one.executions for one in counts)
+        asked, waited, before, model = (sum(those) for those in zip(*(one.asked for one in counts), strict=True))
         told.append(
             {
                 "name": system,
                 "version": first.model,
                 "last_inference": max(one.last for one in counts),
                 "inference_count": sum(one.rows["live"] + one.rows["canary"] for one in counts),
-                "execution_count": runs,
+                "execution_count": sum(one.executions for one in counts),
                 "inference_stats": {
-                    "success": {"count": requests, "ns": int(1e9 * seconds)},
-                    "fail": {"count": sum(one.failed for one in counts), "ns": 0},
-                    "compute_input": {"count": runs, "ns": int(1e9 * sum(one.input_seconds for one in counts))},
-                    "compute_infer": {"count": runs, "ns": int(1e9 * sum(one.infer_seconds for one in counts))},
+                    "success": _duration(requests, seconds),
+                    "fail": _duration(sum(one.failed for one in counts), 0.0),
+                    "queue": _duration(asked, waited),
+                    "compute_input": _duration(asked, before),
+                    "compute_infer": _duration(asked, model),
+                    "compute_output": _duration(asked, max(0.0, seconds - waited - before - model)),
                 },
-                "batch_stats": [],
+                "batch_stats": _batches(counts),
             }
         )
     return told
+
+
+def _duration(count: float, seconds: float) -> dict[str, int]:
+    return {"count": int(count), "ns": int(1e9 * seconds)}
+
+
+def _batches(counts: Iterable[Counts]) -> list[dict[str, Any]]:
+    total: dict[int, list[float]] = {}
+    for one in counts:
+        for size, (runs, before, model) in one.batches.items():
+            former = total.get(size, [0.0, 0.0, 0.0])
+            total[size] = [former[0] + runs, former[1] + before, former[2] + model]
+    return [
+        {"batch_size": size, "compute_input": _duration(runs, before), "compute_infer": _duration(runs, model)}
+        for size, (runs, before, model) in sorted(total.items())
+    ]
 
 
 def refused_move() -> RefusalError:
@@ -86,11 +106,21 @@ def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     for key, value in other.items():
         if key == "last_inference":
             total[key] = max(one[key], value)
+        elif key == "batch_stats":
+            total[key] = _added_batches(one[key], value)
         elif isinstance(value, dict):
             total[key] = _added(one.get(key, {}), value)
         elif isinstance(value, int | float):
             total[key] = one.get(key, 0) + value
     return total
+
+
+def _added_batches(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = {batch["batch_size"]: batch for batch in one}
+    for batch in other:
+        size = batch["batch_size"]
+        found[size] = _added(found[size], batch) | {"batch_size": size} if size in found else batch
+    return [found[size] for size in sorted(found)]
 
 
 def _first_of_each_model(releases: tuple[Release, ...]) -> list[Release]:

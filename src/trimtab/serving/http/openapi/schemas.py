@@ -164,6 +164,7 @@ def _model_metadata() -> Schema:
 
 def _statistics() -> Schema:
     duration = _object({"count": _COUNT, "ns": _COUNT}, ["count", "ns"])
+    batch = _object({"batch_size": _COUNT, "compute_input": duration, "compute_infer": duration}, ["batch_size"])
     return _object(
         {
             "name": _TEXT,
@@ -172,7 +173,7 @@ def _statistics() -> Schema:
             "inference_count": _COUNT,
             "execution_count": _COUNT,
             "inference_stats": {"type": "object", "additionalProperties": duration},
-            "batch_stats": {"type": "array", "items": {"type": "object"}},
+            "batch_stats": {"type": "array", "items": batch},
         },
         ["name", "version", "last_inference", "inference_count", "execution_count", "inference_stats", "batch_stats"],
     )
