@@ -92,6 +92,11 @@ class Book:
         else:
             ids, stamps, waits = [], [], []
             for one in batch:
+                if one.count == 1 and one.at is None:
+                    ids.append(one.ids[0])
+                    stamps.append(now)
+                    waits.append(ended - one.started)
+                    continue
                 ids += one.ids
                 stamps += _stamps(one, now)
                 waits += [ended - one.started] * one.count

@@ -52,6 +52,7 @@ class Reception:
         self.absent: dict[str, str] = {}
         self._names = names
         self._sole: PredictionDesk | None = None
+        self._counting: Callable[[int], None] | None = None
         self._later = Later()
         self._own: dict[bytes, Own] = {}
 
@@ -63,6 +64,7 @@ class Reception:
     def open(self, desk: PredictionDesk) -> None:
         """A system is served from here on."""
         self.desks[desk.config.system] = desk
+        self._counting = self._counting or desk.count
         self.absent.pop(desk.config.system, None)
         self._sole = desk if len(self._names) == 1 else None
 
@@ -115,9 +117,8 @@ class Reception:
 
     def count(self, status: int) -> None:
         """An answer of that status was sent."""
-        for desk in self.desks.values():  # what answers were sent belongs to the process: the first keeps the count
-            desk.count(status)
-            return
+        if self._counting is not None:  # what answers were sent belongs to the process: the first desk keeps the count
+            self._counting(status)
 
     def admission(self, url: bytes) -> tuple[Guard, int]:
         """Who lets in whoever asks for this address, and the scopes of which a token needs one. What concerns all

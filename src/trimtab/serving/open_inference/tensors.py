@@ -67,17 +67,20 @@ def _read_encoded(question: Question, tensor: Tensor, most: int) -> None:
     if not isinstance(shape, list) or len(shape) != 2 or shape[1] != width or type(shape[0]) is not int:
         raise RefusalError(422, f"input '{ENCODED}': shape {brief(shape)}; expected [rows, {width}]")
     count = shape[0]
-    refuse_many(count, most)
+    if not 0 < count <= most:
+        refuse_many(count, most)
     question.count = count
-    raw = _raw(tensor)
-    if raw is not None:
+    raw = tensor.get("raw")
+    if isinstance(raw, bytes | memoryview):  # anything else was in the JSON of a caller
         if len(raw) != 4 * count * width:
             raise RefusalError(
                 422, f"input '{ENCODED}': {len(raw)} bytes; shape {shape} of FP32 needs {4 * count * width}"
             )
         question.matrix = bytes(raw)  # a copy: within the body its floats may lie at any address
         return
-    data = _flat(tensor.get("data"), ENCODED)
+    data = tensor.get("data")
+    if type(data) is not list or (data and type(data[0]) is list):
+        data = _flat(data, ENCODED)
     if len(data) != count * width:
         raise RefusalError(422, f"input '{ENCODED}': {len(data)} numbers; shape {shape} needs {count * width}")
     try:
