@@ -66,9 +66,9 @@ def _expect(words: list[str], least: int, most: int, usage: str) -> None:
 
 def _list(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "list [SYSTEM]")
-    from trimtab.serving.telemetry.verify import verify
+    from trimtab.serving.telemetry.verify import listed
 
-    found = verify(place.layout.telemetry)
+    found = listed(place.layout.telemetry)
     if args.json:
         emit_json(found)
         return 0

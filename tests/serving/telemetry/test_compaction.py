@@ -76,7 +76,9 @@ def test_nothing_changes_for_those_who_read(tmp_path: Path, policy: TelemetryPol
     assert before["gaps"] == [Gap(5, 9, 2, "the disk was full")]
     assert len(before["predictions"]) == 12 * (5 + 3 + 1 + 2 + 3)  # type: ignore[arg-type]
     done = compact(tmp_path)
-    assert len(done) == len([path for path in tmp_path.iterdir() if path.is_dir()]) >= 1
+    folders = [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert len(done) == len(folders) >= 1
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
     assert list(tmp_path.glob("*.seg")) == []
     assert told(tmp_path) == before
     assert compact(tmp_path) == []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -11,11 +14,14 @@ from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 from tests.serving.telemetry.disks import memory_disk, needs_mounts
+from tests.serving.telemetry.written import T0, Written
 
 from trimtab import Client, Truth
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerConfig
 from trimtab.records.telemetry import TelemetryPolicy
+from trimtab.serving.telemetry.compaction import compact
+from trimtab.serving.telemetry.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import GAP, Gap, frames
 from trimtab.serving.telemetry.writer import TelemetryWriter
 
@@ -138,3 +144,28 @@ def test_a_gap_grows_until_it_can_be_written_down(tmp_path: Path) -> None:
     assert writer.dropped == 5
     writer.close()
     assert gaps(tmp_path) == [Gap(10, 60, 5, "full")]
+
+
+@needs_mounts
+def test_a_compaction_that_finds_no_room_leaves_the_frames(tmp_path: Path) -> None:
+    with memory_disk(tmp_path / "disk", "1m"):
+        folder = tmp_path / "disk" / "telemetry"
+        written = Written(folder)
+        for number in range(60):
+            written.answer([f"{number}-{row}" for row in range(200)], T0 + timedelta(minutes=number))
+        written.close()
+        before = TelemetryReader(folder)
+        before.refresh()
+        rows = before.predictions()
+        (tmp_path / "disk" / "ballast").write_bytes(bytes(450_000))
+        with pytest.raises(OSError, match="No space left"):
+            compact(folder)
+        assert [path.name for path in folder.iterdir() if path.is_dir()] == []
+        after = TelemetryReader(folder)
+        after.refresh()
+        assert after.predictions().equals(rows)
+        command = [sys.executable, "-m", "trimtab.serving.telemetry", str(folder)]
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (child.returncode, child.stdout) == (1, "0\n")
+        assert "telemetry cannot be compacted: " in child.stderr
+        assert "No space left" in child.stderr

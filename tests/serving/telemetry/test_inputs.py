@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from tests.serving.telemetry.written import T0, Written
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.routing.shares import Shares
 from trimtab.serving.telemetry.compaction import compact
-from trimtab.serving.telemetry.inputs import InputSampling, position
+from trimtab.serving.telemetry.inputs import InputSampling, digest, position
 from trimtab.serving.telemetry.reader import TelemetryReader
 
 ids = st.lists(st.text(max_size=8), min_size=1, max_size=40, unique=True)
@@ -122,3 +123,17 @@ def test_a_server_keeps_answers_of_all_and_inputs_of_some(make: Make) -> None:
             server.local.stop()
             until(lambda: server.local.pid is None)
             compact(server.layout.telemetry)
+
+
+def test_wide_rows_leave_their_digest(tmp_path: Path) -> None:
+    written = Written(tmp_path, TelemetryPolicy(large=4, sample=0.5))
+    names = [f"{number}" for number in range(40)]
+    matrix = np.arange(80, dtype=np.float32).reshape(40, 2) % 3
+    written.answer(names, T0, matrix=matrix)
+    written.close()
+    (name,) = compact(tmp_path)
+    table = pl.read_ipc(tmp_path / name / "answers-tab.arrow")
+    assert table["digest"].to_list() == [digest(row.tobytes()).hex() for row in matrix]
+    assert table["kept"].to_list() == [position(one) < 0.5 for one in names]
+    assert table["input_distance"].is_null().to_list() == [not kept for kept in table["kept"]]
+    assert table["share"].unique().to_list() == [0.5]

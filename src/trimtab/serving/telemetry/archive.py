@@ -41,7 +41,8 @@ class ArchivedFile(Record, kw_only=True):
 
 
 class Manifest(Record, kw_only=True):
-    """What a compacted segment holds. `first` and `last`: its earliest and latest moment, microseconds since 1970."""
+    """What a compacted segment holds. `first` and `last`: its earliest and latest moment, microseconds since 1970.
+    `failures` counts rows that releases could not score."""
 
     version: int
     segment: str

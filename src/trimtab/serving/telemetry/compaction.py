@@ -66,8 +66,23 @@ def _compact(path: Path, step: Step) -> None:
     if segment.damaged:
         raise PermanentError(f"{path.name} is damaged: {segment.damaged}", hint="it is left as it is, and read so")
     draft = path.with_name(f".{path.stem}{_DRAFT}")
-    draft.mkdir()
+    draft.mkdir(mode=0o700)  # inputs are nobody else's to read
     step("folder")
+    try:
+        _draw_up(draft, path, segment, events, step)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)  # on a full disk it would be in the way
+        raise
+    draft.rename(path.with_suffix(""))
+    step("renamed")
+    flush_folder(path.parent)
+    step("flushed")
+    path.unlink()
+    step("removed")
+
+
+def _draw_up(draft: Path, path: Path, segment: FramedSegment, events: Events, step: Step) -> None:
+    """All that the folder of a segment holds, on the disk and read back."""
     files = []
     for file, table in _tables(segment, path.read_bytes(), events):
         files.append(_write(draft, file, table))
@@ -84,7 +99,7 @@ def _compact(path: Path, step: Step) -> None:
         answers=sum(len(one.at) for one in events.answers),
         truths=sum(len(one.at) for one in events.told),
         orphans=sum(int(one.orphan.sum()) for one in events.told),
-        failures=len(events.failures),
+        failures=sum(one.rows for one in events.failures),
         gaps=tuple(events.gaps),
         encodings=tuple(segment.encodings.get(one.encoding) or unnamed(one) for one in segment.groups.values()),
         files=tuple(files),
@@ -95,12 +110,6 @@ def _compact(path: Path, step: Step) -> None:
     step(MANIFEST)
     _check(draft, seal.rows)
     step("checked")
-    draft.rename(path.with_suffix(""))
-    step("renamed")
-    flush_folder(path.parent)
-    step("flushed")
-    path.unlink()
-    step("removed")
 
 
 def _tables(segment: FramedSegment, content: bytes, events: Events) -> Iterator[tuple[ArchivedFile, pl.DataFrame]]:

@@ -9,7 +9,7 @@ import polars as pl
 
 from trimtab.errors import TrimtabError
 from trimtab.records.base import Record
-from trimtab.serving.telemetry.archive import ArchivedSegment
+from trimtab.serving.telemetry.archive import ArchivedSegment, Manifest
 from trimtab.serving.telemetry.folder import Found, again, segments_in
 from trimtab.serving.telemetry.framed import FramedSegment
 from trimtab.serving.telemetry.segments import SUFFIX, read_seal
@@ -46,21 +46,30 @@ class FolderState(Record, kw_only=True):
 def verify(folder: Path) -> FolderState:
     """Reads everything: the checksum of each frame, the digest of each Arrow file, and the rows of both against what
     was promised when they were sealed."""
+    return _look(folder, deep=True)
+
+
+def listed(folder: Path) -> FolderState:
+    """What lies there, by what is said of it: compacted segments are not read."""
+    return _look(folder, deep=False)
+
+
+def _look(folder: Path, *, deep: bool) -> FolderState:
     states = []
     for found in segments_in(folder):
         try:
-            states.append(_state(found))
+            states.append(_state(found, deep=deep))
         except FileNotFoundError:  # compacted while we looked
             moved = again(found, folder)
             if moved is not None:
-                states.append(_state(moved))
+                states.append(_state(moved, deep=deep))
     aside = [path.name for path in sorted(folder.glob(f"*{SUFFIX}.*"))] if folder.is_dir() else []
     return FolderState(segments=tuple(states), aside=tuple(aside))
 
 
-def _state(found: Found) -> SegmentState:
+def _state(found: Found, *, deep: bool) -> SegmentState:
     try:
-        return _archived(found) if found.compacted else _framed(found)
+        return _archived(found, deep=deep) if found.compacted else _framed(found)
     except TrimtabError as error:
         form = "compacted" if found.compacted else "open"
         return SegmentState(name=found.name, form=form, problems=(error.message,))
@@ -91,12 +100,28 @@ def _framed(found: Found) -> SegmentState:
     )
 
 
-def _archived(found: Found) -> SegmentState:
+def _archived(found: Found, *, deep: bool) -> SegmentState:
     segment = ArchivedSegment(found.path)
     manifest = segment.manifest
+    problems = _problems(found.path, manifest) if deep else []
+    return SegmentState(
+        name=found.name,
+        form="compacted",
+        first=manifest.first,
+        last=manifest.last,
+        answers=manifest.answers,
+        truths=manifest.truths,
+        failures=manifest.failures,
+        dropped=sum(gap.rows for gap in manifest.gaps),
+        bytes=sum(file.bytes for file in manifest.files),
+        problems=tuple(problems),
+    )
+
+
+def _problems(folder: Path, manifest: Manifest) -> list[str]:
     problems, rows = [], {"answers": 0, "truths": 0}
     for file in manifest.files:
-        path = found.path / file.name
+        path = folder / file.name
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -109,15 +134,4 @@ def _archived(found: Found) -> SegmentState:
     for kind, promised in (("answers", manifest.answers), ("truths", manifest.truths)):
         if not problems and rows[kind] != promised:
             problems.append(f"{rows[kind]:,} {kind} of {promised:,}")
-    return SegmentState(
-        name=found.name,
-        form="compacted",
-        first=manifest.first,
-        last=manifest.last,
-        answers=manifest.answers,
-        truths=manifest.truths,
-        failures=sum(one.rows for one in segment.failures()) if not problems else 0,
-        dropped=sum(gap.rows for gap in manifest.gaps),
-        bytes=sum(file.bytes for file in manifest.files),
-        problems=tuple(problems),
-    )
+    return problems
