@@ -189,6 +189,15 @@ def test_two_classes_met_of_three() -> None:
     assert np.abs(scores_of(margins, "logistic") - answers[:, [0, 2]]).max() < 1e-5
 
 
+def test_forests_too_large_to_explain_in_time_are_occluded() -> None:
+    x = np.random.default_rng(0).normal(size=(4000, 6)).astype(np.float32)
+    model = RandomForestRegressor(30, random_state=0, n_jobs=1).fit(x, x[:, 0] * x[:, 1])
+    explainer, told, _ = explained(model, NUMBER, 0, x[:300])
+    assert sum(member.tree_.node_count for member in model.estimators_) > 100_000
+    assert (explainer.method, told.unit) == ("occlusion", "prediction")
+    assert np.abs(told.contributions).mean(axis=(0, 1)).argmax() in (0, 1)
+
+
 def test_trees_of_one_leaf_explain_nothing() -> None:
     x, y, _ = real(NUMBER)
     _, told, answers = explained(lgb.LGBMRegressor(min_child_samples=10_000, verbose=-1).fit(x, y), NUMBER, 0, x)

@@ -23,8 +23,8 @@ CHECKED_ROWS = 64
 _MOST_ROWS = 256
 _MOST_WORK = 400_000_000
 """Multiplications that the importance may take: about two seconds."""
-_LARGEST_TREES = 20_000_000
-"""Multiplications for one row (about a tenth of a second) beyond which trees are not kept."""
+_MOST_NODES = 100_000
+"""Nodes of all trees beyond which they are not kept: a row would take tens of milliseconds, a server 100 MB."""
 
 
 def explainer_of(
@@ -33,8 +33,8 @@ def explainer_of(
     """What explains `model`, which `exported` runs: `training` are the rows [n, features] that it was fitted on, for
     the baseline, `holdout` those that its importance is measured on.
 
-    Trees are kept where the model is nothing but a sum of them and the contributions of sampled rows add up to what
-    the exported model answers; for any other model features are occluded.
+    Trees are kept where the model is nothing but a sum of them, not too many, and the contributions of sampled rows add
+    up to what the exported model answers; for any other model features are occluded.
     """
     signature = exported.signature
     link = link_of(signature)
@@ -42,7 +42,8 @@ def explainer_of(
     units: dict[Link, str] = {"logistic": "log-odds", "softmax": "log-probability"}
     several = tuple(range(len(signature.classes))) if signature.task == "multiclass_classification" else ()
     kept = KeptExplainer(unit=units.get(link, "prediction"), baseline=baseline, outputs=several, link=link)
-    if ensemble := _ensemble(model):
+    ensemble = _ensemble(model)
+    if ensemble is not None and sum(len(tree.feature) for tree in ensemble.trees) <= _MOST_NODES:
         by_trees = _with_trees(kept, ensemble, _present(model, signature), signature)
         if _adds_up(by_trees, exported, sample(holdout, CHECKED_ROWS)):
             kept = by_trees
@@ -155,11 +156,8 @@ def _or_itself(tree: Tree, child: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _adds_up(kept: KeptExplainer, exported: Model, rows: NDArray[np.float32]) -> bool:
-    """Whether base and contributions of rows add up to what the exported model answers, and in good time."""
-    explainer = Explainer(kept, exported)
-    if explainer.work > _LARGEST_TREES:
-        return False
-    told = explainer.explain_all(rows)
+    """Whether base and contributions of rows add up to what the exported model answers."""
+    told = Explainer(kept, exported).explain_all(rows)
     ours = scores_of(told.base + told.contributions.sum(axis=2), kept.link)
     answered = exported.scores(rows).astype(np.float64).reshape(len(rows), -1)
     if kept.outputs:
