@@ -23,6 +23,7 @@ from trimtab.serving.refusals import RefusalError
 from trimtab.serving.system import ServedSystem
 
 _LOG = logging.getLogger("trimtab.serving")
+_STREAMS = 256  # calls at once on one connection
 _SCOPES = {
     "ServerLive": OPEN,
     "ServerReady": OPEN,
@@ -59,10 +60,12 @@ class GrpcListener:
         }
         self._server = grpc.aio.server(
             handlers=[grpc.method_handlers_generic_handler(SERVICE, handlers)],
+            maximum_concurrent_rpcs=config.max_connections,
             options=[
                 ("grpc.max_receive_message_length", config.max_body),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_metadata_size", config.max_header),
+                ("grpc.max_concurrent_streams", _STREAMS),
                 ("grpc.max_connection_idle_ms", int(1000 * config.idle_timeout)),
                 ("grpc.server_handshake_timeout_ms", int(1000 * config.header_timeout)),
                 ("grpc.so_reuseport", int(shared)),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
+from weakref import WeakSet
 
 import orjson
 
@@ -33,6 +34,7 @@ from trimtab.serving.system import ServedSystem
 
 _LOG = logging.getLogger("trimtab.serving")
 _MOST_AT_ONCE = 4
+_MOST_ARRIVING = 2 * _MOST_AT_ONCE
 _FEWEST, _MOST = 16, 512  # rows in one question: what single requests may have to wait for
 _LONGEST_ROW = 2**20
 _MEMORY = 2**30
@@ -50,11 +52,17 @@ class Batches:
         self._system = system
         self._folder = system.layout.work / "batches"
         self._tasks: set[asyncio.Task[None]] = set()
+        self._arriving: WeakSet[Spool] = WeakSet()
 
     def spool(self) -> Spool:
-        """Where the body of a batch goes. Raises RefusalError (503) when too many are under way."""
+        """Where the body of a batch goes. Raises RefusalError (503) when too many are under way, or arriving: each may
+        fill the disk with `max_batch`."""
         self._admit()
-        return Spool(self._folder, self._system.config.max_batch)
+        if sum(not spool.closed for spool in self._arriving) >= _MOST_ARRIVING:
+            raise RefusalError(503, f"{_MOST_ARRIVING} batches are arriving already", retry_after=5.0)
+        spool = Spool(self._folder, self._system.config.max_batch)
+        self._arriving.add(spool)
+        return spool
 
     def take(self, connection: Connection, request: Request, pinned: Release | None) -> None:
         """Begins a batch. Raises RefusalError."""

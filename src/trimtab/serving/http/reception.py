@@ -109,11 +109,12 @@ class Reception:
                     desk.handle(connection, request)
 
     def spool(self, url: bytes) -> Spool | None:
-        """Where a large body goes."""
+        """Where a large body goes. Raises RefusalError."""
         try:
-            return (self._sole or self._find(url)).spool(url)
+            desk = self._sole or self._find(url)
         except RefusalError:
             return None
+        return desk.spool(url)
 
     def count(self, status: int) -> None:
         """An answer of that status was sent."""

@@ -87,6 +87,11 @@ class Spool:
         again.seek(0)
         return again
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is kept any more, or soon will not be."""
+        return self._closed
+
     def close(self) -> None:
         """Lets the file go, once a write that is under way is over; waits for nothing."""
         self._closed = True
