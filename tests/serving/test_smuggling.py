@@ -100,7 +100,7 @@ TAKEN: dict[str, tuple[bytes, int]] = {
     "a body where none is wanted": (GET + b"host: x\r\ncontent-length: 5\r\n\r\nGET /", 200),
     "empty lines before": (b"\r\n\r\n" + LIVE, 200),
     "the whole address": (b"GET http://elsewhere.example/v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n", 200),
-    "the whole address, without a path": (b"GET http://elsewhere.example HTTP/1.1\r\nhost: x\r\n\r\n", 200),  # the page at /
+    "the whole address, without a path": (b"GET http://elsewhere.example HTTP/1.1\r\nhost: x\r\n\r\n", 200),
     "HTTP/1.0 without a host": (b"GET /v2/health/live HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", 200),
     "an empty host": (GET + b"host:\r\n\r\n", 200),
     "a host by number": (GET + b"host: [::1]:8080\r\n\r\n", 200),
