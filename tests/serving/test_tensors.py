@@ -29,9 +29,9 @@ def test_numbers_come_back(datatype: str, data: st.DataObject) -> None:
 
 
 def test_half_floats_of_both_kinds() -> None:
-    assert unpack(b"\x80\x3f\x00\xc0", "BF16", 2, "x") == [1.0, -2.0]
-    assert unpack(b"\x00\x3c\x00\xc0", "FP16", 2, "x") == [1.0, -2.0]
-    assert unpack(b"\x01\x00", "BOOL", 2, "x") == [True, False]
+    assert list(unpack(b"\x80\x3f\x00\xc0", "BF16", 2, "x")) == [1.0, -2.0]
+    assert list(unpack(b"\x00\x3c\x00\xc0", "FP16", 2, "x")) == [1.0, -2.0]
+    assert list(unpack(b"\x01\x00", "BOOL", 2, "x")) == [True, False]
 
 
 @given(st.binary(max_size=60), st.integers(0, 8))

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from trimtab.inference.columns import Cells
 from trimtab.inference.explain.explainer import Explanation
 from trimtab.inference.lookup.port import View
 from trimtab.inference.postprocess_code import Named
@@ -24,6 +25,7 @@ from trimtab.serving.routing.tensor_core import TensorCore
 from trimtab.serving.telemetry.segments import micros
 
 _LONGEST_ID = 200
+_FEW = 8  # rows that are read faster one by one
 AT_ONCE = 256  # rows that are encoded as they are read; more would keep the event loop for long
 
 
@@ -192,6 +194,20 @@ class Question:
             raise RefusalError(422, error.message, hint=error.hint, more=error.more) from error
         if any(one.key != target.key for one in fleet.releases):
             self.rows = rows
+
+    def ask_columns(self, columns: Mapping[str, Cells], count: int) -> None:
+        """Takes rows as columns of `count` cells, without making rows of them where nobody needs them. Raises
+        RefusalError (422) for cells that do not fit."""
+        target, fleet = self.target, self.fleet
+        encoder = target.column_encoder if count > _FEW else None
+        sticky = fleet.canaries and fleet.canary_by
+        if encoder is not None and not sticky and all(one.key == target.key for one in fleet.releases):
+            matrix = encoder.matrix(columns, count)
+            if matrix is not None:
+                self.count, self.matrix = count, matrix.tobytes()
+                return
+        lists = [cells.tolist() if isinstance(cells, np.ndarray) else cells for cells in columns.values()]
+        self.ask([dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)])
 
     def ask_tensors(self, blocks: Sequence[Given], core: TensorCore, most: int) -> None:
         """Takes rows of tensors or files, checked as far as one can without decoding; `blocks` each hold rows of one

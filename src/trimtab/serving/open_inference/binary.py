@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trimtab.serving.refusals import RefusalError
 
@@ -17,9 +18,9 @@ NUMBERS = {
 _LENGTH = 4
 
 
-def unpack(raw: bytes | memoryview, datatype: str, count: int, where: str) -> list[Any]:
-    """The `count` values of a tensor: numbers, booleans, or bytes. Raises RefusalError (422) naming `where` when the
-    bytes are more or fewer than the values need."""
+def unpack(raw: bytes | memoryview, datatype: str, count: int, where: str) -> NDArray[Any] | list[bytes]:
+    """The `count` values of a tensor: an array of numbers or booleans that is not copied, or bytes. Raises RefusalError
+    (422) naming `where` when the bytes are more or fewer than the values need."""
     if datatype == "BYTES":
         return [bytes(one) for one in elements(raw, count, where)]
     dtype = np.dtype(NUMBERS.get(datatype, "?"))
@@ -28,8 +29,7 @@ def unpack(raw: bytes | memoryview, datatype: str, count: int, where: str) -> li
     values = np.frombuffer(raw, dtype)
     if datatype == "BF16":  # the upper half of an FP32
         values = (values.astype("<u4") << 16).view("<f4")
-    found: list[Any] = values.tolist()
-    return found
+    return values
 
 
 def pack(elements: Sequence[bytes]) -> bytes:

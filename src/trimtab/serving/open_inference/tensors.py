@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trimtab.inference.columns import Cells
 from trimtab.records.model import ColumnKind
 from trimtab.serving.execution.questions import Question, brief, refuse_many
 from trimtab.serving.open_inference.binary import NUMBERS, unpack
@@ -47,7 +48,7 @@ def read_inputs(question: Question, inputs: object, most: int) -> None:
     ):
         _read_encoded(question, first, most)
     else:
-        question.ask(_read_columns(question, inputs, most))
+        question.ask_columns(*_read_columns(question, inputs, most))
 
 
 def read_outputs(names: Sequence[str], release: Release) -> tuple[str, ...]:
@@ -105,11 +106,11 @@ def _numbers(data: Sequence[object], width: int) -> list[float]:
     return numbers
 
 
-def _read_columns(question: Question, inputs: list[Any], most: int) -> list[dict[str, Any]]:
+def _read_columns(question: Question, inputs: list[Any], most: int) -> tuple[dict[str, Cells], int]:
     kinds = {column.name: column.kind for column in question.target.signature.inputs}
     lookups = question.lookups if question.lookups is not None and question.lookups.views else None
     entities = set() if lookups is None else lookups.entities()
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, Cells] = {}
     count = -1
     for position, tensor in enumerate(inputs):
         if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
@@ -134,19 +135,18 @@ def _read_columns(question: Question, inputs: list[Any], most: int) -> list[dict
     missing = next((name for name in kinds if name not in columns and name not in optional), None)
     if missing is not None:
         raise RefusalError(422, f"column {missing!r} is missing", hint=f"the model takes {', '.join(kinds)}")
-    names = tuple(columns)
-    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return columns, count
 
 
-def _values(tensor: Tensor, name: str, count: int) -> list[Any]:
+def _values(tensor: Tensor, name: str, count: int) -> Cells:
     raw = _raw(tensor)
     if raw is not None:
-        data = unpack(raw, tensor["datatype"], count, f"column {name!r}")
+        data: Cells = unpack(raw, tensor["datatype"], count, f"column {name!r}")
     else:
         data = _flat(tensor.get("data"), name)
         if len(data) != count:
             raise RefusalError(422, f"column {name!r}: {len(data)} values; its shape says {count}")
-    if data and isinstance(data[0], bytes):
+    if isinstance(data, list) and data and isinstance(data[0], bytes):
         return _texts(data, name)
     return data
 

@@ -13,6 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError, TrimtabError
+from trimtab.inference.columns import ColumnEncoder
 from trimtab.inference.encode import RowEncoder, encode_frame, frame_of_rows
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer
@@ -59,6 +60,7 @@ class Release:
         self.signature = core.signature
         self.labels = core.labels
         self.encoder = core.encoder
+        self.column_encoder = core.column_encoder
         self.outputs = core.outputs
         self.shown = core.shown
         self.hides_encoded = core.hides_encoded
@@ -83,9 +85,11 @@ class Core:
         self.key = blake2b(canonical_json(encoding), digest_size=8).hexdigest()
         self._model = load_model(blobs, bundle)
         self.encoder: RowEncoder | None = None
+        self.column_encoder: ColumnEncoder | None = None
         self._function = None
         if bundle.features_code is None:
             self.encoder = RowEncoder(self.signature)
+            self.column_encoder = ColumnEncoder(self.signature)
         else:
             self._function = load_features(blobs.get(bundle.features_code), bundle.entry)
         self._hook = None

@@ -36,6 +36,7 @@ class TensorCore:
     explained = False
     explainer_loaded = False
     encoder = None
+    column_encoder = None
     width = 0
     hides_encoded = True
 
