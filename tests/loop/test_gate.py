@@ -11,6 +11,7 @@ import pytest
 from tests.loop.conftest import Make, Run
 from tests.loop.observed import compared, verdict
 
+from trimtab.declaration.grammar import Context, parse_requirement
 from trimtab.loop.gate import Decision, decide
 from trimtab.loop.releases import ReleaseState, fold
 from trimtab.records.facts import Compared, ModelTrained, PlannedAction, ReleaseMoved, VerdictsGiven
@@ -105,6 +106,20 @@ def test_a_requirement_that_nothing_can_meet_refuses_a_first_model(make: Make) -
     decision = judged(run, release, model, None)
     assert not decision.passed
     assert decision.why.startswith("quality.roc_auc broken")
+
+
+@pytest.mark.parametrize(("seconds", "passed"), [(0.1, True), (1e-9, False)])
+def test_a_model_is_explainable_when_a_row_is_explained_in_time(make: Make, seconds: float, passed: bool) -> None:
+    asked = parse_requirement("explainable", True, Context(task="binary_classification", explain_time=seconds))
+    run = make(requirements=(asked,))
+    release, model = train(run, EARLY)
+    decision = judged(run, release, model, None)
+    assert decision.passed is passed, decision.why
+    (given,) = [entry.fact for entry in run.ledger.entries(VerdictsGiven)]
+    (found,) = given.verdicts
+    assert (found.metric, found.status) == ("serving.explain_time", "met" if passed else "broken")
+    assert found.figure is not None
+    assert 1e-9 < found.figure < 0.1
 
 
 def test_more_rows_pass_and_a_blunder_does_not(run: Run) -> None:
