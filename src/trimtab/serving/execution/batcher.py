@@ -1,4 +1,4 @@
-"""Gathers what was asked in one turn of the event loop, has it scored, makes it durable and answers.
+"""Gathers what was asked in one turn of the event loop, and has it scored.
 
 There is no timer: a batch is whatever came while the model was busy. What a question's rows meet is decided here; each
 model has a lane of its own, and a question is answered when the last of its rows has been scored.
@@ -10,17 +10,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
 
 from trimtab.errors import TemporaryError, TrimtabError
-from trimtab.serving.execution.answers import answers_of
 from trimtab.serving.execution.book import Book, Owed
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Lane, Limits
 from trimtab.serving.execution.pieces import Part, Piece, merge, pick
-from trimtab.serving.execution.questions import Answers, Question
-from trimtab.serving.execution.repeats import Repeats, mark_of
+from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.scoring import Scored, attempt, score_whole
+from trimtab.serving.execution.settling import Settling
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import AnyCore, Fleet, Release
 from trimtab.serving.routing.rows_error import RowsError
@@ -41,12 +39,10 @@ class Batcher:
         threads: int,
         limits: Limits | None = None,
     ) -> None:
-        self.waiting = 0
-        self.repeats = Repeats()
         self._loop = loop
         self._book = book
+        self._settling = Settling(book, shadow)
         self._identifiers = identifiers
-        self._shadow = shadow
         self._threads = threads
         self._limits = limits or Limits()
         self._queue: list[Question] = []
@@ -62,7 +58,7 @@ class Batcher:
         kept = {release.core for release in fleet.releases}
         for core in [core for core in self._lanes if core not in kept]:
             self._lanes.pop(core).retire()
-        self._loop.call_later(_LINGER, self.repeats.forget)
+        self._loop.call_later(_LINGER, self._settling.repeats.forget)
 
     def lane(self, release: Release) -> Lane:
         """What stands in front of a release's model."""
@@ -72,6 +68,11 @@ class Batcher:
                 self._loop, self, release.release, release.core, cores=self._threads, limits=self._limits
             )
         return lane
+
+    @property
+    def waiting(self) -> int:
+        """Questions that have no answer yet."""
+        return self._settling.waiting
 
     @property
     def busy(self) -> bool:
@@ -88,18 +89,13 @@ class Batcher:
         """Takes a question; its caller is answered now, in this turn of the loop or a later one. Raises RefusalError
         for one that would have to wait too long."""
         lane = self._lanes.get(question.target.core) or self.lane(question.target)
-        if question.given:
-            question.mark = mark_of(question)
-            known = self.repeats.find(question)
-            if known is not None:
-                self.waiting += 1
-                self._tell_again(question, known)
-                return
+        if question.given and self._settling.told_again(question):
+            return
         if not lane.inline or question.count > lane.largest:
             lane.admit(question)
         if question.deadline is not None:
             self._dated = True
-        self.waiting += 1
+        self._settling.waiting += 1
         self._queue.append(question)
         if not self._woken:
             self._woken = True
@@ -124,19 +120,26 @@ class Batcher:
             queue = [one for one in queue if one.deadline is None or not self.let_go(one)]
         touched: set[Lane] = set()
         for group in _groups(queue):
-            for release, those in self._shared_out(group):
-                if release is None:
-                    for one in those:
-                        self._spread(one, touched)
-                    continue
-                lane = self.lane(release)
-                for batch in _batches(those, lane.largest):
-                    if len(batch) == 1 and batch[0].count > lane.largest:
-                        self._spread(batch[0], touched)
-                    else:
-                        self._at_once(lane, release, batch)
+            try:
+                self._hand_on(group, touched)
+            except Exception:  # a fault of ours in one kind of question must not take the others with it
+                self._settling.failed(group)
         for lane in touched:
             self._set_off(lane)
+
+    def _hand_on(self, group: list[Question], touched: set[Lane]) -> None:
+        """Answers questions of one kind at once, or puts them into the lanes of the releases that will."""
+        for release, those in self._shared_out(group):
+            if release is None:
+                for one in those:
+                    self._spread(one, touched)
+                continue
+            lane = self.lane(release)
+            for batch in _batches(those, lane.largest):
+                if len(batch) == 1 and batch[0].count > lane.largest:
+                    self._spread(batch[0], touched)
+                else:
+                    self._at_once(lane, release, batch)
 
     def _shared_out(self, group: list[Question]) -> Iterable[tuple[Release | None, list[Question]]]:
         """Questions of one kind by the release that answers them whole and on the loop; under None, all others."""
@@ -174,7 +177,7 @@ class Batcher:
             return
         lane.ran_inline(len(part.scores), time.perf_counter() - start)
         self._book.metrics.of(part.release.release).worked(part.seconds)
-        self._settle(batch, [part])
+        self._settling.settle(batch, [part])
 
     def _spread(self, question: Question, touched: set[Lane]) -> None:
         """Gives each row to the release that answers it."""
@@ -223,87 +226,29 @@ class Batcher:
     def deliver(self, scored: Scored) -> None:
         """What a lane came to; answers the questions that have all their rows."""
         for pieces, outcome in scored:
-            if isinstance(outcome, Exception):
-                self._failed(pieces[0], outcome)
-                continue
-            self._book.metrics.of(outcome.release.release).worked(outcome.seconds)
-            if all(piece.places is None and not piece.question.over for piece in pieces):
-                self._settle([piece.question for piece in pieces], [outcome])
-                continue
-            start = 0
-            for piece in pieces:
-                question, rows = piece.question, slice(start, start + piece.count)
-                start += piece.count
-                if question.over:
-                    continue
-                question.parts.append(pick(outcome, piece.places, rows))
-                question.due -= piece.count
-                if not question.due:
-                    self._settle([question], merge(question.parts))
+            try:
+                if isinstance(outcome, Exception):
+                    self._failed(pieces[0], outcome)
+                else:
+                    self._take_back(pieces, outcome)
+            except Exception:  # a fault of ours in one batch must not take the others with it
+                self._settling.failed([piece.question for piece in pieces])
 
-    def _settle(self, batch: list[Question], parts: list[Part]) -> None:
-        """Makes durable, then answers. `parts` are of one question, or the one part of a batch."""
-        if self._any_repeat(batch):
-            self._settle_singly(batch, parts)
+    def _take_back(self, pieces: list[Piece], part: Part) -> None:
+        self._book.metrics.of(part.release.release).worked(part.seconds)
+        if all(piece.places is None and not piece.question.over for piece in pieces):
+            self._settling.settle([piece.question for piece in pieces], [part])
             return
-        try:
-            owed = self._book.answered(batch, parts)
-        except TemporaryError as error:
-            self._turn_away(batch, error)
-            return
-        for one in batch:
-            one.over = True
-        if self._book.commits is None:
-            self._answer(batch, parts, owed)
-        else:
-            rows = sum(len(part.scores) for part in parts)
-            self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._turn_away, batch), rows)
-
-    def _answer(self, batch: list[Question], parts: list[Part], owed: list[Owed]) -> None:
-        rows = batch[0].count if len(batch) == 1 else sum([one.count for one in batch])
-        answers = answers_of(parts, rows)
-        self.waiting -= len(batch)
-        offset = 0
-        for one in batch:
-            if one.timer is not None:
-                one.timer.cancel()
-            if one.given:
-                self.repeats.keep(one, answers, offset)
-            one.caller.answer(200, one.render(one, answers, offset))
-            offset += one.count
-        for debt in owed:
-            self._shadow(debt)
-
-    def _turn_away(self, batch: list[Question], error: TemporaryError) -> None:
-        """The disk refuses."""
-        for one in batch:
-            self._refuse(one, RefusalError(503, error.message, hint=error.hint, retry_after=1.0))
-
-    def _any_repeat(self, batch: list[Question]) -> bool:
-        given = [one for one in batch if one.given]
-        if not given:
-            return False
-        fresh = {one.mark for one in given if self.repeats.find(one) is None}
-        return len(fresh) < len(given)
-
-    def _settle_singly(self, batch: list[Question], parts: list[Part]) -> None:
-        """Some of the batch were asked twice: those get the answer of the first."""
         start = 0
-        for one in batch:
-            end = start + one.count
-            known = self.repeats.find(one) if one.given else None
-            if known is not None:
-                self._tell_again(one, known)
-            elif len(batch) == 1:
-                self._settle(batch, parts)
-            else:
-                self._settle([one], [pick(parts[0], None, slice(start, end))])
-            start = end
-
-    def _tell_again(self, question: Question, known: Answers) -> None:
-        self._book.metrics.repeated += question.count
-        self._end(question)
-        question.caller.answer(200, question.render(question, known, 0))
+        for piece in pieces:
+            question, rows = piece.question, slice(start, start + piece.count)
+            start += piece.count
+            if question.over:
+                continue
+            question.parts.append(pick(part, piece.places, rows))
+            question.due -= piece.count
+            if not question.due:
+                self._settling.settle([question], merge(question.parts))
 
     # -- what is not answered
 
@@ -318,21 +263,24 @@ class Batcher:
         counts = self._book.metrics.of(question.target.release)
         if question.caller.gone:
             counts.cancelled += 1
-            self._end(question)
+            self._settling.end(question)
             return True
         if question.deadline is None or time.perf_counter() < question.deadline:
             return False
         counts.expired += 1
         waited = time.perf_counter() - question.started
-        self._refuse(question, RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
+        self._settling.refuse(question, RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
         return True
 
     def kept_waiting(self, piece: Piece) -> None:
         """It waited for so long that its answer would come too late."""
         self.refused(piece.release.release)
+        if piece.release is not piece.question.target:
+            self._leave_to_target(piece)
+            return
         waited = time.perf_counter() - piece.since
         said = f"the request waited {waited * 1e3:.0f} ms for release {piece.release.release}, which got slower"
-        self._refuse(piece.question, RefusalError(503, said, hint="ask again later", retry_after=waited))
+        self._settling.refuse(piece.question, RefusalError(503, said, hint="ask again later", retry_after=waited))
 
     def lost(self, piece: Piece) -> None:
         """Its thread was given up."""
@@ -343,32 +291,25 @@ class Batcher:
         if question.over:
             return
         if isinstance(error, RowsError):
-            self._refuse(question, RefusalError(error.status, error.message, hint=error.hint, more=error.more))
+            self._settling.refuse(question, RefusalError(error.status, error.message, hint=error.hint, more=error.more))
             return
         told = error.message if isinstance(error, TrimtabError) else str(error)
         if not isinstance(error, TrimtabError | TimeoutError):
             told = f"{type(error).__name__}: {error}"
         with suppress(TemporaryError):  # the disk refuses: it is counted all the same
             self._book.failed(release, piece.count, told)
-        if release is not question.target:  # a canary: the live release answers
-            piece.release = question.target
-            lane = self.lane(question.target)
-            lane.put(piece)
-            self._set_off(lane)
+        if release is not question.target:
+            self._leave_to_target(piece)
             return
         status = 504 if isinstance(error, TimeoutError) else 500
-        self._refuse(question, RefusalError(status, f"release {release.release} could not answer: {told}"))
+        self._settling.refuse(question, RefusalError(status, f"release {release.release} could not answer: {told}"))
 
-    def _refuse(self, question: Question, error: RefusalError) -> None:
-        self._end(question)
-        question.caller.refuse(error)
-
-    def _end(self, question: Question) -> None:
-        question.over = True
-        question.parts = []
-        self.waiting -= 1
-        if question.timer is not None:
-            question.timer.cancel()
+    def _leave_to_target(self, piece: Piece) -> None:
+        """A canary does not answer it: the live release does."""
+        piece.release = piece.question.target
+        lane = self.lane(piece.release)
+        lane.put(piece)
+        self._set_off(lane)
 
 
 def _groups(questions: Sequence[Question]) -> Iterable[list[Question]]:

@@ -44,7 +44,7 @@ class Repeats:
         if offset or end < len(answers.labels):
             answers = answers.part(offset, end)
         before = self._kept.pop(question.mark, None)
-        self._rows += question.count - (0 if before is None else len(before[1].scores))
+        self._rows += question.count - (0 if before is None else len(before[1].labels))
         self._kept[question.mark] = self._clock(), answers
         if self._rows > self._most:
             self.forget()

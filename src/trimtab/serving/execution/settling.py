@@ -1,0 +1,129 @@
+"""What becomes of a question in the end: its answer, made durable first, or a refusal; told once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from trimtab.errors import TemporaryError
+from trimtab.serving.execution.answers import answers_of
+from trimtab.serving.execution.book import Book, Owed
+from trimtab.serving.execution.pieces import Part, pick
+from trimtab.serving.execution.questions import Answers, Question
+from trimtab.serving.execution.repeats import Repeats, mark_of
+from trimtab.serving.refusals import RefusalError
+
+_LOG = logging.getLogger("trimtab.serving")
+
+
+class Settling:
+    """Belongs to the event loop. `waiting` counts the questions that were taken and are not ended; `shadow` is given
+    what shadow releases owe, after the answers are written."""
+
+    def __init__(self, book: Book, shadow: Callable[[Owed], None]) -> None:
+        self.waiting = 0
+        self.repeats = Repeats()
+        self._book = book
+        self._shadow = shadow
+
+    def told_again(self, question: Question) -> bool:
+        """Whether a question with ids of its own was asked before; it then has its answer. To be asked before it is
+        taken."""
+        question.mark = mark_of(question)
+        known = self.repeats.find(question)
+        if known is None:
+            return False
+        self.waiting += 1
+        self._tell_again(question, known)
+        return True
+
+    def settle(self, batch: Sequence[Question], parts: Sequence[Part]) -> None:
+        """Makes durable, then answers. `parts` are of one question, or the one part of a batch."""
+        if self._any_repeat(batch):
+            self._settle_singly(batch, parts)
+            return
+        try:
+            owed = self._book.answered(batch, parts)
+        except TemporaryError as error:
+            self._turn_away(batch, error)
+            return
+        for one in batch:
+            one.over = True
+        if self._book.commits is None:
+            self._answer(batch, parts, owed)
+        else:
+            rows = sum(len(part.scores) for part in parts)
+            self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._turn_away, batch), rows)
+
+    def refuse(self, question: Question, error: RefusalError) -> None:
+        """Ends it with an error."""
+        self.end(question)
+        question.caller.refuse(error)
+
+    def end(self, question: Question) -> None:
+        """Ends it without a word."""
+        question.over = True
+        question.parts = []
+        self.waiting -= 1
+        if question.timer is not None:
+            question.timer.cancel()
+
+    def failed(self, questions: Sequence[Question]) -> None:
+        """A fault of ours, while they were dealt with: whoever was told nothing yet is told so."""
+        _LOG.exception("%d requests could not be answered", len(questions))
+        for one in questions:
+            if not one.over:
+                self.refuse(one, RefusalError(500, "the server failed"))
+
+    def _answer(self, batch: Sequence[Question], parts: Sequence[Part], owed: Sequence[Owed]) -> None:
+        rows = batch[0].count if len(batch) == 1 else sum([one.count for one in batch])
+        answers = answers_of(parts, rows)
+        self.waiting -= len(batch)
+        offset = 0
+        for one in batch:
+            if one.timer is not None:
+                one.timer.cancel()
+            if one.given:
+                self.repeats.keep(one, answers, offset)
+            try:
+                body = one.render(one, answers, offset)
+            except Exception:  # a fault of ours in one answer must not take the others with it
+                _LOG.exception("an answer could not be put together")
+                one.caller.refuse(RefusalError(500, "the server failed to put the answer together"))
+            else:
+                one.caller.answer(200, body)
+            offset += one.count
+        for debt in owed:
+            self._shadow(debt)
+
+    def _turn_away(self, batch: Sequence[Question], error: TemporaryError) -> None:
+        """The disk refuses."""
+        for one in batch:
+            self.refuse(one, RefusalError(503, error.message, hint=error.hint, retry_after=1.0))
+
+    def _any_repeat(self, batch: Sequence[Question]) -> bool:
+        given = [one for one in batch if one.given]
+        if not given:
+            return False
+        fresh = {one.mark for one in given if self.repeats.find(one) is None}
+        return len(fresh) < len(given)
+
+    def _settle_singly(self, batch: Sequence[Question], parts: Sequence[Part]) -> None:
+        """Some of the batch were asked twice: those get the answer of the first."""
+        start = 0
+        for one in batch:
+            end = start + one.count
+            known = self.repeats.find(one) if one.given else None
+            if known is not None:
+                self._tell_again(one, known)
+            elif len(batch) == 1:
+                self.settle(batch, parts)
+            else:
+                self.settle([one], [pick(parts[0], None, slice(start, end))])
+            start = end
+
+    def _tell_again(self, question: Question, known: Answers) -> None:
+        self._book.metrics.repeated += question.count
+        self.end(question)
+        question.caller.answer(200, question.render(question, known, 0))
