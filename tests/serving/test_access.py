@@ -188,6 +188,19 @@ def test_a_token_ends_by_itself(guarded: Running, token: Callable[..., str]) -> 
     until(lambda: ask(guarded, held)[0] == 401, 3.0)
 
 
+def test_processes_of_one_server_share_tokens_and_their_rates(make: Make) -> None:
+    server = make(processes=2)
+    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([1.0, 1.0]))))
+    steady, _ = add_token(server.layout.tokens, "steady", ("predict",), datetime.now(UTC))
+    until(lambda: [ask(server, "")[0] for _ in range(8)] == [401] * 8)
+    assert [ask(server, steady)[0] for _ in range(8)] == [200] * 8
+    slow, _ = add_token(server.layout.tokens, "slow", ("predict",), datetime.now(UTC), requests=5 / 3600)
+    time.sleep(1.0)
+    assert sorted(ask(server, slow)[0] for _ in range(12)) == [200] + [429] * 11
+    revoke_token(server.layout.tokens, "steady")
+    until(lambda: [ask(server, steady)[0] for _ in range(8)] == [401] * 8)
+
+
 def test_what_tokens_ask_is_counted_by_name(make: Make) -> None:
     server = make("s3cret", token_digest=hashlib.sha256(b"s3cret").hexdigest())
     held, _ = add_token(server.layout.tokens, "phone", ("predict",), datetime.now(UTC), requests=0.001)
