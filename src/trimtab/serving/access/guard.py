@@ -165,16 +165,13 @@ class Guard:
         return "\n".join([*lines, ""])
 
     def _hold_rate(self, grant: Grant) -> None:
-        now = self._monotonic()
-        for bucket, what in ((grant.rows, "rows"), (grant.requests, "requests")):
-            wait = 0.0 if bucket is None else bucket.wait(now)
-            if wait > 0.0:
-                grant.limited += 1
-                raise RefusalError(
-                    429, f"token {grant.name!r} asks for more {what} a second than it may", retry_after=wait
-                )
-        if grant.requests is not None:
-            grant.requests.take(now)
+        now, what = self._monotonic(), "rows"
+        wait = 0.0 if grant.rows is None else grant.rows.wait(now)
+        if wait <= 0.0 and grant.requests is not None:
+            wait, what = grant.requests.take_one(now), "requests"
+        if wait > 0.0:
+            grant.limited += 1
+            raise RefusalError(429, f"token {grant.name!r} asks for more {what} a second than it may", retry_after=wait)
 
     def _signature(self) -> tuple[int, int, int]:
         found = self._path.stat()

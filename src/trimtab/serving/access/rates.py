@@ -56,6 +56,16 @@ class Bucket:
         """Seconds until one more is allowed; 0 or less: now."""
         return self._debt(now) + self._interval - self._burst - _ROUNDING
 
+    def take_one(self, now: float) -> float:
+        """Counts one more where that is allowed; otherwise the seconds until it is, and nothing is counted."""
+        debt = self._numbers[self._place] - now
+        if not 0.0 < debt <= _LONGEST:
+            debt = 0.0  # as `_debt`: it stands in the way of every request
+        wait = debt + self._interval - self._burst - _ROUNDING
+        if wait <= 0.0:
+            self._numbers[self._place] = now + debt + self._interval
+        return wait
+
     def take(self, now: float, count: int = 1) -> None:
         """Counts so many, even beyond what the bucket holds: then the next have to wait for longer, a day at most."""
         self._numbers[self._place] = now + min(self._debt(now) + count * self._interval, _LONGEST)
