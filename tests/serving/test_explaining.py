@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import lightgbm
@@ -29,6 +31,9 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, ModelBundle, Signature
 from trimtab.records.server import ServerConfig
+from trimtab.serving.execution import explaining
+from trimtab.serving.execution.questions import Answers, Explained, Question
+from trimtab.serving.routing.releases import Fleet, load_fleet
 from trimtab.training.export.explainer import explainer_of
 from trimtab.training.export.export import export
 
@@ -273,6 +278,22 @@ def test_rows_that_there_was_no_time_for_are_named(make: Make) -> None:
     text = metrics(server)
     assert f'trimtab_explained_rows_total{{outcome="explained"}} {left[0]}' in text
     assert f'trimtab_explained_rows_total{{outcome="left"}} {len(left)}' in text
+
+
+def test_a_caller_whose_time_is_up_gets_no_more_rows_explained(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    fleet = load_fleet(models.routes(1, models.route("r1", of_task(blobs))), blobs, Fleet(-1, ()))
+    assert fleet.live is not None
+    caller: Any = SimpleNamespace(gone=False)
+    question = Question(caller, fleet, fleet.live, lambda *_: b"", time.perf_counter())
+    question.ask(ROWS * 80)
+    count = question.count
+    asked: Any = SimpleNamespace(question=question, gone=False, answers=Answers([], [], [fleet.live] * count))
+    (told,) = cast("list[Explained]", explaining._explained(asked, 20.0))
+    assert len(told.explanation.contributions) == count
+    question.deadline = time.perf_counter()
+    (told,) = cast("list[Explained]", explaining._explained(asked, 20.0))
+    assert 0 < len(told.explanation.contributions) < count
 
 
 def metrics(server: Running) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -183,8 +184,8 @@ def _loaded(release: Release) -> str:
 
 def _explained(asked: _Asked, seconds: float) -> list[Explained] | str:
     """In a thread: what explains the rows of a question, one release after the other; or why it cannot be had."""
-    until = time.perf_counter() + seconds
     question = asked.question
+    until = min(time.perf_counter() + seconds, question.deadline or math.inf)
     found: list[Explained] = []
     if asked.gone:
         return found
