@@ -12,13 +12,14 @@ from trimtab.cli.arguments import SYSTEM, UsageError, add_state
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import say
 from trimtab.errors import PermanentError
+from trimtab.serving.spec import ServeSpec
 
 _MOST = 1024
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `serve`."""
-    several = f"{SYSTEM}; several are served at the address of the first"
+    several = f"{SYSTEM}, or a model file (.onnx); several are served at the address of the first"
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=several)
     parser.add_argument(
         "--processes",
@@ -45,7 +46,10 @@ def run(args: argparse.Namespace) -> int:
     systems = args.systems or ["."]
     if args.state is not None and len(systems) > 1:
         raise UsageError("--state names the state folder of one system", hint="serve the others with the default one")
-    served = [_prepare(system, args.state, args.processes) for system in systems]
+    served = [
+        (_prepare_model if system.endswith(".onnx") else _prepare)(system, args.state, args.processes)
+        for system in systems
+    ]
     names = [one["system"] for one in served]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of the systems are named {twice!r}")
@@ -65,7 +69,6 @@ def run(args: argparse.Namespace) -> int:
 def _prepare(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
     """Writes what a server needs to serve one system; what to tell of it."""
     from trimtab.loop.reconcile import releases_of
-    from trimtab.serving.config import is_private
     from trimtab.wiring import open_place, prepare_server
 
     with open_place(path, state) as place:
@@ -75,6 +78,22 @@ def _prepare(path: str, state: Path | None, count: int | None) -> dict[str, Any]
         live = releases_of(place.ledger).live
         name, spec, root = place.system.name, place.system.serve, place.layout.root.absolute()
     how = f"{live.release} is live" if live else "nothing is live yet: `trimtab run` makes it so"
+    return _told(name, spec, root, how, live)
+
+
+def _prepare_model(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
+    """Likewise for a model file."""
+    from trimtab.loop.model_file import place_of_model, prepare_model
+    from trimtab.records.base import SystemClock
+
+    layout = place_of_model(Path(path), state)
+    declared = prepare_model(Path(path), layout, os.environ, SystemClock(), count)
+    return _told(declared.name, declared.serve, layout.root.absolute(), f"the model of {path}", None)
+
+
+def _told(name: str, spec: ServeSpec, root: Path, how: str, live: Any) -> dict[str, Any]:
+    from trimtab.serving.config import is_private
+
     if spec.grpc_port is not None:
         how += f"; gRPC at {spec.host}:{spec.grpc_port}"
     scheme, bare = ("https", False) if spec.tls_cert else ("http", not is_private(spec.host))

@@ -45,12 +45,12 @@ def load(path: Path | str) -> System:
     """
     given = Path(path)
     file = given / FILE_NAME if given.is_dir() else given
-    return parse(_read(file), file)
+    return parse(read_text(file), file)
 
 
 def parse(text: str, path: Path) -> System:
     """Understand the text of a declaration that lies, or would lie, at `path`. Errors as `load`."""
-    values = _values(text, path)
+    values = toml_values(text, path)
     problems = Problems(path, locate(text))
     folder = str(path.resolve().parent)
     root = Table(problems, (), values)
@@ -99,7 +99,8 @@ def parse(text: str, path: Path) -> System:
     return msgspec.structs.replace(system, digest=digest_of(system))
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """The text of a declaration. Raises DeclarationError where it cannot be read."""
     try:
         if file.is_file() and file.stat().st_size > MAX_BYTES:
             raise DeclarationError(f"a declaration has at most {MAX_BYTES // 2**10} KiB", path=file)
@@ -115,7 +116,8 @@ def _read(file: Path) -> str:
         raise DeclarationError("is not UTF-8 text", path=file, line=line) from error
 
 
-def _values(text: str, path: Path) -> dict[str, Any]:
+def toml_values(text: str, path: Path) -> dict[str, Any]:
+    """What a TOML text says. Raises DeclarationError, with its line, where it is none."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -38,6 +38,8 @@ def check_graph(session: Any, signature: Signature) -> None:
             raise PermanentError(f"the graph takes an input {one.name!r} that the signature does not have")
     if spec.batch and not found.batch:
         raise PermanentError("the graph takes one row at a time", hint="say so with batch = false")
+    if spec.top and signature.task != "multiclass_classification":
+        raise PermanentError(f"`top` is for several classes, and the task is {signature.task}")
     used = [] if signature.task == "tensors" else [signature.onnx_output]
     if spec.detections is not None:
         used += [name for name in (spec.detections.boxes, spec.detections.scores, spec.detections.classes) if name]

@@ -47,8 +47,6 @@ class TensorModel:
         self.session = open_session(onnx, threads=threads)
         check_graph(self.session, signature)
         self.reader = RowReader(spec)
-        if spec.top and signature.task != "multiclass_classification":
-            raise PermanentError(f"`top` is for several classes, and the task is {signature.task}")
         self._hook = hook
         self._inputs = [one.name for one in spec.inputs]
         self._outputs = [one.name for one in spec.outputs]
