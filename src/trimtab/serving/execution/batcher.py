@@ -113,7 +113,11 @@ class Batcher:
         queue, self._queue = self._queue, []
         milliseconds, following = time.time_ns() // 1_000_000, self._identifiers.next
         for one in queue:
-            if not one.given:
+            if one.given:
+                continue
+            if one.count == 1:
+                one.ids = [following(milliseconds)]
+            else:
                 one.ids = [following(milliseconds) for _ in range(one.count)]
         if self._dated:
             self._dated = False

@@ -116,7 +116,10 @@ class PredictionDesk:
         read_terms(question, request)
         form.read_request(question, request, self.config, time.time())
         connection.charge(question.count)
-        self.system.ask(question)
+        if question.left_out or question.explain:
+            self.system.ask(question)
+        else:
+            self._batcher.submit(question)  # what `ask` comes to for nearly all
 
     def _feedback(self, connection: Connection, request: Request, _: Release | None) -> None:
         if not (self.system.recalled.is_set() and self._desired.begun):
