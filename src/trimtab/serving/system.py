@@ -67,6 +67,7 @@ class ServedSystem:
             age=policy.segment_seconds,
             fsync=None if policy.sync is None else os.fsync,
             slow=max(_SLOW, 3 * (policy.sync or 0.0)),
+            owing=self._owes,
             run=seat.new_run(),
         )
         self.history = IdHistory(layout.telemetry)
@@ -165,6 +166,11 @@ class ServedSystem:
             except Exception:
                 _LOG.exception("%s of system %r failed: it is begun again", name, self.config.system)
                 await asyncio.sleep(_AGAIN)
+
+    def _owes(self) -> bool:
+        """Whether rows that are written wait for a shadow release, or for the answer after which they will."""
+        waiting = self.book.commits.rows if self.book.commits is not None else 0
+        return bool(self.shadows.backlog or waiting)
 
     def _load_failed(self) -> None:
         self.metrics.load_errors += 1

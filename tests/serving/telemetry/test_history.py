@@ -100,3 +100,28 @@ def test_a_start_does_not_depend_on_how_long_the_history_is(tmp_path: Path) -> N
     assert history.missing(["0-0", "99-19", "nobody"]) == [2]
     assert time.process_time() - start < 0.5
     written.close()
+
+
+def test_what_a_full_segment_owes_is_paid_after_a_kill(make: Make) -> None:
+    """A segment that filled up while a shadow was behind is not sealed: the next start finds its debts."""
+    server = make(telemetry=TelemetryPolicy(segment_bytes=2_000, rest=0.0))
+    good = models.bundle(server.blobs, models.sigmoid([1.0, 0.0]))
+    code = "import time\ndef features(rows):\n    time.sleep(0.15)\n    return rows\n"
+    slow = models.bundle(server.blobs, models.sigmoid([-1.0, 0.0]), code=code)
+    server.route(models.route("r1", good), models.route("r2", slow, "shadow"))
+    names = [f"{turn}-{row}" for turn in range(30) for row in range(5)]
+    with server.client() as client:
+        for low in range(0, len(names), 5):
+            client.predict([ROW] * 5, names[low : low + 5])
+        assert client.status().backlog > 0
+        time.sleep(1.5)  # the server has tended its telemetry at least once
+    assert len(list(server.layout.telemetry.glob("*.seg"))) > 2
+    server.kill()
+    server.start()
+    with server.client() as client:
+        client.settle()
+        frame = server.reader().predictions()
+        for stage in ("live", "shadow"):
+            assert sorted(frame.filter(stage=stage)["id"]) == sorted(names)
+        until(lambda: len(list(server.layout.telemetry.glob("*/manifest.json"))) > 2, 20)  # sealed once nothing is owed
+    assert len(server.reader().predictions()) == 2 * len(names)

@@ -28,7 +28,8 @@ class TelemetryWriter:
     `run` tells this start of the server from every other; a segment is sealed at `limit` bytes, or when it is `age`
     seconds old; `segment` names the one that has what was written last. `fsync` None leaves it to the kernel when what
     is written reaches the disk; rows that wait longer than `slow` seconds for a sync are `trouble`. A segment is locked
-    (flock) while it is written, so that nobody cuts or seals it under its writer.
+    (flock) while it is written, so that nobody cuts or seals it under its writer. While `owing`, a full segment stays
+    unsealed: a start after a kill looks for what is owed in unsealed ones only.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TelemetryWriter:
         run: int | None = None,
         fsync: Callable[[int], None] | None = os.fsync,
         slow: float = 10.0,
+        owing: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
@@ -58,6 +60,8 @@ class TelemetryWriter:
         self.segment = ""
         self._fsync = fsync
         self._slow = slow
+        self._owing = owing
+        self._unsealed: list[tuple[int, int, Seal]] = []
         self._clock = clock
         self._number = 0
         self._fd = -1
@@ -139,6 +143,8 @@ class TelemetryWriter:
         """Writes down a gap that waits, and seals a segment that is old enough; belongs to the event loop, like
         `write`."""
         self._own_up()
+        if self._unsealed and self._owing is not None and not self._owing():
+            self._seal_full()
         if self._fd >= 0 and self._clock() - self._opened >= self.age:
             self._retire()
 
@@ -148,12 +154,15 @@ class TelemetryWriter:
         follows goes to another file."""
         with self._turning:
             full, self._full = self._full, []
+            waiting = [fd for fd, _, _ in self._unsealed]
             current, rows, since = self._fd, self.rows, self._dirty_since
             self._syncing_since, self._dirty_since = since, None
         failure: OSError | None = None
         for fd in full:
             failure = self._bring(fd) or failure
             os.close(fd)
+        for fd in waiting if since is not None else ():
+            failure = self._bring(fd) or failure
         if since is not None and current >= 0:
             failed = self._bring(current)
             if failed is not None:
@@ -170,6 +179,7 @@ class TelemetryWriter:
         self._own_up()
         if self._fd >= 0:
             self._retire(seal=seal)
+        self._seal_full(seal=seal)
         self.sync()
 
     def _own_up(self) -> None:
@@ -223,14 +233,36 @@ class TelemetryWriter:
         self.bytes_written += written
 
     def _retire(self, *, seal: bool = True) -> None:
-        if seal and self._fd != self._distrusted:
-            try:
-                self._append(pack_seal(Seal(self._first, self._last, self._in_segment, self._orphans)))
-                self.sealed += 1
-            except OSError as error:  # an unsealed segment is sound: the next start seals it
-                self.last_error = f"telemetry cannot be sealed: {error.strerror or error}"
+        """Turns away from the segment; its file is closed by a sync, once it is sealed."""
+        held = Seal(self._first, self._last, self._in_segment, self._orphans)
+        trusted = self._fd != self._distrusted
+        fd, size = self._fd, self._size
         with self._turning:
             if self._dirty_since is None:
                 self._dirty_since = self._clock()
-            self._full.append(self._fd)
+            if trusted and seal:
+                self._unsealed.append((fd, size, held))
+            else:
+                self._full.append(fd)
             self._fd = self._distrusted = -1
+        if self._owing is None:
+            self._seal_full()
+
+    def _seal_full(self, *, seal: bool = True) -> None:
+        """Ends full segments that owe nothing any more."""
+        full, self._unsealed = self._unsealed, []
+        for fd, size, held in full:
+            if seal:
+                data = pack_seal(held)
+                try:
+                    if os.write(fd, data) < len(data):
+                        os.ftruncate(fd, size)  # half a seal is none: the next start seals it
+                    else:
+                        self.sealed += 1
+                        self.bytes_written += len(data)
+                except OSError as error:  # an unsealed segment is sound: the next start seals it
+                    self.last_error = f"telemetry cannot be sealed: {error.strerror or error}"
+            with self._turning:
+                if self._dirty_since is None:
+                    self._dirty_since = self._clock()
+                self._full.append(fd)
