@@ -8,7 +8,7 @@ call. Every few seconds the releases change: the live one, a canary of 20%, a sh
 to read its settings again. Nobody asks twice: whatever is not answered with 200 has failed. With `--kill` a process of
 the server is killed so often; what its connections lose then is told apart.
 
-Memory is the proportional share of all processes, less eight bytes for each prediction id that the server remembers.
+Memory is what the processes have for themselves, less eight bytes for each prediction id that the server remembers.
 Ends with 1 when a request failed, a row is missing or there twice, or more than `--growth` MB were added between the
 second fifth (both models have been loaded by then) and the last.
 """
@@ -69,7 +69,8 @@ def main() -> int:
         server = trimtab(asked, folder, processes=args.processes)
         server.start(folder, asked.expected)
         try:
-            told = soak(server, asked, Layout(folder / f"trimtab-{args.processes}-False"), args)
+            state = Path(server.command[server.command.index("--state") + 1])
+            told = soak(server, asked, Layout(state), args)
         finally:
             server.stop()
     bad = told["failed"] or told["missing"] or told["twice"] or told["grew_mb"] > args.growth
@@ -230,13 +231,18 @@ class Watch(threading.Thread):
             while not self._over.wait(1.0):
                 try:
                     status: ServerStatus = client.status()
-                    memory = self._server.memory()
+                    memory = self._own_memory()
                 except psutil.NoSuchProcess:  # it was killed meanwhile
                     continue
                 except Exception as error:
                     self.failures.append(f"status: {error}")
                 else:
                     self.shares.append((memory - _ID * status.known, memory))
+
+    def _own_memory(self) -> float:
+        """MB that would be free if the server's processes were gone: what they share with others may change by those."""
+        first = psutil.Process(self._server.process.pid)
+        return sum(float(one.memory_full_info().uss) for one in (first, *first.children(recursive=True))) / 1e6
 
     def fifths(self) -> list[float]:
         """The median of each fifth of the time, MB."""

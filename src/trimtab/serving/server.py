@@ -75,6 +75,8 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reread)
         for system in self._systems:
             self._open(system)
+        gc.collect()
+        gc.freeze()  # what is imported stays: the collector need not walk it again
         overview = Overview(self._abouts, self._company)
         if self._company is not None or len(self._configs) > 1:
             self._reception.oversee(overview)

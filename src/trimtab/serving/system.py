@@ -38,6 +38,7 @@ from trimtab.serving.telemetry.writer import TelemetryWriter
 
 _LOG = logging.getLogger("trimtab.serving")
 _AGAIN = 1.0
+_LEFT = 10.0  # seconds after which nothing works with replaced releases any more
 _TEND = 1.0
 _SLOW = 10.0
 _DRAIN_SHADOWS = 20.0
@@ -182,8 +183,8 @@ class ServedSystem:
         if self._debts and fleet.generation == self.desired.applied:
             owed, self._debts = self._debts, []
             self.shadows.pay(owed, fleet)
-        gc.collect()
-        gc.freeze()  # models live long: the collector need not walk them again
+        gc.collect()  # what was replaced; requests make no cycles, so that this seldom happens by itself
+        asyncio.get_running_loop().call_later(_LEFT, gc.collect)  # and what was still at work
 
     async def _sync(self) -> None:
         """Brings telemetry to the disk as often as is declared."""

@@ -40,9 +40,10 @@ class Repeats:
         """Remembers an answer, which was not known; the oldest make room."""
         if question.count > self._most:
             return
-        end = offset + question.count
-        if offset or end < len(answers.labels):
-            answers = answers.part(offset, end)
+        answers = answers.part(offset, offset + question.count)
+        answers.releases = [one.by_name() for one in answers.releases]
+        if answers.values is not None:  # lies in memory of the model's session, and would keep all of that
+            answers.values = answers.values.copy()
         before = self._kept.pop(question.mark, None)
         self._rows += question.count - (0 if before is None else len(before[1].labels))
         self._kept[question.mark] = self._clock(), answers

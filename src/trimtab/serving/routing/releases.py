@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,17 @@ class Release:
         self.head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(system), orjson.dumps(route.model))
         self.told = b'"release":%b,"model":%b' % (orjson.dumps(route.release), orjson.dumps(route.model))
         self.label_head = b']},{"name":"label","datatype":"%b","shape":[' % label_type(core.signature).encode()
+        self._name: Release | None = None
+
+    def by_name(self) -> Release:
+        """The same without its model, to tell an answer again with: it keeps nothing in memory that was replaced."""
+        if self._name is None:
+            bare = copy(self)
+            for loaded in ("bundle", "core", "encoder", "tensors", "matrix", "answer", "decisions"):
+                delattr(bare, loaded)
+            bare._name = bare
+            self._name = bare
+        return self._name
 
 
 class Core:
