@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 
 from hypothesis import given
@@ -157,6 +159,26 @@ def test_marks_tell_questions_apart(tmp_path: Path) -> None:
         ids = [f"{number}" for number in range(400)]
         assert mark(many, ids) == mark(list(many), ids)
         assert mark(many, ids) != mark([*many[:-1], row(0.5)], ids)
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_remembered_keeps_no_model_in_memory(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(models.route("r1", _made(inside, 1.0)))
+        core = weakref.ref(inside.fleet.live.core)
+        first = inside.ask([row(1.0)], ["a"])
+        await told([first])
+        inside.route(models.route("r2", _made(inside, 5.0)))
+        again = inside.ask([row(1.0)], ["a"])
+        await told([again])
+        assert again.scores == first.scores == [2.0]
+        del first, again
+        await asyncio.sleep(0.1)
+        gc.collect()
+        assert core() is None
         inside.close()
 
     asyncio.run(main())

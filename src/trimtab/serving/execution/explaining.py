@@ -194,8 +194,8 @@ def _explained(asked: _Asked, seconds: float) -> list[Explained] | str:
         places.setdefault(release, []).append(place)
     try:
         for release, mine in places.items():
-            if not release.core.explained:
-                continue  # a canary that keeps nothing: its rows are left
+            if release.gone or not release.core.explained:
+                continue  # was replaced since it answered, or is a canary that keeps nothing: its rows are left
             explainer = release.core.explainer()
             piece = Piece(question, release, mine)
             if piece.encoded:

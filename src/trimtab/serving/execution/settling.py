@@ -126,4 +126,7 @@ class Settling:
     def _tell_again(self, question: Question, known: Answers) -> None:
         self._book.metrics.repeated += question.count
         self.end(question)
+        loaded = {one.release: one for one in question.fleet.releases}
+        known = known.part(0, question.count)
+        known.releases = [loaded.get(one.release, one) for one in known.releases]
         question.caller.answer(200, question.render(question, known, 0))

@@ -72,6 +72,7 @@ class Release:
         self.head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(system), orjson.dumps(route.model))
         self.told = b'"release":%b,"model":%b' % (orjson.dumps(route.release), orjson.dumps(route.model))
         self.label_head = b']},{"name":"label","datatype":"%b","shape":[' % label_type(core.signature).encode()
+        self.gone = False
         self._name: Release | None = None
 
     def by_name(self) -> Release:
@@ -80,6 +81,7 @@ class Release:
             bare = copy(self)
             for loaded in ("bundle", "core", "encoder", "tensors", "matrix", "answer", "decisions"):
                 delattr(bare, loaded)
+            bare.gone = True
             bare._name = bare
             self._name = bare
         return self._name
