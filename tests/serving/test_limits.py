@@ -30,6 +30,16 @@ def test_a_request_in_single_bytes_is_understood(shared: Running) -> None:
     assert b"connection: close" in answer
 
 
+def test_a_head_is_as_large_however_it_comes(shared: Running) -> None:
+    large = post(BODY, "x: " + "y" * 25_000, "connection: close")
+    with shared.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(large), 5000):
+            sock.sendall(large[at : at + 5000])
+            time.sleep(0.02)
+        assert status_of(receive_all(sock)) == 200
+
+
 def test_requests_sent_at_once_are_answered_in_order(shared: Running) -> None:
     bodies = [orjson.dumps({"rows": [ROW], "ids": [f"pipelined-{number}"]}) for number in range(100)]
     answer = exchange(shared, b"".join(post(body) for body in bodies))

@@ -57,9 +57,9 @@ class Reader:
     """Gives whole requests to `taker`, in order; after the first fault nothing more."""
 
     __slots__ = (
-        "_body", "_bytes", "_chunked", "_desk", "_encoding", "_fields", "_fresh", "_good_host", "_head", "_hosts",
-        "_known", "_last", "_length", "_new", "_origin", "_parser", "_raw", "_reserved", "_small", "_spool", "_strange",
-        "_taker", "_token", "_unusual", "_upgrade", "_upgrades", "_url", "expects", "phase",
+        "_body", "_bytes", "_chunked", "_desk", "_encoding", "_fed", "_fields", "_fresh", "_good_host", "_head",
+        "_hosts", "_known", "_last", "_length", "_new", "_origin", "_parser", "_raw", "_reserved", "_small", "_spool",
+        "_strange", "_taker", "_token", "_unusual", "_upgrade", "_upgrades", "_url", "expects", "phase",
     )  # fmt: skip
 
     def __init__(self, desk: Desk, taker: Taker) -> None:
@@ -85,7 +85,8 @@ class Reader:
         self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._bytes = 0
-        self._head = 0
+        self._head = 0  # bytes of header lines that were read
+        self._fed = 0  # bytes that came while the head was not whole
         self._hosts = 0
         self._length = -1
         self._token = b""
@@ -139,8 +140,8 @@ class Reader:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._stumble(error, data)
         if self.phase == HEAD and not self._fresh:
-            self._head += len(data)
-            if self._head > 2 * self._desk.config.max_header:  # a single line that never ends
+            self._fed += len(data)
+            if self._fed > 2 * self._desk.config.max_header:  # a single line that never ends
                 self._fail_head()
         elif self.phase == BODY and self._chunked and self._raw > 2 * self._bytes + _SLACK:
             self._fail(RefusalError(400, "the chunks of the body hold less than there is around them"))
