@@ -7,6 +7,7 @@ says so.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import shutil
 import tempfile
@@ -60,6 +61,9 @@ class ServerTarget:
         """Ends the server."""
         self._server._over.set()
         self._loop.run_until_complete(self._running)
+        del self._server, self._running
+        gc.unfreeze()  # a server freezes what it has loaded for good, which here would be for each that has ended
+        gc.collect()
         shutil.rmtree(self._folder)
 
     def _begin(self) -> None:
