@@ -240,7 +240,7 @@ class Watch(threading.Thread):
                     self.shares.append((memory - _ID * status.known, memory))
 
     def _own_memory(self) -> float:
-        """MB that would be free if the server's processes were gone; what they share with others may change meanwhile."""
+        """MB that would be free if the processes of the server were gone; what they share may change meanwhile."""
         first = psutil.Process(self._server.process.pid)
         return sum(float(one.memory_full_info().uss) for one in (first, *first.children(recursive=True))) / 1e6
 
