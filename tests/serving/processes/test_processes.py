@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -41,8 +42,9 @@ def test_connections_are_shared_out_evenly(make: Make) -> None:
 def test_whichever_is_asked_speaks_for_all(make: Make) -> None:
     server = started(make)
     answers = []
-    for turn in range(8):  # a connection each, so that both processes answer some
-        with server.client() as client:
+    with ExitStack() as callers:  # together, so that no process gets them all
+        for turn in range(8):
+            client = callers.enter_context(server.client())
             answers += client.predict([ROW] * 3, [f"{turn}-{row}" for row in range(3)])
     for _ in range(4):
         status, told = server.ask("POST", "/feedback", {"id": answers[0].id, "truth": "late"})
