@@ -29,7 +29,7 @@ demo: $(RUN)
 	@$(BIN)/trimtab replay systems/flights --fresh --report
 
 test: $(DEV)
-	@$(PYTEST) -q -m "not slow and not component" $(ARGS)
+	@$(PYTEST) -q -n 2 -m "not slow and not component" $(ARGS)
 
 test-durability: $(DEV)
 	@$(PYTEST) -q -m slow --timeout 1200 $(ARGS)
