@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -77,7 +78,7 @@ def by_coverage(target: str, seconds: int, folder: Path, seed: int) -> None:
         return bytes(atheris.Mutate(data, most))
 
     options = [
-        f"-max_total_time={seconds}", "-max_len=4096", f"-timeout={_HANGS}", f"-rss_limit_mb={_used() + _GROWTH}",
+        f"-max_total_time={seconds}", "-max_len=4096", f"-timeout={_HANGS}", f"-rss_limit_mb={_peak() + _GROWTH}",
         f"-artifact_prefix={folder}/", f"-dict={words}", "-print_final_stats=1", "-verbosity=1", "-reload=0",
         *([f"-seed={seed}"] if seed else []),
     ]  # fmt: skip
@@ -119,6 +120,11 @@ def _used() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss) >> 20
+
+
+def _peak() -> int:
+    """What libFuzzer takes for the memory in use: the peak, which begins at that of the process that started this one."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 if __name__ == "__main__":
