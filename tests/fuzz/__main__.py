@@ -123,7 +123,7 @@ def _used() -> int:
 
 
 def _peak() -> int:
-    """What libFuzzer takes for the memory in use: the peak, which begins at that of the process that started this one."""
+    """What libFuzzer takes for the memory in use: the peak, which begins at that of the process before this one."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
