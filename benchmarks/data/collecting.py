@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from trimtab.data.digest import row_digests
 from trimtab.data.spec import ColumnRule, DatasetSpec
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
+from trimtab.data.values.digest import row_digests
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 

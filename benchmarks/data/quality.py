@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from trimtab.data.quality import measure
+from trimtab.data.quality.measure import measure
 from trimtab.data.spec import ColumnRule, DatasetSpec
 from trimtab.records.requirement import Requirement
 

@@ -17,7 +17,7 @@ from tests.cli.conftest import Cli, Place, is_live, one_line, real
 LEADS = """
 import sys, time
 from pathlib import Path
-from trimtab.wiring import open_place
+from trimtab.wiring.place import open_place
 with open_place(sys.argv[1], None) as place, place.{how}():
     print("leads", flush=True)
     time.sleep(60)

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

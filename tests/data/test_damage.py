@@ -10,8 +10,8 @@ import pytest
 from tests.data.conftest import hours, trips
 
 from trimtab.data.port import DIGEST, DataError
-from trimtab.data.state import Verification
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.state import Verification
+from trimtab.data.store.versions import DatasetStore
 from trimtab.errors import TemporaryError, TrimtabError
 
 NOW = hours(10_000)

@@ -13,8 +13,8 @@ from blake3 import blake3
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trimtab.data.digest import as_array, content_digest, row_digests, set_digest
 from trimtab.data.port import DataError
+from trimtab.data.values.digest import as_array, content_digest, row_digests, set_digest
 
 CELLS: dict[str, tuple[pl.DataType, st.SearchStrategy[Any]]] = {
     "whole": (pl.Int64(), st.integers(-(2**63), 2**63 - 1)),

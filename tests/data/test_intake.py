@@ -14,7 +14,7 @@ from tests.data.conftest import hours, trips
 
 from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST, DataError
-from trimtab.data.rules import parse_consistent
+from trimtab.data.quality.rules import parse_consistent
 from trimtab.data.spec import ColumnRule, DatasetSpec
 
 NOW = hours(1000)

@@ -16,8 +16,8 @@ import pytest
 from tests.data.conftest import hours, trips
 
 from trimtab.data.spec import ColumnRule, DatasetSpec
-from trimtab.data.table import Table
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.table import Table
+from trimtab.data.store.versions import DatasetStore
 
 DAYS = 80
 KILLS = 10

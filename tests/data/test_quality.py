@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.data.conftest import hours, trips
 
-from trimtab.data.moments import known_at, known_until, prediction_moment
 from trimtab.data.port import DataError
-from trimtab.data.quality import measure
+from trimtab.data.quality.measure import measure
 from trimtab.data.spec import ColumnRule, DatasetSpec
+from trimtab.data.values.moments import known_at, known_until, prediction_moment
 from trimtab.records.requirement import Requirement, Verdict
 
 NOW = hours(30)

@@ -18,7 +18,7 @@ from tests.data.conftest import hours, trips
 
 from trimtab.data.port import DIGEST
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
 
 NOW = hours(10_000)
 
@@ -70,7 +70,7 @@ import sys
 from datetime import timedelta
 from tests.data.conftest import hours, trips
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
 from pathlib import Path
 
 store = DatasetStore(Path({str(tmp_path)!r}), DatasetSpec(name="trips", source="x", key=("id",), time="at"))

@@ -12,9 +12,9 @@ import pytest
 from tests.data.conftest import hours, trips
 
 from trimtab.data.port import UNREAD, DataError
-from trimtab.data.sources import open_source
+from trimtab.data.sources.opening import open_source
 from trimtab.data.spec import ColumnRule, DatasetSpec
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
 from trimtab.errors import DeclarationError, TemporaryError
 
 NOW = hours(1000)

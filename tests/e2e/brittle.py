@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trimtab.cli.main import main
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
 from trimtab.deployment.local import LocalServer
 from trimtab.records.blobs import Blobs
 from trimtab.records.ledger import Ledger

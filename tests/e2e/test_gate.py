@@ -18,7 +18,8 @@ from tests.e2e.replaying import TIDES
 from trimtab.declaration.policy import parse_trigger
 from trimtab.loop.history import MOMENT
 from trimtab.records.facts import BacktestFinished
-from trimtab.wiring import Place, backtest, history_of, open_place
+from trimtab.wiring.history import backtest, history_of
+from trimtab.wiring.place import Place, open_place
 
 UNTIL = datetime(2024, 2, 9, tzinfo=UTC)
 SILENT = (datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 2, 1, 6, tzinfo=UTC))

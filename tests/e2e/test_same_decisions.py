@@ -11,7 +11,8 @@ import pytest
 from tests.e2e.replaying import TIDES
 
 from trimtab.records.facts import BacktestFinished
-from trimtab.wiring import Place, backtest, history_of, open_place, replay, span_of
+from trimtab.wiring.history import backtest, history_of, replay
+from trimtab.wiring.place import Place, open_place, span_of
 
 UNTIL = datetime(2024, 2, 17, tzinfo=UTC)
 _DECISIONS = ("train", "gate", "move", "promote", "rollback")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.loop.conftest import BAKERY
 
 from trimtab.data.port import DIGEST
-from trimtab.data.sources import open_source
+from trimtab.data.sources.opening import open_source
 from trimtab.declaration.load import load
 from trimtab.errors import PermanentError
 from trimtab.loop.history import KNOWN_AT, MOMENT, HistoricDatasets, load_history

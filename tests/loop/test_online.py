@@ -10,7 +10,7 @@ import pytest
 from tests.loop.conftest import BAKERY
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.load import load
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.inference.lookup.port import Known

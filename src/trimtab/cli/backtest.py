@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     from trimtab.cli.progress import Board
     from trimtab.declaration.load import load
     from trimtab.loop.backtest import side_by_side
-    from trimtab.wiring import span_of, under_policy
+    from trimtab.wiring.history import under_policy
+    from trimtab.wiring.place import span_of
 
     system = load(args.system)
     span_of(system)  # a wrong word is told before anything starts
@@ -70,7 +71,8 @@ def _one(args: argparse.Namespace) -> int:
 
     from trimtab.cli.arguments import moment
     from trimtab.records.durable import write_atomically
-    from trimtab.wiring import backtest, history_of, open_place
+    from trimtab.wiring.history import backtest, history_of
+    from trimtab.wiring.place import open_place
 
     until = moment(args.until) if args.until else None
     shown, asked_by = 0.0, os.getppid()

@@ -16,7 +16,7 @@ from trimtab.records.facts import PlannedAction
 
 if TYPE_CHECKING:
     from trimtab.records.lease import Lease
-    from trimtab.wiring import Place
+    from trimtab.wiring.place import Place
 
 
 def add_reason(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,8 @@ def add_reason(parser: argparse.ArgumentParser) -> None:
 def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict[str, str]) -> int:
     """Do one action now; 1 when it was refused or failed."""
     from trimtab.loop.reconcile import stamp
-    from trimtab.wiring import open_place, running
+    from trimtab.wiring.loop import running
+    from trimtab.wiring.place import open_place
 
     why = args.why or "a person said so"
     with open_place(system, args.state, create=False) as place, _lead(place, args.wait):

@@ -14,7 +14,7 @@ from trimtab.errors import DeclarationError, TrimtabError
 
 if TYPE_CHECKING:
     from trimtab.declaration.scope import DataFacts, Scope
-    from trimtab.wiring import Place
+    from trimtab.wiring.place import Place
 
 _PLACES = {"data": "data", "release": "gate", "shadow": "shadow", "canary": "canary", "live": "live"}
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     from trimtab.declaration.scope import scope
     from trimtab.training.identity import code_digest
-    from trimtab.wiring import open_place, place_of
+    from trimtab.wiring.place import open_place, place_of
 
     began = (place_of(args.system, args.state) / "ledger.db").is_file()
     problem = ""
@@ -57,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
 def _facts(place: Place) -> DataFacts:
     from trimtab.loop.scoping import facts_of_data
     from trimtab.records.facts import ModelTrained
+    from trimtab.wiring.sources import open_any
 
     last = place.ledger.last(ModelTrained)
     spent = last.measured.get("resources.train_time") if last is not None else None
     minutes = spent / 60 if spent is not None else None
-    return facts_of_data(place.system, place.layout.data, datetime.now(UTC), minutes)
+    return facts_of_data(place.system, place.layout.data, datetime.now(UTC), minutes, open_any)
 
 
 def _show(found: Scope, problem: str) -> None:

@@ -14,9 +14,9 @@ from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
 
 if TYPE_CHECKING:
-    from trimtab.data.state import DatasetVersion, Verification
-    from trimtab.data.versions import DatasetStore
-    from trimtab.wiring import Place
+    from trimtab.data.store.state import DatasetVersion, Verification
+    from trimtab.data.store.versions import DatasetStore
+    from trimtab.wiring.place import Place
 
 _SHORT = 10
 _ACTIONS = {
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open(system: str, args: argparse.Namespace) -> AbstractContextManager[Place]:
-    from trimtab.wiring import open_place
+    from trimtab.wiring.place import open_place
 
     return open_place(system, args.state, create=False)
 
@@ -66,7 +66,7 @@ class _Stores:
     """The declared datasets by name."""
 
     def __init__(self, place: Place) -> None:
-        from trimtab.data.versions import DatasetStore
+        from trimtab.data.store.versions import DatasetStore
 
         self.all = {spec.name: DatasetStore(place.layout.data, spec) for spec in place.system.data}
 

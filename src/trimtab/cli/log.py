@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print facts, oldest first; with `--verify` 1 when a fact was changed."""
     from trimtab.records.describe import WIDTH, describe
-    from trimtab.wiring import open_place
+    from trimtab.wiring.place import open_place
 
     if args.kind:
         _check(args.kind)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trimtab.records.facts import ModelTrained
     from trimtab.records.journal import Entry
     from trimtab.records.requirement import Estimate
-    from trimtab.wiring import Place
+    from trimtab.wiring.place import Place
 
 _SHORT = 10
 _MOST_FEATURES = 15
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action; 1 when `reproduce` came to another model."""
-    from trimtab.wiring import open_place
+    from trimtab.wiring.place import open_place
 
     system, words = take_system(args.words)
     actions: dict[str, Callable[[Place, list[str], argparse.Namespace], int]] = {

@@ -17,7 +17,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print causes and actions."""
-    from trimtab.wiring import open_place, place_of, running
+    from trimtab.wiring.loop import running
+    from trimtab.wiring.place import open_place, place_of
 
     began = (place_of(args.system, args.state) / "ledger.db").is_file()
     with open_place(args.system, args.state, create=False, memory=not began) as place:

@@ -18,7 +18,7 @@ from trimtab.errors import PermanentError
 
 if TYPE_CHECKING:
     from trimtab.records.facts import BacktestFinished
-    from trimtab.wiring import Place
+    from trimtab.wiring.place import Place
 
 _AGAINST = ("never", "declared", "every:30d")
 """Backtested beside the replay: they go through the same history without the declared incidents, so that their values
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from trimtab.cli.arguments import moment
     from trimtab.declaration.load import load
     from trimtab.loop.status import read_status
-    from trimtab.wiring import open_place, place_of, span_of
+    from trimtab.wiring.place import open_place, place_of, span_of
 
     span_of(load(args.system))  # what is wrong is told before anything is removed
     if args.fresh:
@@ -77,7 +77,7 @@ def _forget(root: Path) -> None:
 
 def _replay(place: Place, args: argparse.Namespace) -> BacktestFinished:
     from trimtab.cli.progress import Board
-    from trimtab.wiring import keep_backtests, replay
+    from trimtab.wiring.history import keep_backtests, replay
 
     background: list[Running] = []
     work = place.layout.work

@@ -11,7 +11,7 @@ from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import say, styled
 
 if TYPE_CHECKING:
-    from trimtab.wiring import Place
+    from trimtab.wiring.place import Place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page and say where it lies."""
-    from trimtab.wiring import open_place
+    from trimtab.wiring.place import open_place
 
     with open_place(args.system, args.state, create=False) as place:
         path = write_report(place, args.out)

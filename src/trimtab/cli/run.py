@@ -24,7 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run passes; 1 when an action failed, a requirement is broken or nothing is live."""
     from trimtab.loop.status import read_status
-    from trimtab.wiring import open_place, running, watch
+    from trimtab.wiring.loop import running, watch
+    from trimtab.wiring.place import open_place
 
     with open_place(args.system, args.state) as place:
         if args.watch:

@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
 def _prepare(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
     """Writes what a server needs to serve one system; what to tell of it."""
     from trimtab.loop.reconcile import releases_of
-    from trimtab.wiring import open_place, prepare_server
+    from trimtab.wiring.place import open_place
+    from trimtab.wiring.serving import prepare_server
 
     with open_place(path, state) as place:
         server = prepare_server(place, processes=count)

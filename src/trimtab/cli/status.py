@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the status; 1 when a requirement is broken or nothing is live."""
     from trimtab.loop.status import read_status
-    from trimtab.wiring import open_place
+    from trimtab.wiring.place import open_place
 
     with open_place(args.system, args.state, create=False) as place:
         status = read_status(place.system, place.ledger)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trimtab.serving.telemetry.reader import TelemetryReader
     from trimtab.serving.telemetry.verify import SegmentState
-    from trimtab.wiring import Place
+    from trimtab.wiring.place import Place
 
 _ACTIONS = {
     "list": "every segment on disk: its span, its rows, its form",
@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action; 1 when `verify` found damage or `compact` left some."""
-    from trimtab.wiring import open_place
+    from trimtab.wiring.place import open_place
 
     system, words = take_system(args.words)
     actions: dict[str, Callable[[Place, list[str], argparse.Namespace], int]] = {

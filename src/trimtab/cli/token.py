@@ -45,7 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do the action."""
     from trimtab.records.layout import Layout
-    from trimtab.wiring import place_of
+    from trimtab.wiring.place import place_of
 
     system, words = take_system(args.words)
     path = Layout(place_of(system, args.state)).tokens

@@ -18,7 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve and settle every so often until SIGINT or SIGTERM; then end the loop, and the server after what is due."""
-    from trimtab.wiring import open_place, server_of, watch
+    from trimtab.wiring.loop import watch
+    from trimtab.wiring.place import open_place
+    from trimtab.wiring.serving import server_of
 
     story = Story(as_json=args.json)
     signal.signal(signal.SIGTERM, _interrupt)

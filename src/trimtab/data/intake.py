@@ -9,10 +9,8 @@ from datetime import datetime
 
 import polars as pl
 
-from trimtab.data.casting import reading, stored_type
-from trimtab.data.digest import row_digests
 from trimtab.data.port import DIGEST, UNREAD, DataError
-from trimtab.data.rules import (
+from trimtab.data.quality.rules import (
     DUPLICATE,
     FUTURE,
     MISSING,
@@ -22,7 +20,9 @@ from trimtab.data.rules import (
     validity_rules,
 )
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.times import UTC_TIME, in_utc, microseconds
+from trimtab.data.values.casting import reading, stored_type
+from trimtab.data.values.digest import row_digests
+from trimtab.data.values.times import UTC_TIME, in_utc, microseconds
 
 _Check = tuple[str | pl.Expr, pl.Expr]
 """The reason, and the rows it holds for."""

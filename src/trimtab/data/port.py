@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from trimtab.errors import PermanentError
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from trimtab.data.spec import DatasetSpec
 
 UNREAD = "_unread"
 """Column of a fetched frame with the original text, as JSON, of the cells of a row that could not be read as their
@@ -41,3 +44,7 @@ class Source(Protocol):
     def expect(self, schema: Mapping[str, pl.DataType]) -> None:
         """From now on read cells that have no type of their own (text files) as these types."""
         ...
+
+
+Opener = Callable[["DatasetSpec", Path], Source]
+"""Opens the source of a dataset; paths and modules that it names are relative to the folder of the declaration."""

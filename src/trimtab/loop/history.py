@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trimtab.data.digest import Digests, as_array, content_digest, row_digests, set_digest
 from trimtab.data.intake import screen
-from trimtab.data.moments import known_at, prediction_moment
-from trimtab.data.port import DIGEST
-from trimtab.data.quality import measure
-from trimtab.data.sources import open_source
+from trimtab.data.port import DIGEST, Opener, Source
+from trimtab.data.quality.measure import measure
+from trimtab.data.sources.opening import open_source
 from trimtab.data.spec import DatasetSpec
+from trimtab.data.values.digest import Digests, as_array, content_digest, row_digests, set_digest
+from trimtab.data.values.moments import known_at, prediction_moment
 from trimtab.declaration.system import System
 from trimtab.errors import PermanentError
 from trimtab.features.join import join_views
@@ -44,13 +44,13 @@ def join_features(rows: pl.DataFrame, views: dict[str, pl.DataFrame], system: Sy
     return join_views(rows, [(spec, views[spec.source]) for spec in system.features], moment=MOMENT)
 
 
-def load_history(system: System, until: datetime) -> pl.DataFrame:
+def load_history(system: System, until: datetime, opener: Opener = open_source) -> pl.DataFrame:
     """Every row up to `until`, with moments and features, in order of moment and key; truth that is missing stays null.
 
     Rows that a store would refuse are left out, so that a backtest learns from the same rows as a replay.
     """
     folder = Path(system.folder)
-    frames = {spec.name: _accepted(spec, folder, until) for spec in system.data}
+    frames = {spec.name: _accepted(opener(spec, folder), spec, until) for spec in system.data}
     rows = with_moments(frames[system.labelled.name], system)
     if rows.is_empty():
         raise PermanentError(
@@ -60,8 +60,8 @@ def load_history(system: System, until: datetime) -> pl.DataFrame:
     return join_features(rows, frames, system).sort(MOMENT, *system.labelled.key)
 
 
-def _accepted(spec: DatasetSpec, folder: Path, until: datetime) -> pl.DataFrame:
-    fetched = open_source(spec, folder).fetch(None, until)
+def _accepted(source: Source, spec: DatasetSpec, until: datetime) -> pl.DataFrame:
+    fetched = source.fetch(None, until)
     return screen(fetched, spec, None, until=until, now=until, digests=False).good
 
 

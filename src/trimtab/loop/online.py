@@ -9,7 +9,7 @@ from pathlib import Path
 import blake3
 import msgspec
 
-from trimtab.data.versions import DatasetStore
+from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.system import System
 from trimtab.errors import TrimtabError
 from trimtab.features.publish import HISTORY, publish_view

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.data.port import DIGEST, UNREAD
-from trimtab.data.rules import named_columns
-from trimtab.data.sources import open_source
-from trimtab.data.versions import DatasetStore
+from trimtab.data.port import DIGEST, UNREAD, Opener
+from trimtab.data.quality.rules import named_columns
+from trimtab.data.sources.opening import open_source
+from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.grammar import column_problems
 from trimtab.declaration.problems import Problems, did_you_mean
 from trimtab.declaration.scope import DataFacts
@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 _DAY = 86_400.0
 
 
-def facts_of_data(system: System, data: Path, now: datetime, training_minutes: float | None = None) -> DataFacts:
+def facts_of_data(
+    system: System,
+    data: Path,
+    now: datetime,
+    training_minutes: float | None = None,
+    opener: Opener = open_source,
+) -> DataFacts:
     """Rows, rate, label and columns of the labelled dataset: of its newest version below `data` where it was collected,
     else of its source. Raises what a source raises that cannot be read, DeclarationErrors for columns it lacks."""
-    rows = _rows(system, system.labelled.name, data, now)
-    columns = tuple(dict.fromkeys([*rows.columns, *_joined(system, data, now)]))
+    rows = _rows(system, system.labelled.name, data, now, opener)
+    columns = tuple(dict.fromkeys([*rows.columns, *_joined(system, data, now, opener)]))
     _check_columns(system, columns)
     wanted = {requirement.by for requirement in system.requirements if requirement.by}
     positive, majority, error = _label(rows, system)
@@ -55,12 +61,12 @@ def _check_columns(system: System, columns: tuple[str, ...]) -> None:
     problems.raise_if_any()
 
 
-def _rows(system: System, name: str, data: Path, now: datetime) -> pl.DataFrame:
+def _rows(system: System, name: str, data: Path, now: datetime, opener: Opener) -> pl.DataFrame:
     spec = next(spec for spec in system.data if spec.name == name)
     store = DatasetStore(data, spec)
     if store.current() is not None:
         return store.read()
-    rows = open_source(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, UNREAD, strict=False)
+    rows = opener(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, UNREAD, strict=False)
     for column, place in named_columns(spec).items():
         if column not in rows.columns:
             raise DeclarationError(
@@ -72,12 +78,14 @@ def _rows(system: System, name: str, data: Path, now: datetime) -> pl.DataFrame:
     return rows
 
 
-def _joined(system: System, data: Path, now: datetime) -> list[str]:
+def _joined(system: System, data: Path, now: datetime, opener: Opener) -> list[str]:
     """The columns that feature views add; a source is read only where the declaration does not name them."""
     found: list[str] = []
     for view in system.features:
         named = view.columns or tuple(
-            name for name in _rows(system, view.source, data, now).columns if name not in {*view.entity, view.time}
+            name
+            for name in _rows(system, view.source, data, now, opener).columns
+            if name not in {*view.entity, view.time}
         )
         found += named
     return found

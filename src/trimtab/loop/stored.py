@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
-from trimtab.data.moments import known_until
-from trimtab.data.port import Source
-from trimtab.data.quality import measure
-from trimtab.data.sources import open_source
-from trimtab.data.versions import DatasetStore
+from trimtab.data.port import Opener, Source
+from trimtab.data.quality.measure import measure
+from trimtab.data.sources.opening import open_source
+from trimtab.data.store.versions import DatasetStore
+from trimtab.data.values.moments import known_until
 from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, with_digests, with_moments
@@ -26,8 +26,11 @@ from trimtab.records.requirement import Estimate, Verdict
 class StoredDatasets:
     """The declared datasets below one folder. The joined rows are kept in memory and only what is new is read."""
 
-    def __init__(self, system: System, root: Path, ledger: Ledger, *, remember: bool = False) -> None:
-        """`remember`: leave what the next process needs to find nothing new at little cost."""
+    def __init__(
+        self, system: System, root: Path, ledger: Ledger, *, remember: bool = False, opener: Opener = open_source
+    ) -> None:
+        """`remember`: leave what the next process needs to find nothing new at little cost; `opener`: opens sources."""
+        self._open = opener
         self._system = system
         self._remember = remember
         self._ledger = ledger
@@ -42,7 +45,7 @@ class StoredDatasets:
             store = self.stores[spec.name]
             try:
                 if spec.name not in self._sources:
-                    self._sources[spec.name] = open_source(spec, Path(self._system.folder))
+                    self._sources[spec.name] = self._open(spec, Path(self._system.folder))
                 store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
             except (PermanentError, DeclarationError) as error:
                 wrong.append(error)

@@ -10,9 +10,9 @@ from blake3 import blake3
 
 from trimtab.data.intake import CONTENT, REASON
 from trimtab.data.port import DIGEST
-from trimtab.data.state import Quarantined
-from trimtab.data.table import Table
-from trimtab.data.times import UTC_TIME
+from trimtab.data.store.state import Quarantined
+from trimtab.data.store.table import Table
+from trimtab.data.values.times import UTC_TIME
 
 _PARENT = "parent"
 _SEEN = "seen_at"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trimtab.data.files import CsvSource, ParquetSource
 from trimtab.data.port import Source
-from trimtab.data.python_source import PythonSource
+from trimtab.data.sources.files import CsvSource, ParquetSource
+from trimtab.data.sources.python import PythonSource
 from trimtab.data.spec import DatasetSpec
 from trimtab.errors import DeclarationError
 

@@ -11,19 +11,19 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from trimtab.data.collecting import Step, fold_in
-from trimtab.data.compare import compare
-from trimtab.data.export import write_rows
 from trimtab.data.intake import screen
-from trimtab.data.known import Known
-from trimtab.data.lock import held
 from trimtab.data.port import DIGEST, DataError, Source
-from trimtab.data.quarantine import Quarantine
-from trimtab.data.recent import Recent, keep, load
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.state import Commit, DatasetVersion, Difference, Quarantined, Verification
-from trimtab.data.table import Table, time_filter
-from trimtab.data.verify import verify
+from trimtab.data.store.collecting import Step, fold_in
+from trimtab.data.store.compare import compare
+from trimtab.data.store.export import write_rows
+from trimtab.data.store.known import Known
+from trimtab.data.store.lock import held
+from trimtab.data.store.quarantine import Quarantine
+from trimtab.data.store.recent import Recent, keep, load
+from trimtab.data.store.state import Commit, DatasetVersion, Difference, Quarantined, Verification
+from trimtab.data.store.table import Table, time_filter
+from trimtab.data.store.verify import verify
 from trimtab.records.base import canonical_json
 
 _SHORT = 16

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trimtab.data.digest import Digests, as_array, set_digest
 from trimtab.data.port import DIGEST
-from trimtab.data.table import Table
+from trimtab.data.store.table import Table
+from trimtab.data.values.digest import Digests, as_array, set_digest
 
 
 class Known:

@@ -15,7 +15,7 @@ import polars as pl
 
 from trimtab.data.port import DataError
 from trimtab.data.spec import ColumnRule, DatasetSpec
-from trimtab.data.times import UTC_TIME, from_text
+from trimtab.data.values.times import UTC_TIME, from_text
 
 INVALID = "invalid"
 INCONSISTENT = "inconsistent"

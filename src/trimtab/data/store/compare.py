@@ -8,8 +8,8 @@ import polars as pl
 from trimtab.data.intake import key_text
 from trimtab.data.port import DIGEST
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.state import ColumnMovement, DatasetVersion, Difference
-from trimtab.data.table import Table
+from trimtab.data.store.state import ColumnMovement, DatasetVersion, Difference
+from trimtab.data.store.table import Table
 
 _SAMPLE = 5
 

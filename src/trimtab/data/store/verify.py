@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from trimtab.data.digest import as_array, row_digests, set_digest
 from trimtab.data.intake import key_text
 from trimtab.data.port import DIGEST, DataError
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.state import Damage, DatasetVersion, Verification
-from trimtab.data.table import Table
+from trimtab.data.store.state import Damage, DatasetVersion, Verification
+from trimtab.data.store.table import Table
+from trimtab.data.values.digest import as_array, row_digests, set_digest
 
 _NAMED = 20
 

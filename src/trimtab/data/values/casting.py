@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trimtab.data.digest import family
 from trimtab.data.port import DataError
-from trimtab.data.times import UTC_TIME, from_text
+from trimtab.data.values.digest import family
+from trimtab.data.values.times import UTC_TIME, from_text
 
 _TRUE = ("true", "True", "TRUE", "1")
 _FALSE = ("false", "False", "FALSE", "0")

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from trimtab.data.moments import known_until
 from trimtab.data.port import DataError
-from trimtab.data.rules import DUPLICATE, INCONSISTENT, Rule, consistency_rules, validity_rules
+from trimtab.data.quality.rules import DUPLICATE, INCONSISTENT, Rule, consistency_rules, validity_rules
 from trimtab.data.spec import DatasetSpec
+from trimtab.data.values.moments import known_until
 from trimtab.measures.judge import judge
 from trimtab.records.requirement import Estimate, Requirement, Verdict
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from trimtab.data.casting import reading, stored_type
 from trimtab.data.port import UNREAD, DataError
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.times import from_text, has_offset, in_utc, is_time, microseconds, naive_error
+from trimtab.data.values.casting import reading, stored_type
+from trimtab.data.values.times import from_text, has_offset, in_utc, is_time, microseconds, naive_error
 from trimtab.errors import TemporaryError, TrimtabError
 
 _Scan = Callable[[list[Path]], pl.DataFrame]

@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from trimtab.data.port import DIGEST
-from trimtab.data.state import DatasetVersion
+from trimtab.data.store.state import DatasetVersion
 from trimtab.records.base import Record
 from trimtab.records.durable import write_atomically
 

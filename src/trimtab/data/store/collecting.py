@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from trimtab.data.intake import REASON, Screened, described
-from trimtab.data.known import Known
 from trimtab.data.port import DIGEST
-from trimtab.data.rules import DUPLICATE
+from trimtab.data.quality.rules import DUPLICATE
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.table import Table, among
+from trimtab.data.store.known import Known
+from trimtab.data.store.table import Table, among
 
 
 @dataclass(frozen=True)

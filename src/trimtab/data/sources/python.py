@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from trimtab.data.port import DataError
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.times import in_utc
+from trimtab.data.values.times import in_utc
 from trimtab.errors import DeclarationError, TrimtabError
 
 

@@ -1,0 +1,1 @@
+"""The rules that rows obey, and the requirements on them as one query."""

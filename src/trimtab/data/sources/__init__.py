@@ -1,0 +1,1 @@
+"""Where rows come from: files and the user's functions, behind one port."""

@@ -1,0 +1,1 @@
+"""Dataset versions on disk: collected exactly once, compared, verified, exported."""

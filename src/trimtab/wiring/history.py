@@ -1,0 +1,154 @@
+"""The loop over the past: replays and backtests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.declaration.system import System
+from trimtab.records.base import SimulatedClock
+from trimtab.records.journal import Draft
+from trimtab.records.ledger import Ledger
+from trimtab.wiring.loop import build_loop, quiet
+from trimtab.wiring.place import Place, span_of
+from trimtab.wiring.serving import free_port, served, server_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import polars as pl
+
+    from trimtab.loop.reconcile import Watcher
+    from trimtab.loop.replay import Tick
+    from trimtab.records.facts import BacktestFinished
+
+
+def under_policy(system: System, policy: str) -> System:
+    """The same system with the policy that `--policy` names."""
+    from trimtab.declaration.policy import parse_policy_argument
+
+    return msgspec.structs.replace(system, policy=parse_policy_argument(policy, system.policy))
+
+
+def history_of(system: System) -> pl.DataFrame:
+    """All rows of the declared span, with features."""
+    from trimtab.loop.history import load_history
+    from trimtab.wiring.sources import open_any
+
+    return load_history(system, span_of(system).end, open_any)
+
+
+def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, say: Watcher = quiet) -> BacktestFinished:
+    """Replay the declared span through one policy, in this process, with a ledger of its own in memory."""
+    from trimtab.loop.backtest import summarise
+    from trimtab.loop.embedded import EmbeddedServing
+    from trimtab.loop.history import HistoricDatasets
+    from trimtab.loop.replay import Replayer, Script
+    from trimtab.training.trainer import Trainer
+
+    system = under_policy(place.system, policy)
+    span = msgspec.structs.replace(span_of(system), incidents=())
+    serving = EmbeddedServing(place.blobs)
+    datasets = HistoricDatasets(system, history)
+    with Ledger.open(None) as ledger, Trainer(place.blobs, place.layout.work) as trainer:
+        loop = build_loop(
+            place,
+            system=system,
+            ledger=ledger,
+            datasets=datasets,
+            serving=serving,
+            say=say,
+            trainer=trainer,
+            often=True,
+            drift_always=False,
+        )
+        Replayer(
+            system=system,
+            span=span,
+            script=Script(history, system, span.start),
+            loop=loop,
+            traffic=serving,
+            clock=SimulatedClock(span.start),
+            ledger=ledger,
+            chunk=span.step,
+        ).run(tick)
+        return summarise(
+            policy,
+            system=system,
+            span=span,
+            ledger=ledger,
+            blobs=place.blobs,
+            predictions=serving.predictions(span.start, span.end),
+            history=history,
+        )
+
+
+def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None]) -> BacktestFinished:
+    """Replay the declared span through the real server, telemetry, store and loop; `started` is called once the first
+    model is live. A replay that was killed goes on where it was."""
+    from trimtab.loop.backtest import summarise
+    from trimtab.loop.replay import Replayer, Script
+    from trimtab.loop.served import HttpTraffic
+    from trimtab.loop.stored import StoredDatasets
+    from trimtab.training.trainer import Trainer
+    from trimtab.wiring.sources import open_any
+
+    system, span = place.system, span_of(place.system)
+    history = history_of(system)
+    server = server_of(place, port=free_port(), linked=True)
+    trainer = Trainer(place.blobs, place.layout.work)
+    server.start()
+    server.keep_running()
+    traffic = HttpTraffic(system, server, server.token)
+    try:
+        serving = served(place, server)
+        datasets = StoredDatasets(system, place.layout.data, place.ledger, opener=open_any)
+        loop = build_loop(
+            place,
+            system=system,
+            ledger=place.ledger,
+            datasets=datasets,
+            serving=serving,
+            say=say,
+            trainer=trainer,
+            often=True,
+        )
+
+        def first(moment: datetime, done: int, steps: int) -> None:
+            if done == 0:
+                started()
+            tick(moment, done, steps)
+
+        Replayer(
+            system=system,
+            span=span,
+            script=Script(history, system, span.start),
+            loop=loop,
+            traffic=traffic,
+            clock=SimulatedClock(span.start),
+            ledger=place.ledger,
+        ).run(first)
+        return summarise(
+            "declared",
+            system=system,
+            span=span,
+            ledger=place.ledger,
+            blobs=place.blobs,
+            predictions=serving.predictions(span.start, span.end),
+            history=history,
+        )
+    finally:
+        traffic.close()
+        server.stop()
+        trainer.close()
+
+
+def keep_backtests(place: Place, results: Sequence[BacktestFinished]) -> None:
+    """Put results into the ledger, once each."""
+    span = span_of(place.system)
+    drafts = [
+        Draft(key=f"backtest:{r.policy}:{place.system.digest}:{r.end:%Y-%m-%d}", fact=r, at=span.end) for r in results
+    ]
+    place.ledger.append_all(drafts)

@@ -1,0 +1,103 @@
+"""A system and where its state lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.declaration.load import load
+from trimtab.declaration.system import Replay, System
+from trimtab.errors import DeclarationError
+from trimtab.records.base import SystemClock
+from trimtab.records.blobs import Blobs
+from trimtab.records.layout import Layout
+from trimtab.records.ledger import Ledger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from trimtab.records.lease import Lease
+
+
+@dataclass
+class Place:
+    """One system and where its state lies."""
+
+    system: System
+    layout: Layout
+    ledger: Ledger
+    blobs: Blobs
+
+    def keep(self) -> Lease:
+        """The lease of the one process that goes on running this system's loop."""
+        from trimtab.records.lease import Lease  # psutil comes with it
+
+        return Lease(self.ledger, "watch")
+
+    @contextmanager
+    def lead(self) -> Iterator[Lease]:
+        """Run this system's loop, as one process at a time may; should the lease be lost, nothing is written any more.
+        A process that was killed has lost it at once."""
+        from trimtab.records.lease import Lease
+
+        self.blobs.sweep(SystemClock().now() - timedelta(days=1))  # what killed processes had half written
+        with Lease(self.ledger) as lease, self.ledger.fenced(lease.token):
+            yield lease
+
+
+@contextmanager
+def open_place(
+    path: str | Path,
+    state: Path | None,
+    *,
+    create: bool = True,
+    memory: bool = False,
+    lasting: bool = True,
+    until: datetime | None = None,
+    window: str | None = None,
+) -> Iterator[Place]:
+    """Load a declaration and open its state; without `create` a missing ledger is an error that says what to run.
+
+    `memory` keeps the ledger in memory only, and `lasting` false lets a power cut (not a killed process) take its
+    newest facts: for replays. `until` ends the declared span early, and `window` overrides how far training looks back.
+    """
+    system = _adjusted(load(Path(path)), until, window)
+    layout = Layout(state if state is not None else Path(system.folder) / ".trimtab")
+    if create:
+        layout.root.mkdir(parents=True, exist_ok=True)
+    with Ledger.open(None if memory else layout.ledger, create or memory, survive_power_cut=lasting) as ledger:
+        yield Place(system=system, layout=layout, ledger=ledger, blobs=Blobs(layout.blobs))
+
+
+def place_of(path: str | Path, state: Path | None) -> Path:
+    """The state folder of a system."""
+    return state if state is not None else Path(load(Path(path)).folder) / ".trimtab"
+
+
+def span_of(system: System) -> Replay:
+    """The declared span of replays; an error that says what to write when there is none."""
+    if system.replay is None:
+        raise DeclarationError(
+            "there is no `[replay]`, so there is no history to go through",
+            path=system.path,
+            hint='add [replay] with start, end and step = "1 d"',
+        )
+    return system.replay
+
+
+def _adjusted(system: System, until: datetime | None, window: str | None) -> System:
+    from trimtab.declaration.units import parse_duration
+
+    if until is not None:
+        span = msgspec.structs.replace(span_of(system), end=until)
+        system = msgspec.structs.replace(system, replay=span)
+    if window is not None:
+        model = msgspec.structs.replace(system.model, window=parse_duration(window))
+        system = msgspec.structs.replace(system, model=model)
+    return system

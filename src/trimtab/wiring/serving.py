@@ -1,0 +1,67 @@
+"""The declared prediction server, and what it is to serve."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.records.base import SystemClock
+from trimtab.wiring.place import Place
+
+if TYPE_CHECKING:
+    from trimtab.deployment.local import LocalServer
+    from trimtab.deployment.port import Target
+    from trimtab.loop.served import ServedReleases
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def server_of(
+    place: Place, *, port: int | None = None, linked: bool = False, processes: int | None = None
+) -> LocalServer:
+    """The declared prediction server on this machine; `processes` instead of the declared number (0: one for each
+    core). With `port` it is there for this process alone: at that port of the loopback, without gRPC and TLS."""
+    from trimtab.deployment.local import LocalServer
+    from trimtab.serving.config import server_config
+
+    spec = place.system.serve
+    if port is not None:
+        spec = msgspec.structs.replace(spec, host="127.0.0.1", port=port, grpc_port=None, tls_cert="", tls_key="")
+    if processes is not None:
+        spec = msgspec.structs.replace(spec, processes=processes)
+    token = os.environ.get(spec.token_env, "").strip() or None
+    config = server_config(spec, place.system.name, os.environ, place.layout.tokens, Path(place.system.folder))
+    return LocalServer(place.layout.root, config, token=token, linked=linked)
+
+
+def served(place: Place, target: Target) -> ServedReleases:
+    """What `target` answers with, and the telemetry of this state."""
+    from trimtab.loop.served import ServedReleases
+    from trimtab.serving.telemetry.reader import TelemetryReader
+
+    several = place.system.task == "multiclass_classification"
+    return ServedReleases(target, TelemetryReader(place.layout.telemetry), several=several)
+
+
+def prepare_server(place: Place, *, processes: int | None = None) -> LocalServer:
+    """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for."""
+    from trimtab.deployment.routes_file import RoutesFile
+    from trimtab.loop.reconcile import wanted_routes
+    from trimtab.records.facts import ReleaseMoved
+    from trimtab.serving.config import write_config
+
+    server = server_of(place, processes=processes)
+    write_config(place.layout.serve_config, server.config)
+    moves = place.ledger.count(ReleaseMoved)
+    if moves:
+        RoutesFile(place.layout.root).apply(wanted_routes(place.system, place.ledger, moves, SystemClock().now()))
+    return server
