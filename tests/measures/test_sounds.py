@@ -1,4 +1,4 @@
-"""Figures of sounds against signals whose level is known, and the standard's own filters worked out sample by sample."""
+"""Figures of sounds against signals whose level is known, and the standard's own filters sample by sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a picture looks like, in figures: how bright, how contrasty, how sharp, how much is in it, and a hash of its look.
+"""What a picture looks like, in figures: how bright, how much contrast, how sharp, how full, and a hash of its look.
 
 Pixels come as [rows, columns] or [rows, columns, channels] (grey, RGB, or RGB with anything after it); integers count
 from 0 to their type's greatest value, floats from 0 to 1. Every figure is of the luma alone: colour is not judged.
@@ -129,4 +129,4 @@ def _cosines() -> Floats:
     """[8, 32] the first rows of the orthonormal DCT-II."""
     rows = [[cos(pi * (2 * n + 1) * k / (2 * _SIDE)) for n in range(_SIDE)] for k in range(_LOW)]
     scale = [sqrt((1 if k == 0 else 2) / _SIDE) for k in range(_LOW)]
-    return np.asarray(rows) * np.asarray(scale)[:, None]
+    return np.asarray(np.asarray(rows) * np.asarray(scale)[:, None])

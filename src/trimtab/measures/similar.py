@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ def near_duplicates(hashes: NDArray[np.uint64], distance: int) -> Ints:
     first = np.full(values.size, -1, dtype=np.intp)
     bands = distance + 1
     edges = np.linspace(0, _BITS, bands + 1).astype(int)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         mask = np.uint64(((1 << int(high - low)) - 1) << int(low)) if high - low < _BITS else np.uint64(2**64 - 1)
         _within_band(values, values & mask, distance, first)
     return first
