@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ class DatasetVersion(Record, kw_only=True):
     `new_columns` and `quarantined` (rows refused since the parent, by reason) of the step from the parent.
     `until` is the cursor: the source was asked for everything up to it. `columns` are all it has, by name. `number` is
     the store's own version.
+
+    Of a source of pages, `cursor` is where the reading goes on that made this version (`data.store.position` says how
+    it is kept), and `asked_since` is where that reading began.
     """
 
     dataset: str
@@ -35,6 +39,8 @@ class DatasetVersion(Record, kw_only=True):
     columns: tuple[str, ...]
     new_columns: tuple[str, ...] = ()
     number: int = 0
+    cursor: str = ""
+    asked_since: datetime | None = None
 
     @property
     def fact(self) -> DatasetCommitted:
@@ -58,6 +64,29 @@ class Commit(Record, kw_only=True):
     same: int
     early: int
     refused: dict[str, int]
+
+
+def all_of(commits: Sequence[Commit]) -> Commit | None:
+    """One collection that made several versions: the newest, and the sums of what was counted; None for none."""
+    refused: dict[str, int] = {}
+    for commit in commits:
+        for reason, count in commit.refused.items():
+            refused[reason] = refused.get(reason, 0) + count
+    if not commits:
+        return None
+    same, early = sum(commit.same for commit in commits), sum(commit.early for commit in commits)
+    return Commit(version=commits[-1].version, same=same, early=early, refused=refused)
+
+
+class Taken(Record, kw_only=True):
+    """How far a collection has come: pages, rows and new rows so far, the share of all that lies behind, where it is
+    known, and what the newest page had to say."""
+
+    pages: int
+    rows: int
+    added: int
+    share: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class ColumnMovement(Record, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,16 +12,18 @@ import msgspec
 import polars as pl
 
 from trimtab.data.intake import screen
-from trimtab.data.port import DIGEST, DataError, Source
+from trimtab.data.port import DIGEST, DataError, PagedSource, Source
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.collecting import Step, fold_in
 from trimtab.data.store.compare import compare
 from trimtab.data.store.export import write_rows
 from trimtab.data.store.known import Known
 from trimtab.data.store.lock import held
+from trimtab.data.store.paging import collect_pages
+from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.quarantine import Quarantine
 from trimtab.data.store.recent import Recent, keep, load
-from trimtab.data.store.state import Commit, DatasetVersion, Difference, Quarantined, Verification
+from trimtab.data.store.state import Commit, DatasetVersion, Difference, Quarantined, Taken, Verification
 from trimtab.data.store.table import Table, time_filter
 from trimtab.data.store.verify import verify
 from trimtab.records.base import canonical_json
@@ -32,6 +34,8 @@ _PARTS = ((25_000, 32), (1_000_000, 128))
 made of are kept: what is joined over and over is stored over and over."""
 _SLACK = timedelta(days=1)
 """Rows held in memory that are older than was asked for, before they are let go."""
+_MOST_IN_RECENT = 50_000
+"""A page of more rows is no news: what is held in memory of the newest rows is let go before it."""
 _ID = re.compile(r"^[0-9a-f]{8,64}$")
 _TAG = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
 
@@ -49,12 +53,20 @@ class DatasetStore:
         self._folder = root / spec.name
         self._table = Table(self._folder / "rows.lance")
         self._quarantine = Quarantine(self._folder / "quarantine.lance")
+        self._positions = Positions(self._folder, spec.source)
         self._known: Known | None = None
         self._recent: Recent | None = None
         self._kept: Recent | None = None
         self._mark = ""
 
-    def collect(self, rows: pl.DataFrame | Source, *, until: datetime, now: datetime) -> Commit | None:
+    def collect(
+        self,
+        rows: pl.DataFrame | Source,
+        *,
+        until: datetime,
+        now: datetime,
+        told: Callable[[Taken], None] | None = None,
+    ) -> Commit | None:
         """Take in what is new, up to `until`; None when nothing is.
 
         A source is asked for what lies after the cursor, and again for rows whose truth was not known then, or that may
@@ -63,27 +75,51 @@ class DatasetStore:
         the stored row and is refused. Refused rows go to the quarantine with their reason; a row is refused once,
         however often it comes.
 
+        A source of pages is read on from the cursor that was committed last, and each page is a version of which `told`
+        hears. What the pages before a failure brought stays.
+
         Raises DataError when the whole batch cannot be taken (a column is missing, times have no zone).
         """
         with held(self._folder / "lock"):
             before = self._mend()
-            stored = self._stored(before)
+            if isinstance(rows, PagedSource):
+                again = self._asked_again
+                return collect_pages(
+                    rows, self, self._positions, before, until=until, now=now, asked_again=again, told=told
+                )
+            stored = self.stored(before)
             if not isinstance(rows, pl.DataFrame):
                 if before is not None and until <= before.until:
                     return None
                 rows = self._fetch(rows, before, stored, until)
-            if rows.is_empty():
-                return None
-            screened = screen(rows, self.spec, stored, until=until, now=now)
-            recent = self._at_hand()
-            if recent is not None and screened.bad.is_empty() and recent.has(screened.good):
-                return None
-            step = fold_in(screened, self.spec, self._table, self._now_known(before))
-            self._quarantine.add(step.refused, parent=before.id if before else None, now=now)
-            if step.added.is_empty() and step.completed.is_empty():
-                return None
-            version = self._commit(step, screened.new_columns, before, until)
-            return Commit(version=version, same=step.same, early=screened.early, refused=step.counts)
+            return self.take(rows, before, stored, until=until, now=now)
+
+    def take(
+        self,
+        rows: pl.DataFrame,
+        before: DatasetVersion | None,
+        stored: dict[str, pl.DataType] | None,
+        *,
+        until: datetime,
+        now: datetime,
+        position: Position | None = None,
+    ) -> Commit | None:
+        """Make a version of what is new in these rows, that follows `before` with its types `stored`; None where there
+        is nothing. The lock must be held: `collect` does."""
+        if rows.is_empty():
+            return None
+        screened = screen(rows, self.spec, stored, until=until, now=now)
+        recent = self._at_hand()
+        if recent is not None and screened.bad.is_empty() and recent.has(screened.good):
+            return None
+        step = fold_in(screened, self.spec, self._table, self._now_known(before))
+        self._quarantine.add(step.refused, parent=before.id if before else None, now=now)
+        if step.added.is_empty() and step.completed.is_empty():
+            return None
+        if rows.height > _MOST_IN_RECENT:
+            self._recent = None
+        version = self._commit(step, screened.new_columns, before, until, position)
+        return Commit(version=version, same=step.same, early=screened.early, refused=step.counts)
 
     def current(self) -> DatasetVersion | None:
         """The newest version; None before the first."""
@@ -236,8 +272,8 @@ class DatasetStore:
         """How far before the cursor a source is asked again: for truth that was not known, and rows that come late."""
         return timedelta(seconds=max(0.0, self.spec.known_after, self.spec.late))
 
-    def _stored(self, before: DatasetVersion | None) -> dict[str, pl.DataType] | None:
-        """The types of the columns that the newest version has."""
+    def stored(self, before: DatasetVersion | None) -> dict[str, pl.DataType] | None:
+        """The types of the columns that the newest version, `before`, has."""
         if before is None:
             return None
         recent = self._at_hand()
@@ -250,6 +286,7 @@ class DatasetStore:
         new_columns: Sequence[str],
         before: DatasetVersion | None,
         until: datetime,
+        position: Position | None,
     ) -> DatasetVersion:
         """Write one version: first columns it lacks (null, so the content stays), then rows and note at once, then what
         can be mended later: the tag, and joining small parts."""
@@ -270,6 +307,8 @@ class DatasetStore:
             quarantined=self._quarantine.since(before.id if before else None),
             columns=tuple(name for name in rows.columns if name != DIGEST),
             new_columns=tuple(new_columns),
+            cursor=self._positions.noted(position.cursor) if position is not None else "",
+            asked_since=position.since if position is not None else None,
         )
         note = canonical_json(version).decode()
         if new_columns:
