@@ -11,21 +11,24 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
+from trimtab.data.kinds import SourceKind
 from trimtab.errors import PermanentError
 
 
 @dataclass(frozen=True)
 class Offer:
     """What serves `stage` under `name`: `target` is `module:attribute`; it needs the importable modules `needs`, which
-    `pip install 'trimtab[extra]'` brings."""
+    `pip install 'trimtab[extra]'` brings. `kind` says where a source's options lie, as `module:attribute`: it is
+    asked for when a declaration is read, and imports no more than msgspec."""
 
     stage: str
     name: str
     target: str
     extra: str = ""
     needs: tuple[str, ...] = ()
+    kind: str = ""
 
 
 OFFERS: tuple[Offer, ...] = ()
@@ -44,6 +47,15 @@ def find(stage: str, name: str, offers: Sequence[Offer] = OFFERS) -> Any | None:
     return None
 
 
+def kind(stage: str, name: str, offers: Sequence[Offer] = OFFERS) -> SourceKind | None:
+    """What may be declared of the source of this name, None where there is none. That of another package says for
+    itself what is wrong with it once it is opened."""
+    for offer in offers:
+        if (offer.stage, offer.name) == (stage, name):
+            return cast("SourceKind", _attribute(offer.kind)) if offer.kind else SourceKind()
+    return SourceKind(options=None) if entry_points(group=f"trimtab.{stage}", name=name) else None
+
+
 def names(stage: str, offers: Sequence[Offer] = OFFERS) -> tuple[str, ...]:
     """Every name that serves the stage."""
     ours = [offer.name for offer in offers if offer.stage == stage]
@@ -57,5 +69,9 @@ def _load(offer: Offer) -> Any:
             f"{offer.name} needs the package {missing[0]!r}, which is not installed",
             hint=f"pip install 'trimtab[{offer.extra}]'",
         )
-    module, attribute = offer.target.split(":")
+    return _attribute(offer.target)
+
+
+def _attribute(target: str) -> Any:
+    module, attribute = target.split(":")
     return getattr(import_module(module), attribute)

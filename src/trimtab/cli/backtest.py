@@ -45,12 +45,11 @@ def run(args: argparse.Namespace) -> int:
     if args.only:
         return _one(args)
     from trimtab.cli.progress import Board
-    from trimtab.declaration.load import load
     from trimtab.loop.backtest import side_by_side
     from trimtab.wiring.history import under_policy
-    from trimtab.wiring.place import span_of
+    from trimtab.wiring.place import declared, span_of
 
-    system = load(args.system)
+    system = declared(args.system)
     span_of(system)  # a wrong word is told before anything starts
     for policy in args.policy:
         under_policy(system, policy)

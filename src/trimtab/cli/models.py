@@ -206,9 +206,10 @@ def _diff(place: Place, words: list[str], args: argparse.Namespace) -> int:
 def _reproduce(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 1, 1, "reproduce [SYSTEM] MODEL")
     from trimtab.loop.again import make_again
+    from trimtab.wiring.kinds import source_kinds
 
     entry = _find(place, words[0])
-    found = make_again(place.system, place.ledger, place.blobs, place.layout, entry)
+    found = make_again(place.system, place.ledger, place.blobs, place.layout, entry=entry, kinds=source_kinds())
     if args.json:
         emit_json(found)
     else:

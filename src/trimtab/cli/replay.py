@@ -39,11 +39,10 @@ def run(args: argparse.Namespace) -> int:
     """Replay, then show the status; 1 when a requirement is broken at the end."""
     one_thread_each()
     from trimtab.cli.arguments import moment
-    from trimtab.declaration.load import load
     from trimtab.loop.status import read_status
-    from trimtab.wiring.place import open_place, place_of, span_of
+    from trimtab.wiring.place import declared, open_place, place_of, span_of
 
-    span_of(load(args.system))  # what is wrong is told before anything is removed
+    span_of(declared(args.system))  # what is wrong is told before anything is removed
     if args.fresh:
         _forget(place_of(args.system, args.state))
     until = moment(args.until) if args.until else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trimtab.records.base import Record
 from trimtab.records.metric import Metric
 
@@ -24,7 +26,8 @@ class DatasetSpec(Record, kw_only=True):
     before `time`; the truth in `label` is known `label_delay` seconds after the prediction. A dataset with no `label`
     feeds feature views: its rows are known at `time`. `timezone` is needed where `time` is naive.
     `consistent` holds comparisons between columns, such as `arrival > departure`. Rows may turn up `late` seconds after
-    their time: each collection asks again that far back.
+    their time: each collection asks again that far back. `options` are those of the kind of source, in base units; of a
+    secret only the name of the environment variable that holds it is among them.
     """
 
     name: str
@@ -38,6 +41,7 @@ class DatasetSpec(Record, kw_only=True):
     valid: tuple[ColumnRule, ...] = ()
     consistent: tuple[str, ...] = ()
     late: float = 0.0
+    options: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies an empty default
     line: int = 0
 
     @property

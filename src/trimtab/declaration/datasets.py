@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from trimtab.data.kinds import SourceKind, SourceKinds
 from trimtab.data.spec import ColumnRule, DatasetSpec
+from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
@@ -25,13 +27,14 @@ _SIGNS = ("<=", "<", ">=", ">", "==", "!=")
 _UNSUPPORTED = re.compile(r"\(\?(?:=|!|<=|<!|>)|\\[1-9]")
 
 
-def read_dataset(table: Table, folder: str) -> DatasetSpec | None:
+def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec | None:
     """One `[[data]]` table; None when something it cannot do without is missing (the problems are recorded)."""
     problems = table.problems
     name = table.name("name") if table.require("name", '"flights"') else None
     source = table.text("source") if table.require("source", '"python:sources:flights"') else None
     if source is not None:
-        _check_source(problems, table.key("source"), folder, source)
+        _check_source(problems, table.key("source"), folder, source, kinds)
+    options = read_options(table, source, _kind(source, kinds))
     key = table.texts("key", '["origin", "hour"]') if table.require("key", '"flight_id"') else None
     time = table.text("time") if table.require("time", '"scheduled_departure"') else None
     label = table.text("label")
@@ -67,6 +70,7 @@ def read_dataset(table: Table, folder: str) -> DatasetSpec | None:
         valid=valid,
         consistent=consistent,
         late=late or 0.0,
+        options=options,
         line=table.line,
         **spans,
     )
@@ -153,15 +157,24 @@ def _comparisons(table: Table) -> tuple[str, ...]:
     return tuple(parsed)
 
 
-def _check_source(problems: Problems, key: KeyPath, folder: str, source: str) -> None:
+def _kind(source: str | None, kinds: SourceKinds) -> SourceKind | None:
+    """The kind of a source that has a scheme of its own, where there is one."""
+    head, colon, _ = (source or "").partition(":")
+    return kinds.find(head.partition("+")[0]) if colon and "/" not in head and head != "python" else None
+
+
+def _check_source(problems: Problems, key: KeyPath, folder: str, source: str, kinds: SourceKinds) -> None:
     head, colon, rest = source.partition(":")
+    if _kind(source, kinds) is not None:
+        return  # it is checked together with its options
     if head == "python":
         _check_python(problems, key, folder, source)
     elif colon and "/" not in head:
-        if rest.startswith("//"):
-            problems.add(key, f'"{head}://" is not a source that can be read', hint=_SOURCE_HINT)
-        else:
-            problems.add(key, f'"{head}:" is not a source{did_you_mean(head, ("python",))}', hint=_SOURCE_HINT)
+        near = did_you_mean(head, ("python", *kinds.names()))
+        what = (
+            f'"{head}://" is not a source that can be read' if rest.startswith("//") else f'"{head}:" is not a source'
+        )
+        problems.add(key, what + near, hint=_SOURCE_HINT)
     elif not source.lower().endswith((".parquet", ".csv")):
         problems.add(key, f'"{source}" is neither .parquet nor .csv', hint=_SOURCE_HINT)
     else:

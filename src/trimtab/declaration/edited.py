@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trimtab.data.kinds import SourceKinds
 from trimtab.declaration.load import load
 from trimtab.declaration.system import System
 
@@ -11,7 +12,8 @@ from trimtab.declaration.system import System
 class Edited:
     """Whether the file of a declaration was changed since, and what it says then."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, kinds: SourceKinds) -> None:
+        self._kinds = kinds
         self._system = system
         self._stamp = self._looked()
 
@@ -21,7 +23,7 @@ class Edited:
         if stamp == self._stamp:
             return None
         self._stamp = stamp
-        found = load(Path(self._system.path))
+        found = load(Path(self._system.path), self._kinds)
         if found.digest == self._system.digest:
             return None
         self._system = found

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from trimtab.data.kinds import SourceKinds
 from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
@@ -29,6 +30,9 @@ MAX_BYTES = 2**20
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
+_EMBEDDED = SourceKinds()
+
+
 class _Placed(Protocol):
     @property
     def line(self) -> int: ...
@@ -37,18 +41,18 @@ class _Placed(Protocol):
 _PlacedT = TypeVar("_PlacedT", bound=_Placed)
 
 
-def load(path: Path | str) -> System:
+def load(path: Path | str, kinds: SourceKinds = _EMBEDDED) -> System:
     """Read a declaration: a `trimtab.toml`, or the folder that holds one.
 
     DeclarationErrors with every problem found, in order of lines; a DeclarationError when the file cannot be read or
-    is no TOML at all.
+    is no TOML at all. `kinds` are the outside sources that a dataset may name.
     """
     given = Path(path)
     file = given / FILE_NAME if given.is_dir() else given
-    return parse(read_text(file), file)
+    return parse(read_text(file), file, kinds)
 
 
-def parse(text: str, path: Path) -> System:
+def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     """Understand the text of a declaration that lies, or would lie, at `path`. Errors as `load`."""
     values = toml_values(text, path)
     problems = Problems(path, locate(text))
@@ -60,7 +64,7 @@ def parse(text: str, path: Path) -> System:
     value = _section(root, "value", lambda table: read_value(table, task))
     serve = _section(root, "serve", read_serve) or ServeSpec()
     requirements = read_requirements(problems, root.table("requirements") or {}, task, value, serve)
-    data = [spec for table in _tables(root, "data") if (spec := read_dataset(table, folder)) is not None]
+    data = [spec for table in _tables(root, "data") if (spec := read_dataset(table, folder, kinds)) is not None]
     features = [view for table in _tables(root, "features") if (view := read_view(table, data)) is not None]
     model = _section(root, "model", lambda table: read_model(table, folder), required=True)
     policy = _section(root, "policy", read_policy) or Policy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from trimtab.data.kinds import SourceKinds
 from trimtab.declaration.system import System
 from trimtab.errors import PermanentError
 from trimtab.loop.stored import StoredDatasets
@@ -18,18 +19,20 @@ from trimtab.training.split import split
 from trimtab.training.trainer import Trainer
 
 
-def make_again(system: System, ledger: Ledger, blobs: Blobs, layout: Layout, entry: Entry[ModelTrained]) -> Reproduced:
+def make_again(
+    system: System, ledger: Ledger, blobs: Blobs, layout: Layout, *, entry: Entry[ModelTrained], kinds: SourceKinds
+) -> Reproduced:
     """Train the model of `entry` again and compare.
 
     The rows are those of the store that were known when it was trained, split as the declaration that was then in force
-    split them. Where they are not the same rows (they were completed since, or the split was declared otherwise) the
-    result says so. Raises PermanentError where nothing of the model is kept.
+    split them; `kinds` are the sources it could name. Where they are not the same rows (they were completed since, or
+    the split was declared otherwise) the result says so. Raises PermanentError where nothing of the model is kept.
     """
     kept = blobs.get_ref(f"job-{entry.fact.identity.id}")
     if kept is None:
         raise PermanentError(f"the settings of model {entry.fact.identity.id} are not kept here")
     job = msgspec.json.decode(blobs.get(kept), type=TrainingJob)
-    then = _declared_then(system, ledger, entry)
+    then = _declared_then(system, ledger, entry, kinds)
     rows = StoredDatasets(then, layout.data, ledger).labelled(entry.at)
     parts = split(
         rows,
@@ -43,7 +46,7 @@ def make_again(system: System, ledger: Ledger, blobs: Blobs, layout: Layout, ent
         return reproduce(trainer, blobs, entry.fact, parts.train, parts.valid)
 
 
-def _declared_then(system: System, ledger: Ledger, entry: Entry[ModelTrained]) -> System:
+def _declared_then(system: System, ledger: Ledger, entry: Entry[ModelTrained], kinds: SourceKinds) -> System:
     """The declaration in force when the model was trained; the present one where that can no longer be read."""
     from pathlib import Path
 
@@ -55,6 +58,6 @@ def _declared_then(system: System, ledger: Ledger, entry: Entry[ModelTrained]) -
     if not declared or declared[-1].digest == system.digest:
         return system
     try:
-        return parse(declared[-1].text, Path(system.path))
+        return parse(declared[-1].text, Path(system.path), kinds)
     except DeclarationError:
         return system

@@ -13,6 +13,7 @@ from trimtab.declaration.system import System
 from trimtab.errors import TrimtabError, end_if_told
 from trimtab.records.base import SimulatedClock, SystemClock
 from trimtab.records.ledger import Ledger, StaleFence
+from trimtab.wiring.kinds import source_kinds
 from trimtab.wiring.place import Place
 from trimtab.wiring.serving import served, server_of
 
@@ -105,7 +106,7 @@ def running(
 def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | None = None) -> NoReturn:
     """Settle every `every` seconds, for good, by the declaration as it stands then. A round that fails is told and run
     again later; what is live goes on being served. Between two rounds a person may promote or roll back."""
-    edited = Edited(place.system)
+    edited = Edited(place.system, source_kinds())
     loop, clock = running(place, say=say, server=server)
     while True:
         try:

@@ -18,6 +18,7 @@ from trimtab.records.base import SystemClock
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
+from trimtab.wiring.kinds import source_kinds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,7 +68,7 @@ def open_place(
     `memory` keeps the ledger in memory only, and `lasting` false lets a power cut (not a killed process) take its
     newest facts: for replays. `until` ends the declared span early, and `window` overrides how far training looks back.
     """
-    system = _adjusted(load(Path(path)), until, window)
+    system = _adjusted(declared(path), until, window)
     layout = Layout(state if state is not None else Path(system.folder) / ".trimtab")
     if create:
         layout.root.mkdir(parents=True, exist_ok=True)
@@ -75,9 +76,14 @@ def open_place(
         yield Place(system=system, layout=layout, ledger=ledger, blobs=Blobs(layout.blobs))
 
 
+def declared(path: str | Path) -> System:
+    """The declaration at a path, checked against the sources that can be had."""
+    return load(Path(path), source_kinds())
+
+
 def place_of(path: str | Path, state: Path | None) -> Path:
     """The state folder of a system."""
-    return state if state is not None else Path(load(Path(path)).folder) / ".trimtab"
+    return state if state is not None else Path(declared(path).folder) / ".trimtab"
 
 
 def span_of(system: System) -> Replay:
