@@ -57,11 +57,8 @@ def _read(table: Table, field: msgspec.structs.FieldInfo) -> Any:
         return table.integer(name, least)
     if get_origin(plain) is Literal:
         return table.one_of(name, get_args(plain))
-    readers: dict[Any, Callable[[str], Any]] = {
-        tuple: table.texts,
-        dict: partial(_texts_by_name, table),
-        bool: table.flag,
-    }
+    readers: dict[Any, Callable[[str], Any]] = {tuple: table.texts, dict: partial(_texts_by_name, table)}
+    readers[bool] = table.flag
     return readers.get(get_origin(plain) or plain, table.text)(name)
 
 
