@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.records.base import Record
 from trimtab.records.metric import Metric
@@ -28,6 +28,10 @@ class DatasetSpec(Record, kw_only=True):
     `consistent` holds comparisons between columns, such as `arrival > departure`. Rows may turn up `late` seconds after
     their time: each collection asks again that far back. `options` are those of the kind of source, in base units; of a
     secret only the name of the environment variable that holds it is among them.
+
+    `media` are columns of bytes (the content of a file): a version's row holds their blake3 digest, the bytes lie
+    beside the rows, each content once. With `changes` "replace" a row that comes with a stored key and other content
+    takes the stored row's place; else it contradicts the stored one and is refused.
     """
 
     name: str
@@ -42,6 +46,8 @@ class DatasetSpec(Record, kw_only=True):
     consistent: tuple[str, ...] = ()
     late: float = 0.0
     options: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies an empty default
+    media: tuple[str, ...] = ()
+    changes: Literal["refuse", "replace"] = "refuse"
     line: int = 0
 
     @property

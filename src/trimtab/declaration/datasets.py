@@ -57,6 +57,8 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     valid = _rules(table)
     consistent = _comparisons(table)
     late = table.duration("late", '"1 d"', zero=True)
+    media = table.texts("media", '["content"]') or ()
+    changes = table.one_of("changes", ("refuse", "replace"))
     table.close()
     if name is None or source is None or key is None or time is None:
         return None
@@ -71,6 +73,8 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
         consistent=consistent,
         late=late or 0.0,
         options=options,
+        media=media,
+        changes="replace" if changes == "replace" else "refuse",
         line=table.line,
         **spans,
     )

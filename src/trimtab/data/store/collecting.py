@@ -48,7 +48,7 @@ def fold_in(screened: Screened, spec: DatasetSpec, table: Table, known: Known) -
     added = fresh.join(stored, on=spec.key, how="anti", maintain_order="left")
     again = fresh.join(stored.select(spec.key), on=spec.key, how="semi", maintain_order="left")
     old = again.select(spec.key).join(stored, on=spec.key, how="left", maintain_order="left")
-    completes = _only_fills(old, again, [name for name in fresh.columns if name not in (DIGEST, *spec.key)])
+    completes = _may_replace(old, again, spec)
     contradicting = again.filter(~completes)
     reason = pl.Series(REASON, [f"{DUPLICATE}: its key is stored with other content"] * contradicting.height)
     refused = described(reason, contradicting, contradicting, spec)
@@ -70,6 +70,12 @@ def _stored_under(rows: pl.DataFrame, spec: DatasetSpec, table: Table) -> pl.Dat
         return table.read(where=where).join(keys, on=spec.key, how="semi")
     digests = table.read(columns=[*spec.key, DIGEST]).join(keys, on=spec.key, how="semi").get_column(DIGEST)
     return table.read(where=among(DIGEST, digests) if len(digests) else "false")
+
+
+def _may_replace(old: pl.DataFrame, new: pl.DataFrame, spec: DatasetSpec) -> pl.Series:
+    if spec.changes == "replace":
+        return pl.Series([True] * new.height, dtype=pl.Boolean)
+    return _only_fills(old, new, [name for name in new.columns if name not in (DIGEST, *spec.key)])
 
 
 def _only_fills(old: pl.DataFrame, new: pl.DataFrame, columns: Sequence[str]) -> pl.Series:

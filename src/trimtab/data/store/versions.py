@@ -19,6 +19,8 @@ from trimtab.data.store.compare import compare
 from trimtab.data.store.export import write_rows
 from trimtab.data.store.known import Known
 from trimtab.data.store.lock import held
+from trimtab.data.store.media import keep_media
+from trimtab.data.store.packs import Packs
 from trimtab.data.store.paging import collect_pages
 from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.quarantine import Quarantine
@@ -27,6 +29,7 @@ from trimtab.data.store.state import Commit, DatasetVersion, Difference, Quarant
 from trimtab.data.store.table import Table, time_filter
 from trimtab.data.store.verify import verify
 from trimtab.records.base import canonical_json
+from trimtab.records.objects import LocalObjects
 
 _SHORT = 16
 _PARTS = ((25_000, 32), (1_000_000, 128))
@@ -54,6 +57,7 @@ class DatasetStore:
         self._table = Table(self._folder / "rows.lance")
         self._quarantine = Quarantine(self._folder / "quarantine.lance")
         self._positions = Positions(self._folder, spec.source)
+        self.packs = Packs(LocalObjects(self._folder / "media"))
         self._known: Known | None = None
         self._recent: Recent | None = None
         self._kept: Recent | None = None
@@ -108,6 +112,7 @@ class DatasetStore:
         is nothing. The lock must be held: `collect` does."""
         if rows.is_empty():
             return None
+        rows = keep_media(rows, self.spec, self.packs)
         screened = screen(rows, self.spec, stored, until=until, now=now)
         recent = self._at_hand()
         if recent is not None and screened.bad.is_empty() and recent.has(screened.good):
@@ -234,7 +239,12 @@ class DatasetStore:
 
     def verify(self, version: str | None = None) -> Verification:
         """Read every row again and recompute its digest and the version's; names what does not agree."""
-        return verify(self._table, self.spec, self.version(version))
+        return verify(self._table, self.packs, self.spec, self.version(version))
+
+    def contents(self, digests: Sequence[bytes]) -> list[bytes]:
+        """The bytes of media, by the digests that rows hold in a column of `media`. Raises DataError for one that is
+        missing, or no longer what its digest says."""
+        return self.packs.get(digests)
 
     def export(self, path: Path, version: str | None = None) -> int:
         """Write a version to a `.parquet` or `.csv` file, all or nothing; returns the rows written."""
