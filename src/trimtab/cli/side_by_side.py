@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 def one_thread_each() -> None:
-    """Have this process and those it starts handle tables with one thread, unless the environment says otherwise: the
-    steps of a replay have few rows each, and threads that wait for each other take twice the time. Call it before
-    anything imports Polars."""
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    """Have this process and those it starts handle tables and matrices with one thread, unless the environment says
+    otherwise: the steps of a replay have few rows each, and threads that wait for each other take twice the time. Call
+    it before anything imports Polars or NumPy."""
+    for name in ("POLARS_MAX_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 class Running:

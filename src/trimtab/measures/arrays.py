@@ -11,6 +11,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 
+def inner(first: Floats, second: Floats) -> float:
+    """The sum of products of two vectors [n]. Not by BLAS: to wake its threads takes longer than the sum, and they spin
+    on while nothing is asked of them."""
+    return float(np.einsum("i,i->", first, second))
+
+
 def block_index(blocks: NDArray[Any]) -> tuple[Ints, int]:
     """Number the distinct blocks 0..B-1 in ascending order: the index of each row [n], and B.
 

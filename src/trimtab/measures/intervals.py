@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import cos, exp, expm1, log, pi, sin, sqrt
 from statistics import NormalDist
 
-from trimtab.measures.arrays import Floats, Ints, block_sums
+from trimtab.measures.arrays import Floats, Ints, block_sums, inner
 
 
 def normal_quantile(p: float) -> float:
@@ -64,7 +64,7 @@ def wilson(share: float, trials: float, quantile: float) -> tuple[float, float]:
 def row_error(influence: Floats) -> float:
     """Standard error of a figure whose rows are independent, from each row's influence on it [n]."""
     n = influence.size
-    return sqrt(n / (n - 1) * float(influence @ influence))
+    return sqrt(n / (n - 1) * inner(influence, influence))
 
 
 def block_error(influence: Floats, index: Ints, count: int) -> float:
@@ -74,4 +74,4 @@ def block_error(influence: Floats, index: Ints, count: int) -> float:
     factor usual for B clusters (CR1). Use Student's t with B - 1 degrees of freedom beside it.
     """
     sums = block_sums(influence, index, count)
-    return sqrt(count / (count - 1) * float(sums @ sums))
+    return sqrt(count / (count - 1) * inner(sums, sums))

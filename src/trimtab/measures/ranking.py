@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trimtab.measures.arrays import Floats, Ints
+from trimtab.measures.arrays import Floats, Ints, inner
 
 
 class Order(NamedTuple):
@@ -56,7 +56,7 @@ def roc_auc(positive: Floats, order: Order) -> tuple[float, Floats]:
     m, n = float(yes_tied.sum()), float(no_tied.sum())
     no_below = np.cumsum(no_tied) - 0.5 * no_tied
     yes_above = m - np.cumsum(yes_tied) + 0.5 * yes_tied
-    area = float(yes_tied @ no_below) / (m * n)
+    area = inner(yes_tied, no_below) / (m * n)
     of_yes = (no_below / n - area) / np.sqrt(m * max(m - 1.0, 1.0))
     of_no = (yes_above / m - area) / np.sqrt(n * max(n - 1.0, 1.0))
     return area, order.back(np.where(yes > 0, of_yes[order.group], of_no[order.group]))
@@ -86,7 +86,7 @@ def average_precision(positive: Floats, order: Order) -> tuple[float, Floats]:
     answered = np.cumsum(tied[::-1])[::-1]
     precision = hits / answered
     m = float(yes_tied.sum())
-    figure = float(yes_tied @ precision) / m
+    figure = inner(yes_tied, precision) / m
     if_hit = np.cumsum(yes_tied / answered)
     if_answered = np.cumsum(yes_tied * precision / answered)
     group = order.group

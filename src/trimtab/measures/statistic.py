@@ -10,7 +10,7 @@ from math import inf, sqrt
 import numpy as np
 
 from trimtab.measures import ranking
-from trimtab.measures.arrays import Floats
+from trimtab.measures.arrays import Floats, inner
 
 Combine = Callable[[Floats], Floats]
 
@@ -161,7 +161,7 @@ def rmse(answers: Answers) -> Statistic:
 def r2(answers: Answers) -> Statistic:
     """1 - sum of squared errors / sum of squares about the mean."""
     centred = answers.y - answers.y.mean()
-    total = float(centred @ centred)
+    total = inner(centred, centred)
     if total == 0.0:
         raise Undefined("every row has the same label, so there is no variance to explain")
     squared = (answers.y - answers.score) ** 2
