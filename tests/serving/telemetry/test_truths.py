@@ -156,6 +156,24 @@ def test_what_nobody_asks_for_any_more_is_let_go_and_found_again(
     assert reader.repeated_truths == 0
 
 
+def test_a_long_segment_that_comes_back_whole_is_not_let_go_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trimtab.serving.telemetry.reader._SLACK", 50)
+    monkeypatch.setattr("trimtab.serving.telemetry.reader._MEMORY", 2)
+    written = Written(tmp_path)
+    reader = TelemetryReader(tmp_path)
+    read = []
+    for day in range(60):
+        now = T0 + timedelta(days=day)
+        written.answer([f"{day}-{row}" for row in range(5)], now)
+        reader.refresh()
+        assert len(reader.predictions(since=now - timedelta(days=3))) == 5 * min(day + 1, 4)
+        read += [held for held in reader._open.values() if held not in read]
+    assert 1 < len(read) < 5
+    assert len(reader.predictions()) == 300
+
+
 def pairs(found: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[int, int]]:
     return zip(*(part.tolist() for part in found), strict=True)
 

@@ -53,6 +53,7 @@ class TelemetryReader:
         self._folder = folder
         self._classes = classes
         self._lately: deque[int] = deque(maxlen=_MEMORY)
+        self._least = 0  # rows that were left when what nobody asks for had been let go
         self._listing = Listing(folder)
         self._begin()
 
@@ -107,7 +108,7 @@ class TelemetryReader:
     def refresh(self) -> int:
         """Takes in what is new in the segments that are read; returns how many answers, truths and failures. A missing
         folder is an empty one."""
-        self._let_go()
+        lighter = self._let_go()
         those, changed = self._listing.now()
         if not changed and self._met:
             those = [found for found in those if found.name in self._growing]
@@ -120,6 +121,8 @@ class TelemetryReader:
             elif found.name not in self._passed:
                 count += self._meet(found)
         self._growing = {name for name, held in self._open.items() if not held.whole}
+        if lighter:
+            self._least = len(self._table)
         return count
 
     def predictions(self, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
@@ -265,16 +268,19 @@ class TelemetryReader:
         self._gaps += events.gaps
         return len(events)
 
-    def _let_go(self) -> None:
-        """Begins anew when far more is held than is asked for, to bound memory; files are not touched."""
+    def _let_go(self) -> bool:
+        """Begins anew when far more is held than is asked for, to bound memory; files are not touched. Segments are
+        read whole: what came back with those that are needed the last time is no reason to begin anew."""
         self._lately.append(self._asked)
         self._asked = _END
         asked = min(self._lately)
-        if asked in (_ALL, _END) or len(self._table) <= _SLACK:
-            return
-        if len(self._table) > _SLACK + 2 * len(self._table.between(asked, _END)):
-            self._forget_all()
-            self._from = asked - _MARGIN
+        if asked in (_ALL, _END) or len(self._table) <= _SLACK + 2 * self._least:
+            return False
+        if len(self._table) <= _SLACK + 2 * len(self._table.between(asked, _END)):
+            return False
+        self._forget_all()
+        self._from = asked - _MARGIN
+        return True
 
     def _forget_all(self) -> None:
         reached = self._from
