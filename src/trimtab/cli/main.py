@@ -26,6 +26,7 @@ VERBS = {
     "data": "dataset versions: list, show, diff, verify, export, quarantine",
     "telemetry": "what was answered, and what was true: list, show, export, verify",
     "models": "model versions: list, show, diff, reproduce",
+    "experiment": "hypotheses about models: list, run, show",
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
     "serve": "serve what is live, without the loop",
@@ -36,7 +37,7 @@ VERBS = {
 }
 _GROUPS = {
     "keep a system": ("check", "run", "up", "status", "plan", "log"),
-    "look closer": ("data", "telemetry", "models", "report"),
+    "look closer": ("data", "telemetry", "models", "experiment", "report"),
     "decide by hand": ("promote", "rollback", "serve", "token"),
     "try a policy on history": ("backtest", "replay"),
 }
@@ -54,7 +55,7 @@ def usage() -> str:
         "SYSTEM is a trimtab.toml or the folder that holds it (default: this folder).",
     ]
     for title, verbs in _GROUPS.items():
-        lines += ["", f"{title}:", *(f"  {verb:<9} {VERBS[verb]}" for verb in verbs)]
+        lines += ["", f"{title}:", *(f"  {verb:<10} {VERBS[verb]}" for verb in verbs)]
     lines += [
         "",
         "`trimtab VERB --help` tells the options of a verb; every verb has --json.",

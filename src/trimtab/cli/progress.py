@@ -24,8 +24,17 @@ class Stage:
 
     def show(self, moment: datetime, done: int, steps: int) -> None:
         """The stage has come to `moment`, `done` of `steps`."""
+        self.tell(f"{moment:%Y-%m-%d}", done, steps)
+
+    def tell(self, at: str, done: int, steps: int) -> None:
+        """The stage is at what `at` names, `done` of `steps`."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=steps, at=f"{moment:%Y-%m-%d}")
+            self._progress.update(self._task, completed=done, total=steps, at=at)
+
+    def end(self) -> None:
+        """The stage has come to its end, maybe before its last step."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=self._progress.tasks[self._task].completed, at="")
 
 
 class Board:

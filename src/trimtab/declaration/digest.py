@@ -12,7 +12,8 @@ from trimtab.records.base import canonical_json
 def digest_of(system: System) -> str:
     """blake3 (hex) of the canonical JSON of everything declared, defaults included.
 
-    Left out: where the file lies, its text, line numbers, and how a limit was spelled (98% is 0.98). The order of
+    Left out: where the file lies, its text, line numbers, experiments (they change nothing about what must hold), and
+    how a limit was spelled (98% is 0.98). The order of
     requirements and of triggers says nothing and does not count; that of columns, views and steps does.
     """
     replace = msgspec.structs.replace
@@ -32,5 +33,6 @@ def digest_of(system: System) -> str:
         model=replace(system.model, line=0),
         policy=replace(system.policy, retrain_on=tuple(sorted(triggers, key=canonical_json))),
         serve=replace(system.serve, line=0),
+        experiments=(),
     )
     return blake3.blake3(canonical_json(meaning)).hexdigest()

@@ -14,6 +14,7 @@ from trimtab.data.kinds import SourceKinds
 from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
+from trimtab.declaration.experiments import About, read_experiment
 from trimtab.declaration.locate import locate
 from trimtab.declaration.policy import check_canary_by, check_triggers, read_policy
 from trimtab.declaration.problems import KeyPath, Problems
@@ -69,10 +70,14 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     model = _section(root, "model", lambda table: read_model(table, folder), required=True)
     policy = _section(root, "policy", read_policy) or Policy()
     replay = _section(root, "replay", lambda table: read_replay(table, folder))
+    about = About(folder=folder, model=model, views=tuple(features), task=task, value=value)
+    found = (read_experiment(table, about) for table in _tables(root, "experiments"))
+    experiments = [experiment for experiment in found if experiment is not None]
     root.close("table")
 
     _check_unique(problems, "data", data, lambda spec: spec.name)
     _check_unique(problems, "features", features, lambda spec: spec.view)
+    _check_unique(problems, "experiments", experiments, lambda spec: spec.name)
     _check_one_label(problems, values, data)
     check_triggers(problems, policy, requirements)
     if model is not None:
@@ -99,6 +104,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         policy=policy,
         serve=serve,
         replay=replay,
+        experiments=tuple(experiments),
     )
     return msgspec.structs.replace(system, digest=digest_of(system))
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from trimtab.data.spec import DatasetSpec
+from trimtab.experiments.spec import ExperimentSpec
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
@@ -91,6 +92,7 @@ class System(Record, kw_only=True):
     policy: Policy
     serve: ServeSpec
     replay: Replay | None = None
+    experiments: tuple[ExperimentSpec, ...] = ()
 
     @property
     def labelled(self) -> DatasetSpec:

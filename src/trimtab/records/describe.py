@@ -15,6 +15,7 @@ from trimtab.records.facts import (
     Compared,
     DatasetCommitted,
     DriftMeasured,
+    ExperimentFinished,
     ModelTrained,
     PassFinished,
     PassPlanned,
@@ -86,6 +87,8 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
             return "pass", _because(f"{fact.number}: {doing}", fact.causes)
         case BacktestFinished():
             return "backtest", _backtest(fact)
+        case ExperimentFinished():
+            return "experiment", f"{fact.name} {fact.verdict}: {fact.why}"
 
 
 def verdicts_in_words(verdicts: Iterable[Verdict]) -> str:

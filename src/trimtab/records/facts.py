@@ -257,6 +257,49 @@ class BacktestFinished(Fact, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
 
 
+class Round(Record, kw_only=True):
+    """One look of an experiment: the effect over the first `folds` periods, its interval at this look's level, and what
+    could be concluded. `models` are the identities of the reference and the changed model of each seed, in the newest
+    period that this look added."""
+
+    folds: int
+    difference: float
+    low: float
+    high: float
+    level: float
+    rows: int
+    blocks: int
+    answer: Literal["supported", "refuted", "inconclusive"]
+    models: tuple[tuple[str, str], ...]
+
+
+class ExperimentFinished(Fact, kw_only=True):
+    """A hypothesis and what came of it. Key: `experiment:<name>:<digest of the two arms and their data>`.
+
+    `expect` is the expectation as declared; differences are changed less reference, in `metric`'s base unit.
+    `smallest_detectable` is the true difference from the margin that the last look would have found four times in five.
+    `changed_by` says in words what the arms differ in; `why` the verdict in one line.
+    """
+
+    name: str
+    hypothesis: str
+    expect: str
+    metric: str
+    margin: float
+    verdict: Literal["supported", "refuted", "inconclusive"]
+    why: str
+    reference: float
+    changed: float
+    difference: float
+    low: float
+    high: float
+    smallest_detectable: float | None
+    dataset: str
+    dataset_version: str
+    changed_by: tuple[str, ...]
+    rounds: tuple[Round, ...]
+
+
 AnyFact = (
     SystemDeclared
     | DatasetCommitted
@@ -273,4 +316,5 @@ AnyFact = (
     | PassPlanned
     | PassFinished
     | BacktestFinished
+    | ExperimentFinished
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from trimtab.experiments.spec import ExperimentSpec
+    from trimtab.loop.experiments import Tell
+    from trimtab.loop.ports import Datasets
     from trimtab.loop.reconcile import Watcher
     from trimtab.loop.replay import Tick
-    from trimtab.records.facts import BacktestFinished
+    from trimtab.records.facts import BacktestFinished, ExperimentFinished
 
 
 def under_policy(system: System, policy: str) -> System:
@@ -38,6 +42,32 @@ def history_of(system: System) -> pl.DataFrame:
     from trimtab.wiring.sources import open_any
 
     return load_history(system, span_of(system).end, open_any)
+
+
+def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) -> tuple[ExperimentFinished, bool]:
+    """Run a declared experiment on the rows whose truth is known at a moment: the collected ones, or where nothing was
+    collected those of the sources. The result, and whether it was there already."""
+    from trimtab.loop.experiments import run_experiment
+    from trimtab.loop.history import HistoricDatasets, load_history
+    from trimtab.loop.stored import StoredDatasets
+    from trimtab.training.trainer import Trainer
+    from trimtab.wiring.sources import open_any
+
+    system = place.system
+    datasets: Datasets = StoredDatasets(system, place.layout.data, place.ledger, opener=open_any)
+    if not datasets.known(at)[0]:
+        datasets = HistoricDatasets(system, load_history(system, at, open_any))
+    with Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)) as trainer:
+        return run_experiment(
+            spec,
+            system=system,
+            datasets=datasets,
+            now=at,
+            ledger=place.ledger,
+            blobs=place.blobs,
+            trainer=trainer,
+            tell=tell,
+        )
 
 
 def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, say: Watcher = quiet) -> BacktestFinished:

@@ -1,0 +1,1 @@
+"""Hypotheses about models, and what became of them."""
