@@ -36,6 +36,9 @@ def requirements(draw):
     low, high = bounds(metric)
     inside = st.floats(max(low, -1e15), min(high, 1e15), exclude_min=low > -math.inf, exclude_max=high < math.inf)
     unit = draw(st.sampled_from(units_of(metric.unit, "USD")))
+    over_rows = bool({"live", "data"} & set(metric.places))
+    columns = draw(st.lists(texts, max_size=1 if metric.one_column else 3, unique=True)) if metric.takes_columns else ()
+    hashed = "distance" in metric.options and len(columns) == 1
     requirement = Requirement(
         metric=metric.name,
         comparison=draw(st.sampled_from(COMPARISONS)),
@@ -43,9 +46,13 @@ def requirements(draw):
         unit=unit,
         scale=parse_quantity(f"1 {unit}", metric.unit, "USD")[1],
         by=draw(st.none() | texts) if metric.sliceable else None,
-        min_rows=draw(st.integers(1, 10**9)) if "live" in metric.places else 100,
-        window=draw(st.none() | st.floats(1e-6, 1e9)) if "live" in metric.places else None,
-        columns=tuple(draw(st.lists(texts, max_size=3, unique=True))) if metric.takes_columns else (),
+        min_rows=draw(st.integers(1, 10**9)) if over_rows else 100,
+        window=draw(st.none() | st.floats(1e-6, 1e9)) if over_rows else None,
+        columns=tuple(columns),
+        quantile=draw(st.none() | st.floats(0.0, 1.0, exclude_min=True, exclude_max=True))
+        if "quantile" in metric.options
+        else None,
+        distance=draw(st.none() | st.integers(0, 15)) if hashed else None,
         places=metric.places,
         line=draw(st.integers(0, 500)),
     )
@@ -144,7 +151,12 @@ def test_conditions(name, entry, condition, limit):
         ("quality.roc_auc", [], ["found an empty list"]),
         ("quality.roc_auc", {}, ["has no limit", 'limit = ">= 1"']),
         ("quality.roc_auc", {"limit": ">= 0.6", "min_row": 5}, ['unknown key "min_row"', 'did you mean "min_rows"']),
-        ("data.rows", {"limit": ">= 6", "by": "carrier"}, ["cannot be measured by slice"]),
+        ("data.duplicates", {"limit": "<= 6%", "by": "carrier"}, ["cannot be measured by slice"]),
+        ("data.mean", {"limit": ">= 6", "columns": ["a", "b"]}, ["is of one column"]),
+        ("data.mean", {"limit": ">= 6", "columns": ["a"], "quantile": 0.5}, ["takes none", "data.timeliness"]),
+        ("data.timeliness", {"limit": "<= 6 h", "quantile": 95}, ["above 0 and below 1"]),
+        ("data.duplicates", {"limit": "<= 1%", "distance": 4}, ["which column"]),
+        ("data.duplicates", {"limit": "<= 1%", "distance": 40, "columns": ["hash"]}, ["0 to 15"]),
         ("quality.roc_auc", {"limit": ">= 0.6", "columns": ["a"]}, ["takes no columns", "data.completeness"]),
         ("quality.roc_auc", {"limit": ">= 0.6", "by": ["a"]}, ["by: expected the name of a column"]),
         ("quality.roc_auc", {"limit": ">= 0.6", "min_rows": 0}, ["whole number above zero"]),
@@ -152,8 +164,8 @@ def test_conditions(name, entry, condition, limit):
         ("quality.roc_auc", {"limit": ">= 0.6", "window": "0 d"}, ["longer than nothing"]),
         ("quality.roc_auc", {"limit": ">= 0.6", "window": 14}, ["expected a duration, found the number 14"]),
         ("quality.roc_auc", {"limit": ">= 0.6", "window": "14 days"}, ['did you mean "14 d"']),
-        ("data.freshness", {"limit": "<= 2 d", "window": "14 d"}, ["not measured live"]),
-        ("data.freshness", {"limit": "<= 2 d", "min_rows": 10}, ["min_rows"]),
+        ("resources.train_time", {"limit": "<= 2 d", "window": "14 d"}, ["not measured over rows"]),
+        ("resources.train_time", {"limit": "<= 2 d", "min_rows": 10}, ["min_rows"]),
         ("data.completeness", {"limit": ">= 0.9", "columns": []}, ["expected a list of column names"]),
         ("data.completeness", {"limit": ">= 0.9", "columns": ["a", "a"]}, ['"a" is named twice']),
         ("value.per_1000", ">= 20 EUR", ["is in EUR, but [value] counts in USD"]),

@@ -18,6 +18,24 @@ class ColumnRule(Record, kw_only=True):
     pattern: str = ""
 
 
+class Reference(Record, kw_only=True):
+    """Every value of `column` stands in the column `key` of another dataset."""
+
+    column: str
+    dataset: str
+    key: str
+
+
+class Trusted(Record, kw_only=True):
+    """What `column` should say is known better elsewhere: in the column `other` of the row with the same key in
+    `dataset` (empty: of the same row). Numbers agree when they differ by at most `within`."""
+
+    column: str
+    other: str
+    dataset: str = ""
+    within: float = 0.0
+
+
 class DatasetSpec(Record, kw_only=True):
     """One `[[data]]` table.
 
@@ -32,6 +50,9 @@ class DatasetSpec(Record, kw_only=True):
     `media` are columns of bytes (the content of a file): a version's row holds their blake3 digest, the bytes lie
     beside the rows, each content once. With `changes` "replace" a row that comes with a stored key and other content
     takes the stored row's place; else it contradicts the stored one and is refused.
+
+    These measure and refuse no row: `references` to other datasets, `trusted` values to compare with, `plausible`
+    comparisons like those of `consistent`, and `recorded`, the column that says when a row was written down.
     """
 
     name: str
@@ -48,6 +69,10 @@ class DatasetSpec(Record, kw_only=True):
     options: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies an empty default
     media: tuple[str, ...] = ()
     changes: Literal["refuse", "replace"] = "refuse"
+    references: tuple[Reference, ...] = ()
+    trusted: tuple[Trusted, ...] = ()
+    plausible: tuple[str, ...] = ()
+    recorded: str | None = None
     line: int = 0
 
     @property
@@ -57,15 +82,42 @@ class DatasetSpec(Record, kw_only=True):
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric(name="data.completeness", unit="ratio", better="higher", places=("data",), takes_columns=True,
-           meaning="share of cells that are not null in the named columns"),
-    Metric(name="data.validity", unit="ratio", better="higher", places=("data",), takes_columns=True,
+    Metric(name="data.completeness", unit="ratio", better="higher", places=("data",), sliceable=True,
+           takes_columns=True, meaning="share of cells that are not null in the named columns"),
+    Metric(name="data.validity", unit="ratio", better="higher", places=("data",), sliceable=True, takes_columns=True,
            meaning="share of rows whose cells obey the rules of `valid`"),
-    Metric(name="data.uniqueness", unit="ratio", better="higher", places=("data",),
+    Metric(name="data.uniqueness", unit="ratio", better="higher", places=("data",), sliceable=True,
            meaning="share of rows whose key had not been seen before"),
-    Metric(name="data.consistency", unit="ratio", better="higher", places=("data",),
+    Metric(name="data.consistency", unit="ratio", better="higher", places=("data",), sliceable=True,
            meaning="share of rows that obey every line of `consistent`"),
-    Metric(name="data.freshness", unit="time", better="lower", places=("data",),
+    Metric(name="data.plausibility", unit="ratio", better="higher", places=("data",), sliceable=True,
+           meaning="share of rows that obey every line of `plausible`: accuracy is at most this"),
+    Metric(name="data.accuracy", unit="ratio", better="higher", places=("data",), sliceable=True, takes_columns=True,
+           meaning="share of cells that agree with the values of `trusted`, where both are there"),
+    Metric(name="data.referential", unit="ratio", better="higher", places=("data",), sliceable=True,
+           takes_columns=True, meaning="share of cells whose value stands in the dataset that `references` names"),
+    Metric(name="data.freshness", unit="time", better="lower", places=("data",), sliceable=True,
            meaning="age of the newest row that could be known"),
-    Metric(name="data.rows", unit="number", better="higher", places=("data",), meaning="rows in the dataset"),
+    Metric(name="data.timeliness", unit="time", better="lower", places=("data",), sliceable=True,
+           options=("quantile",), meaning="quantile (95% unless told) of the time from a row's `time` to `recorded`"),
+    Metric(name="data.rows", unit="number", better="higher", places=("data",), sliceable=True,
+           meaning="rows in the dataset"),
+    Metric(name="data.duplicates", unit="ratio", better="lower", places=("data",), takes_columns=True,
+           options=("distance",), meaning="share of rows that are like an earlier one in all but spelling"),
+    Metric(name="data.corrupt", unit="ratio", better="lower", places=("data",), takes_columns=True, one_column=True,
+           meaning="share of media that cannot be decoded: the column `corrupt`, or the one named, says why"),
+    Metric(name="data.balance", unit="ratio", better="higher", places=("data",), takes_columns=True, one_column=True,
+           meaning="share of the rarest class of the label, or of the column named"),
+    Metric(name="data.mean", unit="number", better="higher", places=("data",), sliceable=True, takes_columns=True,
+           one_column=True, meaning="mean of a column"),
+    Metric(name="data.deviation", unit="number", better="lower", places=("data",), sliceable=True, takes_columns=True,
+           one_column=True, meaning="standard deviation of a column"),
+    Metric(name="data.quantile", unit="number", better="higher", places=("data",), sliceable=True, takes_columns=True,
+           one_column=True, options=("quantile",), meaning="quantile (the median unless told) of a column"),
+    Metric(name="data.minimum", unit="number", better="higher", places=("data",), sliceable=True, takes_columns=True,
+           one_column=True, meaning="least value of a column"),
+    Metric(name="data.maximum", unit="number", better="lower", places=("data",), sliceable=True, takes_columns=True,
+           one_column=True, meaning="greatest value of a column"),
+    Metric(name="data.distinct", unit="number", better="higher", places=("data",), sliceable=True, takes_columns=True,
+           one_column=True, meaning="different values in a column"),
 )  # fmt: skip

@@ -22,6 +22,10 @@ _BOUNDS_BY_UNIT: dict[str, tuple[float, float]] = {
 _BOUNDS_BY_NAME: dict[str, tuple[float, float]] = {
     "quality.r2": (-math.inf, 1.0),
     "quality.brier": (0.0, 1.0),
+    "data.mean": (-math.inf, math.inf),
+    "data.quantile": (-math.inf, math.inf),
+    "data.minimum": (-math.inf, math.inf),
+    "data.maximum": (-math.inf, math.inf),
 }
 # The whole's figure always lies between the least and the greatest of its slices' figures.
 _BETWEEN_SLICES = frozenset(
@@ -34,6 +38,15 @@ _BETWEEN_SLICES = frozenset(
         "quality.mae",
         "quality.rmse",
         "value.per_1000",
+        "data.completeness",
+        "data.validity",
+        "data.consistency",
+        "data.plausibility",
+        "data.accuracy",
+        "data.referential",
+        "data.timeliness",
+        "data.mean",
+        "data.quantile",
     }
 )
 
@@ -61,8 +74,10 @@ def between_slices(metric: str) -> bool:
 def nearest_metric(name: str, allowed: Mapping[str, Metric] | None = None) -> str | None:
     """The metric that was most likely meant by `name`: whole names first, then their last words."""
     names = list(allowed if allowed is not None else metrics())
+    if name.lower() in names:
+        return name.lower()
     last = name.rsplit(".", 1)[-1].lower()
-    by_last = {known.rsplit(".", 1)[-1]: known for known in names}
+    by_last = {known.rsplit(".", 1)[-1]: known for known in reversed(names)}
     if last in by_last:
         return by_last[last]
     whole = nearest(name, names)

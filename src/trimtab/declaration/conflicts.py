@@ -48,14 +48,19 @@ def _conflict(earlier: Requirement, later: Requirement) -> str | None:
     there = f'"{format_condition(earlier)}"{_where(earlier)}' + (f" in line {earlier.line}" if earlier.line else "")
     if _comparable(earlier, later) and _disjoint(earlier, later):
         return f"{here} contradicts {there}: no figure meets both"
-    same = (earlier.by, earlier.columns, earlier.window) == (later.by, later.columns, later.window)
+    same = _figure(earlier) == _figure(later)
     if same and _direction(earlier) == _direction(later):
         return f"{here} and {there} limit the same figure; keep the stricter one"
     return None
 
 
+def _figure(one: Requirement) -> tuple[object, ...]:
+    """What tells one figure of a metric from another."""
+    return one.by, one.columns, one.window, one.quantile, one.distance
+
+
 def _comparable(one: Requirement, other: Requirement) -> bool:
-    if one.columns != other.columns:
+    if one.columns != other.columns or (one.quantile, one.distance) != (other.quantile, other.distance):
         return False
     return one.by == other.by or between_slices(one.metric)
 

@@ -12,6 +12,7 @@ from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
+from trimtab.declaration.references import read_references, read_trusted
 from trimtab.declaration.replay import zone
 from trimtab.errors import DeclarationError
 
@@ -55,7 +56,10 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
         with problems.at(table.key("timezone")):
             zone(timezone)
     valid = _rules(table)
-    consistent = _comparisons(table)
+    consistent = _comparisons(table, "consistent", '["departure <= arrival"]')
+    plausible = _comparisons(table, "plausible", '["speed <= 350"]')
+    references, trusted = read_references(table), read_trusted(table)
+    recorded = table.text("recorded", '"received_at"')
     late = table.duration("late", '"1 d"', zero=True)
     media = table.texts("media", '["content"]') or ()
     changes = table.one_of("changes", ("refuse", "replace"))
@@ -75,6 +79,10 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
         options=options,
         media=media,
         changes="replace" if changes == "replace" else "refuse",
+        plausible=plausible,
+        references=references,
+        trusted=trusted,
+        recorded=recorded,
         line=table.line,
         **spans,
     )
@@ -153,10 +161,10 @@ def _rules(table: Table) -> tuple[ColumnRule, ...]:
     return tuple(rules)
 
 
-def _comparisons(table: Table) -> tuple[str, ...]:
+def _comparisons(table: Table, key: str, example: str) -> tuple[str, ...]:
     parsed = []
-    for position, text in enumerate(table.texts("consistent", '["departure <= arrival"]') or ()):
-        with table.problems.at(table.key("consistent", position)):
+    for position, text in enumerate(table.texts(key, example) or ()):
+        with table.problems.at(table.key(key, position)):
             parsed.append(parse_comparison(text))
     return tuple(parsed)
 

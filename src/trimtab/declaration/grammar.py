@@ -19,12 +19,12 @@ from trimtab.declaration.problems import describe, did_you_mean
 from trimtab.declaration.units import format_duration, format_quantity, parse_duration, parse_quantity, units_of
 from trimtab.errors import DeclarationError
 from trimtab.records.base import Record
-from trimtab.records.metric import Metric, Task
+from trimtab.records.metric import Metric, Option, Task
 from trimtab.records.requirement import Comparison, Requirement
 from trimtab.serving.spec import ServeSpec
 
 COMPARISONS: tuple[Comparison, ...] = (">=", "<=", "==", ">", "<")
-KEYS = ("limit", "by", "min_rows", "window", "columns")
+KEYS = ("limit", "by", "min_rows", "window", "columns", "quantile", "distance")
 EXPLAINABLE = "explainable"
 _COMPARISON = re.compile(r"[<>=!≥≤≠~]+")
 _MISWRITTEN: dict[str, Comparison] = {
@@ -69,6 +69,8 @@ def parse_requirement(name: str, entry: object, context: Context, *, line: int =
         min_rows=_min_rows(table, metric),
         window=_window(table, metric),
         columns=_columns(table, metric),
+        quantile=_quantile(table, metric),
+        distance=_distance(table, metric),
         places=metric.places,
         line=line,
     )
@@ -96,6 +98,10 @@ def format_requirement(requirement: Requirement) -> str:
         more.append(f"window = {_quote(format_duration(requirement.window))}")
     if requirement.columns:
         more.append(f"columns = [{', '.join(map(_quote, requirement.columns))}]")
+    if requirement.quantile is not None:
+        more.append(f"quantile = {requirement.quantile!r}")
+    if requirement.distance is not None:
+        more.append(f"distance = {requirement.distance}")
     entry = f"{{ limit = {', '.join([limit, *more])} }}" if more else limit
     return f"{_quote(requirement.metric)} = {entry}"
 
@@ -222,7 +228,7 @@ def _min_rows(table: dict[str, object], metric: Metric) -> int:
     rows = table.get("min_rows", _DEFAULT_MIN_ROWS)
     if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
         raise DeclarationError(f"min_rows: expected a whole number above zero, found {describe(rows)}")
-    if "min_rows" in table and "live" not in metric.places:
+    if "min_rows" in table and not {"live", "data"} & set(metric.places):
         raise DeclarationError(f"min_rows: {metric.name} is not measured over rows that come in")
     return rows
 
@@ -233,8 +239,8 @@ def _window(table: dict[str, object], metric: Metric) -> float | None:
     window = table["window"]
     if not isinstance(window, str):
         raise DeclarationError(f"window: expected a duration, found {describe(window)}", hint='write "14 d"')
-    if "live" not in metric.places:
-        raise DeclarationError(f"window: {metric.name} is not measured live, so it has no window")
+    if not {"live", "data"} & set(metric.places):
+        raise DeclarationError(f"window: {metric.name} is not measured over rows that come in, so it has no window")
     seconds = parse_duration(window)
     if seconds <= 0:
         raise DeclarationError("window: a window is longer than nothing", hint='write "14 d"')
@@ -253,7 +259,41 @@ def _columns(table: dict[str, object], metric: Metric) -> tuple[str, ...]:
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
         raise DeclarationError(f'columns: "{twice[0]}" is named twice')
+    if metric.one_column and len(columns) > 1:
+        raise DeclarationError(f"columns: {metric.name} is of one column", hint="write a line for each")
     return tuple(columns)
+
+
+def _quantile(table: dict[str, object], metric: Metric) -> float | None:
+    if "quantile" not in table:
+        return None
+    _check_option(metric, "quantile")
+    found = table["quantile"]
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < 1:
+        raise DeclarationError(
+            f"quantile: expected a share above 0 and below 1, found {describe(found)}", hint="write quantile = 0.95"
+        )
+    return float(found)
+
+
+def _distance(table: dict[str, object], metric: Metric) -> int | None:
+    if "distance" not in table:
+        return None
+    _check_option(metric, "distance")
+    found = table["distance"]
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= 15:
+        raise DeclarationError(f"distance: expected 0 to 15 of the 64 bits of a hash, found {describe(found)}")
+    if not isinstance(columns := table.get("columns"), list) or len(columns) != 1:
+        raise DeclarationError(
+            "distance: which column holds the hashes is not told", hint='write columns = ["hash"] beside it'
+        )
+    return found
+
+
+def _check_option(metric: Metric, option: Option) -> None:
+    if option not in metric.options:
+        takers = [name for name, other in metrics().items() if option in other.options]
+        raise DeclarationError(f"{option}: {metric.name} takes none", hint=f"{option} fits {', '.join(takers)}")
 
 
 def _default_comparison(metric: Metric) -> Comparison:

@@ -19,6 +19,7 @@ from trimtab.declaration.locate import locate
 from trimtab.declaration.policy import check_canary_by, check_triggers, read_policy
 from trimtab.declaration.problems import KeyPath, Problems
 from trimtab.declaration.reading import Table
+from trimtab.declaration.references import check_references
 from trimtab.declaration.replay import read_replay
 from trimtab.declaration.requirements import check_measurable, read_requirements
 from trimtab.declaration.sections import Heading, check_span, read_model, read_serve, read_system, read_value, read_view
@@ -79,6 +80,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     _check_unique(problems, "features", features, lambda spec: spec.view)
     _check_unique(problems, "experiments", experiments, lambda spec: spec.name)
     _check_one_label(problems, values, data)
+    check_references(problems, data)
     check_triggers(problems, policy, requirements)
     if model is not None:
         check_span(problems, model, data)

@@ -9,7 +9,8 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.catalog import families
 from trimtab.declaration.conflicts import conflicts
 from trimtab.declaration.grammar import KEYS, Context, parse_requirement
-from trimtab.declaration.problems import KeyPath, Problems, did_you_mean
+from trimtab.declaration.measurable import without_data
+from trimtab.declaration.problems import KeyPath, Problems
 from trimtab.declaration.sections import OUTCOMES
 from trimtab.declaration.units import format_quantity
 from trimtab.records.metric import Task
@@ -47,7 +48,9 @@ def check_measurable(
         key: KeyPath = ("requirements", requirement.metric)
         reason, hint = "", ""
         if requirement.metric.startswith("data.") and labelled is not None:
-            reason, hint = _without_rules(requirement, labelled)
+            reason, hint = without_data(requirement, labelled, task)
+            if not reason and requirement.by is not None:
+                reason = _degenerate_slices(requirement, labelled)
         elif requirement.by is not None and labelled is not None:
             reason = _degenerate_slices(requirement, labelled)
         elif requirement.metric == "value.per_1000" and value is not None:
@@ -75,30 +78,8 @@ def _spread(key: KeyPath, metric: str, entry: Any) -> Iterator[tuple[KeyPath, st
         yield key, metric, entry
 
 
-def _without_rules(requirement: Requirement, labelled: DatasetSpec) -> tuple[str, str]:
-    if requirement.metric == "data.validity":
-        ruled = [rule.column for rule in labelled.valid]
-        if not ruled:
-            return (
-                f'[[data]] "{labelled.name}" says of no column what is valid, so there is nothing to measure',
-                'declare valid = { column = "0 .. 100" } there',
-            )
-        for column in requirement.columns:
-            if column not in ruled:
-                return (
-                    f'no rule says what is valid in "{column}"{did_you_mean(column, ruled)}',
-                    f"rules: {', '.join(ruled)}",
-                )
-    if requirement.metric == "data.consistency" and not labelled.consistent:
-        return (
-            f'[[data]] "{labelled.name}" compares no columns, so there is nothing to measure',
-            'declare consistent = ["departure <= arrival"] there',
-        )
-    return "", ""
-
-
 def _degenerate_slices(requirement: Requirement, labelled: DatasetSpec) -> str:
-    if requirement.by == labelled.label:
+    if requirement.by == labelled.label and not requirement.metric.startswith("data."):
         return f'"{requirement.by}" is the label: a slice by it holds one class, which nothing can be measured on'
     if (requirement.by,) == labelled.key:
         return f'"{requirement.by}" is the key: every slice by it holds one row'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ import numpy as np
 
 from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST, Opener, Source
-from trimtab.data.quality.measure import measure
+from trimtab.data.quality.check import Other
+from trimtab.data.quality.measure import longest_window, measure
 from trimtab.data.sources.opening import open_source
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.values.digest import Digests, as_array, content_digest, row_digests, set_digest
@@ -60,6 +61,13 @@ def load_history(system: System, until: datetime, opener: Opener = open_source) 
     return join_features(rows, frames, system).sort(MOMENT, *system.labelled.key)
 
 
+def load_others(system: System, until: datetime, opener: Opener = open_source) -> dict[str, pl.DataFrame]:
+    """The rows up to `until` of the datasets that the labelled one refers to."""
+    named = {one.dataset for one in system.labelled.references} | {one.dataset for one in system.labelled.trusted}
+    folder = Path(system.folder)
+    return {spec.name: _accepted(opener(spec, folder), spec, until) for spec in system.data if spec.name in named}
+
+
 def _accepted(source: Source, spec: DatasetSpec, until: datetime) -> pl.DataFrame:
     fetched = source.fetch(None, until)
     return screen(fetched, spec, None, until=until, now=until, digests=False).good
@@ -79,8 +87,10 @@ def rows_version(rows: pl.DataFrame) -> str:
 class HistoricDatasets:
     """Datasets of a backtest: slices of one history, cut at what was known at the simulated moment."""
 
-    def __init__(self, system: System, history: pl.DataFrame) -> None:
+    def __init__(self, system: System, history: pl.DataFrame, others: Mapping[str, pl.DataFrame] | None = None) -> None:
+        """`others`: rows of the datasets that the labelled one refers to (`load_others`)."""
         self._system = system
+        self._others = others or {}
         self._history = history
         self._known_at = history[KNOWN_AT].to_physical().to_numpy()
         self._digests: Digests = np.empty(0, dtype="S32")
@@ -111,8 +121,16 @@ class HistoricDatasets:
         wanted = [r for r in self._system.requirements if r.metric.startswith("data.")]
         if not wanted:
             return ()
-        since = now - timedelta(seconds=self._system.policy.window + spec.label_delay)
+        window = self._system.policy.window
+        since = now - timedelta(seconds=longest_window(wanted, window) + spec.label_delay)
         rows = self.labelled(now)
         recent = rows.filter(rows[KNOWN_AT] > since)
         newest = rows[spec.time][-1] if rows.height else None
-        return tuple(measure(recent, spec, wanted, now=now, quarantined={}, newest=newest))
+
+        def other(name: str) -> Other:
+            (theirs,) = (one for one in self._system.data if one.name == name)
+            there = self._others[name]
+            return Other(there.filter(there[theirs.time] <= now), theirs.key)
+
+        found = measure(recent, spec, wanted, now=now, quarantined={}, newest=newest, others=other, window=window)
+        return tuple(found)

@@ -9,7 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from trimtab.data.port import Opener, Source
-from trimtab.data.quality.measure import measure
+from trimtab.data.quality.check import Other
+from trimtab.data.quality.measure import longest_window, measure
 from trimtab.data.sources.opening import open_source
 from trimtab.data.store.versions import DatasetStore
 from trimtab.data.values.moments import known_until
@@ -38,6 +39,7 @@ class StoredDatasets:
         self._sources: dict[str, Source] = {}
         self._joined: pl.DataFrame | None = None
         self._version: str | None = None
+        self._others: dict[str, tuple[str, Other]] = {}
 
     def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
         commits, wrong = [], list[PermanentError | DeclarationError]()
@@ -127,7 +129,27 @@ class StoredDatasets:
         if version is None:
             nothing = Estimate(figure=None, reason="nothing was collected yet")
             return tuple(judge(requirement, nothing, place="data") for requirement in wanted)
-        since = known_until(now, spec) - timedelta(seconds=self._system.policy.window)
+        window = longest_window(wanted, self._system.policy.window)
+        since = known_until(now, spec) - timedelta(seconds=window)
         recent = self.stores[spec.name].recent(since)
         refused, newest = version.quarantined, version.time_max
-        return tuple(measure(recent, spec, wanted, now=now, quarantined=refused, newest=newest))
+        found = measure(
+            recent,
+            spec,
+            wanted,
+            now=now,
+            quarantined=refused,
+            newest=newest,
+            others=self._other,
+            window=self._system.policy.window,
+        )
+        return tuple(found)
+
+    def _other(self, name: str) -> Other:
+        """The newest version of another dataset; it is read again only when there is a newer one."""
+        store = self.stores[name]
+        version = store.version()
+        kept = self._others.get(name)
+        if kept is None or kept[0] != version.id:
+            kept = self._others[name] = (version.id, Other(store.read(version.id), store.spec.key))
+        return kept[1]

@@ -10,10 +10,18 @@ from trimtab.records.metric import Place
 from trimtab.records.requirement import Estimate, Requirement, Status, Verdict
 
 # Figures of a sample: too few rows say nothing. The others (a file's size, a dataset's age) are counted whole.
-_SAMPLED = ("quality.", "value.", "labels.", "serving.latency", "serving.error_rate")
+_SAMPLED = (
+    "quality.", "value.", "labels.", "serving.latency", "serving.error_rate",
+    "data.accuracy", "data.timeliness", "data.mean", "data.quantile", "data.balance",
+)  # fmt: skip
 _SHARES = frozenset(
-    f"quality.{name}"
-    for name in ("roc_auc", "average_precision", "precision", "recall", "f1", "accuracy", "calibration_error")
+    (
+        "data.accuracy",
+        *(
+            f"quality.{name}"
+            for name in ("roc_auc", "average_precision", "precision", "recall", "f1", "accuracy", "calibration_error")
+        ),
+    )
 )
 
 

@@ -8,6 +8,7 @@ from trimtab.records.base import Record
 
 Task = Literal["binary_classification", "multiclass_classification", "regression"]
 Place = Literal["data", "release", "shadow", "canary", "live"]
+Option = Literal["quantile", "distance"]
 UnitFamily = Literal["ratio", "number", "time", "size", "rate", "money"]
 
 
@@ -16,7 +17,8 @@ class Metric(Record, kw_only=True):
 
     `name` is dotted (`quality.roc_auc`); limits are kept in the base unit of `unit`: ratio and number as they are,
     time in seconds, size in bytes, rate per second, money in the declared currency.
-    `places` says where the figure can be had; `tasks` is empty when it fits every task.
+    `places` says where the figure can be had; `tasks` is empty when it fits every task. `takes_columns` may be limited
+    to `one_column`; `options` are further keys that a requirement on it may have.
     """
 
     name: str
@@ -27,3 +29,5 @@ class Metric(Record, kw_only=True):
     tasks: tuple[Task, ...] = ()
     sliceable: bool = False
     takes_columns: bool = False
+    one_column: bool = False
+    options: tuple[Option, ...] = ()

@@ -16,7 +16,8 @@ class Requirement(Record, kw_only=True):
 
     `limit` is in the base unit of the metric (see `Metric`); `unit` is as the user wrote it, for display, and
     `scale` turns a base figure into that unit (figure / scale). `window` is in seconds (None: the policy's window).
-    `by` names the column whose every value must hold the limit; slices under `min_rows` rows are unknown.
+    `by` names the column whose every value must hold the limit; slices under `min_rows` rows are unknown. `quantile`
+    says which one of a distribution is limited, `distance` how many bits of a hash may differ in what is alike.
     """
 
     metric: str
@@ -28,6 +29,8 @@ class Requirement(Record, kw_only=True):
     min_rows: int = 100
     window: float | None = None
     columns: tuple[str, ...] = ()
+    quantile: float | None = None
+    distance: int | None = None
     places: tuple[Place, ...] = ()
     text: str = ""
     line: int = 0

@@ -74,14 +74,15 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
     """Replay the declared span through one policy, in this process, with a ledger of its own in memory."""
     from trimtab.loop.backtest import summarise
     from trimtab.loop.embedded import EmbeddedServing
-    from trimtab.loop.history import HistoricDatasets
+    from trimtab.loop.history import HistoricDatasets, load_others
     from trimtab.loop.replay import Replayer, Script
     from trimtab.training.trainer import Trainer
+    from trimtab.wiring.sources import open_any
 
     system = under_policy(place.system, policy)
     span = msgspec.structs.replace(span_of(system), incidents=())
     serving = EmbeddedServing(place.blobs)
-    datasets = HistoricDatasets(system, history)
+    datasets = HistoricDatasets(system, history, load_others(system, span.end, open_any))
     with Ledger.open(None) as ledger, Trainer(place.blobs, place.layout.work) as trainer:
         loop = build_loop(
             place,

@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import msgspec
 import polars as pl
 
 from trimtab.data.port import DataError
-from trimtab.data.quality.rules import DUPLICATE, INCONSISTENT, Rule, consistency_rules, validity_rules
+from trimtab.data.quality import compared, copies, counted, spread
+from trimtab.data.quality.check import Answer, Batch, Check, Other, Others
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.values.moments import known_until
-from trimtab.measures.judge import judge
+from trimtab.data.values.times import microseconds
+from trimtab.measures.judge import judge, judge_slices
 from trimtab.records.requirement import Estimate, Requirement, Verdict
 
-_Row = dict[str, Any]
-_STORE_COLUMNS = "_"
+_MOST_SLICES = 10_000
+_AT_ONCE = 16_000_000
+"""Rows whose different keys are counted in one go: a go more for each further so many keeps memory bounded."""
+_COUNTED_WHOLE = frozenset({"data.rows", "data.freshness", "data.minimum", "data.maximum", "data.distinct"})
+"""Of these a slice of one row has the figure too: too few rows may be the very thing that is asked about."""
 
 
-@dataclass(frozen=True)
-class _Check:
-    """What one requirement adds to the query, and how its figure is told from the answer. `flags` are columns of truth
-    values, worked out once a row, that `expressions` sum up."""
-
-    expressions: dict[str, pl.Expr]
-    figure: Callable[[_Row], Estimate]
-    flags: dict[str, pl.Expr] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    spec: DatasetSpec
-    schema: Mapping[str, pl.DataType]
-    now: datetime
-    quarantined: Mapping[str, int]
-    newest: datetime | None = None
-
-    @property
-    def refused(self) -> int:
-        return sum(self.quarantined.values())
-
-    def refused_for(self, kind: str) -> int:
-        return sum(count for reason, count in self.quarantined.items() if reason.split(":", 1)[0] == kind)
+def alone(name: str) -> Other:
+    """No other dataset is there."""
+    raise DataError(f"the dataset {name!r} is not at hand to compare with")
 
 
 def measure(
@@ -55,35 +38,112 @@ def measure(
     now: datetime,
     quarantined: Mapping[str, int],
     newest: datetime | None = None,
+    others: Others = alone,
+    window: float | None = None,
 ) -> list[Verdict]:
     """A verdict for each `data.` requirement, in their order; others are passed over.
 
     `frame` holds the accepted rows that are judged (columns that begin with `_` are not data), `quarantined` how many
     were refused beside them, by reason. A refused row counts: it is not valid; one refused as a duplicate is not
-    unique; one refused as inconsistent is not consistent. Figures:
+    unique; one refused as inconsistent is not consistent. What each figure is, is said where it is worked out: in
+    `counted`, `compared` (which asks `others` for the datasets that are referred to), `spread` and `copies`.
 
-    - completeness: share of the cells of the columns (none named: all) that are not null;
-    - validity: 1 - share of rows that break a rule of `valid` or were refused; with `columns`, rules on those only;
-    - uniqueness: 1 - share of rows whose key came before;
-    - consistency: 1 - share of rows that break a line of `consistent`;
-    - freshness: seconds from the newest row to the newest `time` that could be known at `now`, never below zero;
-    - rows: accepted rows.
+    A requirement with a `window` is measured on rows of that long before what could be known at `now`; those without
+    one beside it on rows of the argument `window` (None: all). One with `by` is judged slice by slice, of accepted
+    rows: which slice a refused row would have been in is not known.
 
     Without a row, shares and freshness are unknown; but where `frame` is only the latest rows, `newest` is the time of
     the newest there ever was, so that data that stopped coming are stale, not unknown. Raises DataError for a column
-    that is not there.
+    that is not there, or of a type that cannot be measured so.
     """
     wanted = [requirement for requirement in requirements if requirement.metric.startswith("data.")]
     lazy = frame.lazy()
-    batch = _Batch(spec, lazy.collect_schema(), now, quarantined, newest)
-    checks = [_METRICS[requirement.metric](requirement, batch) for requirement in wanted]
+    batch = Batch(spec, lazy.collect_schema(), now, quarantined, newest, others)
+    rows = frame.height if isinstance(frame, pl.DataFrame) else None
+    usual = window if any(requirement.window is not None for requirement in wanted) else None
+    groups: dict[tuple[float | None, str | None], list[int]] = {}
+    for index, requirement in enumerate(wanted):
+        groups.setdefault((requirement.window or usual, requirement.by), []).append(index)
+    found: dict[int, Verdict] = {}
+    for (span, by), indices in groups.items():
+        asked = [wanted[index] for index in indices]
+        cut = lazy
+        if span is not None:
+            begin = known_until(now, spec) - timedelta(seconds=span)
+            cut = lazy.filter(pl.col(spec.time) > microseconds(begin))
+        verdicts = _of_all(cut, asked, batch, rows) if by is None else _by_slice(cut, by, asked, batch)
+        found |= dict(zip(indices, verdicts, strict=True))
+    return [found[index] for index in range(len(wanted))]
+
+
+def longest_window(requirements: Sequence[Requirement], least: float) -> float:
+    """Seconds of rows that it takes to judge them all: their own windows, or `least` where they name none."""
+    return max([least, *(r.window for r in requirements if r.window is not None and r.metric.startswith("data."))])
+
+
+def _of_all(lazy: pl.LazyFrame, asked: Sequence[Requirement], batch: Batch, rows: int | None) -> list[Verdict]:
+    checks = [_METRICS[requirement.metric](requirement, batch) for requirement in asked]
+    distinct = {name: cell for check in checks for name, cell in check.distinct.items()}
+    parts = 1
+    if distinct:
+        if rows is None:
+            rows = int(lazy.select(pl.len()).collect(engine="streaming").item())
+        parts = 1 + rows // _AT_ONCE
     expressions: dict[str, pl.Expr] = {"rows": pl.len()}
-    flags: dict[str, pl.Expr] = {}
     for check in checks:
         expressions |= check.expressions
-        flags |= check.flags
-    answer = lazy.with_columns(**flags).select(**expressions).collect(engine="streaming").row(0, named=True)
-    return [_verdict(requirement, check.figure(answer)) for requirement, check in zip(wanted, checks, strict=True)]
+    if parts == 1:
+        expressions |= {name: cell.n_unique() for name, cell in distinct.items()}
+    answer: Answer = _prepared(lazy, checks).select(**expressions).collect(engine="streaming").row(0, named=True)
+    if parts > 1:
+        flagged = _prepared(lazy, [check for check in checks if check.distinct])
+        answer |= {name: _different(flagged, cell, parts) for name, cell in distinct.items()}
+    return [_verdict(r, check.figure(answer)) for r, check in zip(asked, checks, strict=True)]
+
+
+def _different(lazy: pl.LazyFrame, cell: pl.Expr, parts: int) -> int:
+    """Exactly how many values differ, a share of all values at a time: equal ones have equal hashes."""
+    one = lazy.select(cell.alias("cell"))
+    share = pl.col("cell").hash(seed=0) % parts
+    return sum(
+        int(one.filter(share == part).select(pl.col("cell").n_unique()).collect(engine="streaming").item())
+        for part in range(parts)
+    )
+
+
+def _by_slice(lazy: pl.LazyFrame, by: str, asked: Sequence[Requirement], batch: Batch) -> list[Verdict]:
+    batch.present((by,))
+    accepted = replace(batch, quarantined={}, newest=None)
+    checks = [_METRICS[requirement.metric](requirement, accepted) for requirement in asked]
+    expressions: dict[str, pl.Expr] = {"rows": pl.len()}
+    for check in checks:
+        expressions |= check.expressions
+        expressions |= {name: cell.n_unique() for name, cell in check.distinct.items()}
+    slices = _prepared(lazy, checks).group_by(pl.col(by).cast(pl.String).alias("_slice"))
+    answers = slices.agg(**expressions).collect(engine="streaming")
+    if answers.height > _MOST_SLICES:
+        raise DataError(
+            f"dataset {batch.spec.name!r}: {by!r} has {answers.height:,} values, which are too many slices",
+            hint=f"a requirement by slice takes at most {_MOST_SLICES:,}",
+        )
+    rows = answers.rows(named=True)
+    verdicts = []
+    for requirement, check in zip(asked, checks, strict=True):
+        estimates = {"null" if row["_slice"] is None else row["_slice"]: check.figure(row) for row in rows}
+        judged = requirement
+        if requirement.metric in _COUNTED_WHOLE:
+            judged = msgspec.structs.replace(requirement, min_rows=1)
+        verdicts.append(judge_slices(judged, estimates, place="data"))
+    return verdicts
+
+
+def _prepared(lazy: pl.LazyFrame, checks: Sequence[Check]) -> pl.LazyFrame:
+    """The rows with what the checks need beside them."""
+    joins = {name: joined for check in checks for name, joined in check.joins.items()}
+    for joined in joins.values():
+        lazy = lazy.join(joined.rows, on=joined.key, how="left")
+    flags = {name: flag for check in checks for name, flag in check.flags.items()}
+    return lazy.with_columns(**flags)
 
 
 def _verdict(requirement: Requirement, estimate: Estimate) -> Verdict:
@@ -94,122 +154,24 @@ def _verdict(requirement: Requirement, estimate: Estimate) -> Verdict:
     return msgspec.structs.replace(verdict, reason=f"{verdict.reason}; {estimate.reason}")
 
 
-def _completeness(requirement: Requirement, batch: _Batch) -> _Check:
-    columns = requirement.columns or tuple(name for name in batch.schema if not name.startswith(_STORE_COLUMNS))
-    _present(columns, batch)
-
-    def figure(row: _Row) -> Estimate:
-        rows = row["rows"]
-        if not rows or not columns:
-            return _nothing()
-        worst = max(columns, key=lambda name: row[f"nulls {name}"])
-        nulls = row[f"nulls {worst}"]
-        reason = f"{worst}: {nulls:,} of {rows:,} cells are null" if nulls else ""
-        empty = sum(row[f"nulls {name}"] for name in columns)
-        return Estimate(figure=1 - empty / (rows * len(columns)), rows=rows, reason=reason)
-
-    return _Check({f"nulls {name}": pl.col(name).null_count() for name in columns}, figure)
-
-
-def _validity(requirement: Requirement, batch: _Batch) -> _Check:
-    _present(requirement.columns, batch)
-    rules = validity_rules(batch.spec, batch.schema)
-    if requirement.columns:
-        rules = [rule for rule in rules if rule.column in requirement.columns]
-    prefix = f"invalid {','.join(requirement.columns)}"
-    return _share_of_rules(rules, prefix, batch, batch.refused, "were refused")
-
-
-def _consistency(requirement: Requirement, batch: _Batch) -> _Check:  # noqa: ARG001 - one shape for every metric
-    rules = consistency_rules(batch.spec, batch.schema)
-    refused = batch.refused_for(INCONSISTENT)
-    return _share_of_rules(rules, "inconsistent", batch, refused, "were refused as inconsistent")
-
-
-def _share_of_rules(rules: Sequence[Rule], prefix: str, batch: _Batch, refused: int, told: str) -> _Check:
-    """1 - share of rows that break any rule. Rules are counted one by one; rows that break several are counted once
-    only where there is more than one rule."""
-    flags = {f"{prefix} {index}": rule.broken for index, rule in enumerate(rules)}
-    expressions = {name: pl.col(name).sum() for name in flags}
-    if len(rules) > 1:
-        expressions[f"{prefix} any"] = pl.any_horizontal(list(flags)).sum()
-
-    def figure(row: _Row) -> Estimate:
-        rows = row["rows"] + batch.refused
-        if not rows:
-            return _nothing()
-        counts = {rule.reason: int(row[f"{prefix} {index}"] or 0) for index, rule in enumerate(rules)}
-        accepted = int(row[f"{prefix} any"] or 0) if len(rules) > 1 else sum(counts.values())
-        reasons = []
-        if accepted:
-            worst = max(counts, key=lambda reason: counts[reason])
-            reasons.append(f"{counts[worst]:,} rows: {worst}")
-        if refused:
-            most = _most(batch.quarantined)
-            reasons.append(f"{refused:,} rows {told}" + (f", most of them: {most}" if most else ""))
-        return Estimate(figure=1 - (accepted + refused) / rows, rows=rows, reason="; ".join(reasons))
-
-    return _Check(expressions, figure, flags)
-
-
-def _uniqueness(requirement: Requirement, batch: _Batch) -> _Check:  # noqa: ARG001 - one shape for every metric
-    key = batch.spec.key
-    _present(key, batch)
-    distinct = pl.col(key[0]).n_unique() if len(key) == 1 else pl.struct(key).n_unique()
-
-    def figure(row: _Row) -> Estimate:
-        refused = batch.refused_for(DUPLICATE)
-        rows = row["rows"] + batch.refused
-        if not rows:
-            return _nothing()
-        repeated = row["rows"] - row["distinct keys"] + refused
-        reason = f"{repeated:,} of {rows:,} rows have a key that came before ({', '.join(key)})" if repeated else ""
-        return Estimate(figure=1 - repeated / rows, rows=rows, reason=reason)
-
-    return _Check({"distinct keys": distinct}, figure)
-
-
-def _freshness(requirement: Requirement, batch: _Batch) -> _Check:  # noqa: ARG001 - one shape for every metric
-    spec = batch.spec
-    _present((spec.time,), batch)
-
-    def figure(row: _Row) -> Estimate:
-        newest = row["newest"] or batch.newest
-        if newest is None:
-            return _nothing()
-        could_be = min(batch.now, known_until(batch.now, spec))
-        age = max(0.0, (could_be - newest).total_seconds())
-        return Estimate(figure=age, rows=row["rows"], reason=f"the newest {spec.time} is {newest:%Y-%m-%d %H:%M} UTC")
-
-    return _Check({"newest": pl.col(spec.time).max()}, figure)
-
-
-def _rows(requirement: Requirement, batch: _Batch) -> _Check:  # noqa: ARG001 - one shape for every metric
-    return _Check({}, lambda row: Estimate(figure=float(row["rows"]), rows=row["rows"]))
-
-
-_METRICS: Mapping[str, Callable[[Requirement, _Batch], _Check]] = {
-    "data.completeness": _completeness,
-    "data.validity": _validity,
-    "data.uniqueness": _uniqueness,
-    "data.consistency": _consistency,
-    "data.freshness": _freshness,
-    "data.rows": _rows,
+_METRICS: Mapping[str, Callable[[Requirement, Batch], Check]] = {
+    "data.completeness": counted.completeness,
+    "data.validity": counted.validity,
+    "data.uniqueness": counted.uniqueness,
+    "data.consistency": counted.consistency,
+    "data.plausibility": counted.plausibility,
+    "data.freshness": counted.freshness,
+    "data.rows": counted.rows,
+    "data.accuracy": compared.accuracy,
+    "data.referential": compared.referential,
+    "data.timeliness": spread.timeliness,
+    "data.mean": spread.mean,
+    "data.deviation": spread.deviation,
+    "data.quantile": spread.quantile,
+    "data.minimum": spread.minimum,
+    "data.maximum": spread.maximum,
+    "data.distinct": spread.distinct,
+    "data.balance": spread.balance,
+    "data.duplicates": copies.duplicates,
+    "data.corrupt": copies.corrupt,
 }
-
-
-def _nothing() -> Estimate:
-    return Estimate(figure=None, reason="there is no row")
-
-
-def _most(counts: Mapping[str, int]) -> str:
-    return max(sorted(counts), key=lambda reason: counts[reason]) if counts else ""
-
-
-def _present(columns: Sequence[str], batch: _Batch) -> None:
-    for name in columns:
-        if name not in batch.schema:
-            raise DataError(
-                f"dataset {batch.spec.name!r} has no column {name!r}, which a requirement names",
-                hint=f"its columns are {', '.join(batch.schema)}",
-            )

@@ -98,6 +98,17 @@ def named_columns(spec: DatasetSpec) -> dict[str, str]:
     for line in spec.consistent:
         for name in parse_consistent(line).columns:
             named.setdefault(name, f"consistent line {line!r}")
+    for line in spec.plausible:
+        for name in parse_consistent(line).columns:
+            named.setdefault(name, f"plausible line {line!r}")
+    for reference in spec.references:
+        named.setdefault(reference.column, "references")
+    for trusted in spec.trusted:
+        named.setdefault(trusted.column, "trusted")
+        if not trusted.dataset:
+            named.setdefault(trusted.other, f"trusted {trusted.column}")
+    if spec.recorded is not None:
+        named.setdefault(spec.recorded, "recorded")
     return named
 
 
@@ -109,6 +120,11 @@ def validity_rules(spec: DatasetSpec, schema: Mapping[str, pl.DataType]) -> list
 def consistency_rules(spec: DatasetSpec, schema: Mapping[str, pl.DataType]) -> list[Rule]:
     """One rule for each line of `consistent`. Raises DataError when its sides cannot be compared."""
     return [_consistency(parse_consistent(line), spec, schema) for line in spec.consistent]
+
+
+def plausibility_rules(spec: DatasetSpec, schema: Mapping[str, pl.DataType]) -> list[Rule]:
+    """One rule for each line of `plausible`; they are written like those of `consistent`, and refuse no row."""
+    return [_consistency(parse_consistent(line), spec, schema, "plausible") for line in spec.plausible]
 
 
 def _typed(spec: DatasetSpec, column: str, schema: Mapping[str, pl.DataType]) -> pl.DataType:
@@ -189,9 +205,11 @@ def _check_pattern(pattern: str, where: str) -> None:
         ) from error
 
 
-def _consistency(line: Comparison, spec: DatasetSpec, schema: Mapping[str, pl.DataType]) -> Rule:
+def _consistency(
+    line: Comparison, spec: DatasetSpec, schema: Mapping[str, pl.DataType], key: str = "consistent"
+) -> Rule:
     left_type = _typed(spec, line.left, schema)
-    where = f"dataset {spec.name!r}, `consistent` line {line.text!r}"
+    where = f"dataset {spec.name!r}, `{key}` line {line.text!r}"
     if line.column is not None:
         right_type = _typed(spec, line.column, schema)
         if _kind(left_type) != _kind(right_type) and "" not in (_kind(left_type), _kind(right_type)):
@@ -210,7 +228,8 @@ def _consistency(line: Comparison, spec: DatasetSpec, schema: Mapping[str, pl.Da
     }[line.op]
     if isinstance(left_type, pl.Null):
         holds = pl.lit(value=True)
-    return Rule(reason=f"{INCONSISTENT}: {line.text}", column=line.left, broken=~holds)
+    kind = INCONSISTENT if key == "consistent" else "implausible"
+    return Rule(reason=f"{kind}: {line.text}", column=line.left, broken=~holds)
 
 
 def _literal(line: Comparison, dtype: pl.DataType, spec: DatasetSpec, where: str) -> pl.Expr:
