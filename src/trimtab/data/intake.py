@@ -182,6 +182,7 @@ def _checks(frame: pl.DataFrame, spec: DatasetSpec, now: datetime) -> list[_Chec
     return [
         *((f"{MISSING}: key {name}", pl.col(name).is_null()) for name in spec.key),
         (f"{MISSING}: time {spec.time}", pl.col(spec.time).is_null()),
+        *((f"{MISSING}: subject {name}", pl.col(name).is_null()) for name in (spec.subject,) if name is not None),
         (f"{FUTURE}: {spec.time} lies after the present", pl.col(spec.time) > microseconds(now)),
         *((rule.reason, rule.broken) for rule in rules),
     ]

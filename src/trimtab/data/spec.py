@@ -36,6 +36,17 @@ class Trusted(Record, kw_only=True):
     within: float = 0.0
 
 
+class PrivacySpec(Record, kw_only=True):
+    """`[privacy]`. `master_key` says where the key lies that all others are wrapped by: `env:NAME` or `file:PATH`.
+    `forbid` are names of columns that no dataset may have (`*` stands for any letters), `scan` the kinds of personal
+    patterns that texts are searched for; with `quarantine` rows that hold one are refused."""
+
+    master_key: str = "env:TRIMTAB_MASTER_KEY"
+    forbid: tuple[str, ...] = ()
+    scan: tuple[str, ...] = ()
+    quarantine: bool = False
+
+
 class DatasetSpec(Record, kw_only=True):
     """One `[[data]]` table.
 
@@ -53,6 +64,8 @@ class DatasetSpec(Record, kw_only=True):
 
     These measure and refuse no row: `references` to other datasets, `trusted` values to compare with, `plausible`
     comparisons like those of `consistent`, and `recorded`, the column that says when a row was written down.
+    `subject` is the column that says whose data a row is, `personal` are those that are sealed with that person's key;
+    what is personal in rows older than `retention` seconds is no longer readable.
     """
 
     name: str
@@ -73,6 +86,10 @@ class DatasetSpec(Record, kw_only=True):
     trusted: tuple[Trusted, ...] = ()
     plausible: tuple[str, ...] = ()
     recorded: str | None = None
+    subject: str | None = None
+    personal: tuple[str, ...] = ()
+    retention: float | None = None
+    privacy: PrivacySpec = PrivacySpec()
     line: int = 0
 
     @property

@@ -10,6 +10,7 @@ from trimtab.data.kinds import SourceKind, SourceKinds
 from trimtab.data.spec import ColumnRule, DatasetSpec
 from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
+from trimtab.declaration.privacy import read_personal
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
 from trimtab.declaration.references import read_references, read_trusted
@@ -63,6 +64,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     late = table.duration("late", '"1 d"', zero=True)
     media = table.texts("media", '["content"]') or ()
     changes = table.one_of("changes", ("refuse", "replace"))
+    personal = read_personal(table, time, label)
     table.close()
     if name is None or source is None or key is None or time is None:
         return None
@@ -85,6 +87,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
         recorded=recorded,
         line=table.line,
         **spans,
+        **personal,
     )
 
 

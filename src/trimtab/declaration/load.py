@@ -17,6 +17,7 @@ from trimtab.declaration.digest import digest_of
 from trimtab.declaration.experiments import About, read_experiment
 from trimtab.declaration.locate import locate
 from trimtab.declaration.policy import check_canary_by, check_triggers, read_policy
+from trimtab.declaration.privacy import check_personal, read_privacy
 from trimtab.declaration.problems import KeyPath, Problems
 from trimtab.declaration.reading import Table
 from trimtab.declaration.references import check_references
@@ -74,6 +75,9 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     about = About(folder=folder, model=model, views=tuple(features), task=task, value=value)
     found = (read_experiment(table, about) for table in _tables(root, "experiments"))
     experiments = [experiment for experiment in found if experiment is not None]
+    privacy = _section(root, "privacy", read_privacy)
+    if privacy is not None:
+        data = [msgspec.structs.replace(spec, privacy=privacy) for spec in data]
     root.close("table")
 
     _check_unique(problems, "data", data, lambda spec: spec.name)
@@ -82,6 +86,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     _check_one_label(problems, values, data)
     check_references(problems, data)
     check_triggers(problems, policy, requirements)
+    check_personal(problems, data, requirements, policy)
     if model is not None:
         check_span(problems, model, data)
         check_canary_by(problems, policy, model, data)

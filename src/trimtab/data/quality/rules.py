@@ -93,6 +93,10 @@ def named_columns(spec: DatasetSpec) -> dict[str, str]:
     named.setdefault(spec.time, "time")
     if spec.label is not None:
         named.setdefault(spec.label, "label")
+    if spec.subject is not None:
+        named.setdefault(spec.subject, "subject")
+    for name in spec.personal:
+        named.setdefault(name, "personal")
     for rule in spec.valid:
         named.setdefault(rule.column, "valid")
     for line in spec.consistent:

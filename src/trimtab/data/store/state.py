@@ -20,7 +20,7 @@ class DatasetVersion(Record, kw_only=True):
     `time_max` speak of the whole version, `added` (new rows), `completed` (rows that had null cells filled in),
     `new_columns` and `quarantined` (rows refused since the parent, by reason) of the step from the parent.
     `until` is the cursor: the source was asked for everything up to it. `columns` are all it has, by name. `number` is
-    the store's own version.
+    the store's own version. `personal` are the columns that are sealed, with the families of what was sealed.
 
     Of a source of pages, `cursor` is where the reading goes on that made this version (`data.store.position` says how
     it is kept), and `asked_since` is where that reading began.
@@ -41,6 +41,7 @@ class DatasetVersion(Record, kw_only=True):
     number: int = 0
     cursor: str = ""
     asked_since: datetime | None = None
+    personal: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
 
     @property
     def fact(self) -> DatasetCommitted:

@@ -1,0 +1,1 @@
+"""What is known of people: sealed under a key of their own, found, forgotten, counted."""
