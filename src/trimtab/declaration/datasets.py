@@ -40,7 +40,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     key = table.texts("key", '["origin", "hour"]') if table.require("key", '"flight_id"') else None
     time = table.text("time") if table.require("time", '"scheduled_departure"') else None
     label = table.text("label")
-    spans = {
+    spans: dict[str, Any] = {
         name: span
         for name in ("label_delay", "predict_before")
         if (span := table.duration(name, '"8 h"', zero=True)) is not None

@@ -56,7 +56,9 @@ def read_personal(table: Table, time: str | None, label: str | None) -> dict[str
     for key, names in (("subject", (subject,) if subject else ()), ("personal", personal)):
         for name in names:
             if name == time:
-                table.problems.add(table.key(key), f'"{name}" is the time, by which versions are read: it stays readable')
+                table.problems.add(
+                    table.key(key), f'"{name}" is the time, by which versions are read: it stays readable'
+                )
             elif name == label:
                 table.problems.add(
                     table.key(key), f'"{name}" is the label: a model that learns it tells it to everybody'

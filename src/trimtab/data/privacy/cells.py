@@ -76,6 +76,6 @@ FROM_BYTES: Mapping[str, Callable[[bytes], Any]] = {
     "x": bytes,
     "b": lambda raw: raw == b"1",
     "f": lambda raw: struct.unpack("<d", raw)[0],
-    **{kind: int for kind in "iutdeo"},
+    **dict.fromkeys("iutdeo", int),
 }
 """And how it is read again."""

@@ -18,10 +18,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab.data.port import DataError
 from trimtab.records.durable import flush_folder
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _RECORD = struct.Struct("<c3xI16s8siq60s24x")
 _HEAD, _SYSTEM, _KEY, _DESTROYED, _FORGOTTEN = b"H", b"S", b"K", b"D", b"F"
@@ -31,8 +34,8 @@ _BLANK = b"\0" * 60
 
 
 class KeyName(NamedTuple):
-    """Which key: of whom (16 bytes, a pseudonym), and where rows are kept for a time only, in which dataset (`scope`) and
-    which stretch of time (`epoch`)."""
+    """Which key: of whom (16 bytes, a pseudonym), and where rows are kept for a time only, in which dataset (`scope`)
+    and which stretch of time (`epoch`)."""
 
     person: bytes
     scope: bytes = _NOWHERE
@@ -92,8 +95,8 @@ class KeyStore:
         return bool(self._forgotten)
 
     def keys(self, names: Iterable[KeyName], *, create: bool = False) -> dict[KeyName, bytes | None]:
-        """Each key as 32 bytes, None where it was destroyed. With `create` those that never were are made, but none of a
-        person who was forgotten. Raises DataError for one that never was, and where the master key is another one."""
+        """Each key as 32 bytes, None where it was destroyed. With `create` those that never were are made, but none of
+        a person who was forgotten. Raises DataError for one that never was, and where the master key is another one."""
         self._refresh(create=create)
         wanted = set(names)
         lacking = [name for name in wanted if name not in self._kept and name.person not in self._forgotten]
@@ -228,8 +231,13 @@ class KeyStore:
             self._open[name] = self._unwrap(name, kept.wrapped)
         return self._open[name]
 
-    def _cipher(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - AESGCM, which is imported here only
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    def _cipher(self) -> AESGCM:
+        try:  # here: only a dataset with personal columns needs it
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ImportError as error:
+            raise DataError(
+                "personal columns need the package cryptography", hint="pip install 'trimtab[privacy]'"
+            ) from error
 
         if not self._wrapping:
             self._wrapping = self._master()

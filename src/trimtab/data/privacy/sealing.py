@@ -17,7 +17,7 @@ from typing import Literal
 import polars as pl
 from blake3 import blake3
 
-from trimtab.data.port import DIGEST, DataError
+from trimtab.data.port import DataError
 from trimtab.data.privacy.cells import FROM_BYTES, TO_BYTES, CellCipher
 from trimtab.data.privacy.keys import KeyName, KeyStore
 from trimtab.data.spec import DatasetSpec
@@ -80,7 +80,9 @@ class Sealing:
         self.types(rows)
         kinds = {name: family(rows.schema[name]) for name in self.columns if name in rows.columns}
         people = [None if one is None else self.keys.pseudonym(str(one)) for one in rows.get_column(self._subject)]
-        names = [None if p is None else KeyName(p, self._scope, e) for p, e in zip(people, self._epochs(rows), strict=True)]
+        names = [
+            None if p is None else KeyName(p, self._scope, e) for p, e in zip(people, self._epochs(rows), strict=True)
+        ]
         known = self._ciphers_of({name for name in names if name is not None}, create=True)
         stay = [name is not None and known[name] is not None for name in names]
         gone = stay.count(False)
@@ -88,7 +90,9 @@ class Sealing:
             rows = rows.filter(pl.Series(stay, dtype=pl.Boolean))
             names = [name for name, here in zip(names, stay, strict=True) if here]
         ciphers = [known[name] for name in names if name is not None]
-        told = ["\x1f".join(map(str, row)).encode("utf-8", "surrogatepass") for row in rows.select(self._spec.key).rows()]
+        told = [
+            "\x1f".join(map(str, row)).encode("utf-8", "surrogatepass") for row in rows.select(self._spec.key).rows()
+        ]
         sealed = []
         for column, kind in kinds.items():
             write = TO_BYTES[kind]

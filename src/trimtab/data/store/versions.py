@@ -13,6 +13,7 @@ import polars as pl
 
 from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST, DataError, PagedSource, Source
+from trimtab.data.privacy.sealing import Gone
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.collecting import Step, fold_in
 from trimtab.data.store.compare import compare
@@ -22,6 +23,7 @@ from trimtab.data.store.lock import held
 from trimtab.data.store.media import keep_media
 from trimtab.data.store.packs import Packs
 from trimtab.data.store.paging import collect_pages
+from trimtab.data.store.personal import FORGOTTEN, families_of, personal_of, readable
 from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.quarantine import Quarantine
 from trimtab.data.store.recent import Recent, keep, load
@@ -56,6 +58,7 @@ class DatasetStore:
         self._folder = root / spec.name
         self._table = Table(self._folder / "rows.lance")
         self._quarantine = Quarantine(self._folder / "quarantine.lance")
+        self.personal = personal_of(root, spec)
         self._positions = Positions(self._folder, spec.source)
         self.packs = Packs(LocalObjects(self._folder / "media"))
         self._known: Known | None = None
@@ -113,7 +116,10 @@ class DatasetStore:
         if rows.is_empty():
             return None
         rows = keep_media(rows, self.spec, self.packs)
-        screened = screen(rows, self.spec, stored, until=until, now=now)
+        screened = screen(rows, self.spec, stored, until=until, now=now, digests=self.personal is None)
+        families, gone = dict[str, str](), 0
+        if self.personal is not None:
+            screened, families, gone = self.personal.conceal(screened, now)
         recent = self._at_hand()
         if recent is not None and screened.bad.is_empty() and recent.has(screened.good):
             return None
@@ -123,8 +129,9 @@ class DatasetStore:
             return None
         if rows.height > _MOST_IN_RECENT:
             self._recent = None
-        version = self._commit(step, screened.new_columns, before, until, position)
-        return Commit(version=version, same=step.same, early=screened.early, refused=step.counts)
+        version = self._commit(step, screened.new_columns, before, until, position, families=families)
+        refused = step.counts | ({FORGOTTEN: gone} if gone else {})
+        return Commit(version=version, same=step.same, early=screened.early, refused=refused)
 
     def current(self) -> DatasetVersion | None:
         """The newest version; None before the first."""
@@ -140,11 +147,12 @@ class DatasetStore:
         if found is None or not found.covers(since):
             version = self.version()
             begin = min(since, version.until - self._asked_again)
-            found = self._recent = Recent(version, begin, self.read(version.id, since=begin, digests=True))
+            found = self._recent = Recent(version, begin, self.read(version.id, since=begin, digests=True, sealed=True))
         elif found.since is not None and since - found.since > _SLACK:
             begin = min(since, found.version.until - self._asked_again)
             found = self._recent = found.cut(self.spec.time, begin)
-        return found.rows.filter(pl.col(self.spec.time) > since)
+        rows = found.rows if self.personal is None else self.personal.reveal_recent(found.rows, found.version)
+        return rows.filter(pl.col(self.spec.time) > since)
 
     def remember(self) -> None:
         """Keep the newest rows beside the table, so that a process that finds nothing new need not open it."""
@@ -211,9 +219,12 @@ class DatasetStore:
         since: datetime | None = None,
         until: datetime | None = None,
         digests: bool = False,
+        sealed: bool = False,
+        gone: Gone = "null",
     ) -> pl.DataFrame:
         """Rows of a version with since < time <= until, in order of time and key.
 
+        Personal cells are opened, or left `sealed`; of people who were forgotten they are null, or the rows `left out`.
         Raises DataError for an unknown version or column.
         """
         found = self.version(version)
@@ -228,7 +239,11 @@ class DatasetStore:
                 )
         order = [self.spec.time, *self.spec.key]
         fetched = [*wanted, *(name for name in order if name not in wanted), *([DIGEST] if digests else [])]
+        opened = None if sealed else self.personal
+        fetched += opened.needed(fetched) if opened is not None else []
         rows = self._table.read(found.number, columns=fetched, where=time_filter(self.spec.time, since, until))
+        if opened is not None:
+            rows = opened.reveal(rows, found, gone=gone)
         kept = [*wanted, *([DIGEST] if digests else [])]
         return _in_order(rows, order).select(kept)
 
@@ -246,9 +261,11 @@ class DatasetStore:
         missing, or no longer what its digest says."""
         return self.packs.get(digests)
 
-    def export(self, path: Path, version: str | None = None) -> int:
-        """Write a version to a `.parquet` or `.csv` file, all or nothing; returns the rows written."""
-        return write_rows(self.read(version), path)
+    def export(self, path: Path, version: str | None = None, *, personal: bool = False) -> int:
+        """Write a version to a `.parquet` or `.csv` file, all or nothing; returns the rows written. What is personal is
+        left out unless it is asked for."""
+        columns = None if personal else readable(self.spec, self.version(version).columns)
+        return write_rows(self.read(version, columns=columns), path)
 
     def quarantined(self, limit: int = 100) -> Quarantined:
         """The rows that were refused so far: counts by reason, and the newest ones."""
@@ -288,7 +305,8 @@ class DatasetStore:
             return None
         recent = self._at_hand()
         types = self._table.schema() if recent is None else recent.rows.schema
-        return {name: types[name] for name in before.columns}
+        found = {name: types[name] for name in before.columns}
+        return found if self.personal is None else self.personal.types(found, before)
 
     def _commit(
         self,
@@ -297,6 +315,8 @@ class DatasetStore:
         before: DatasetVersion | None,
         until: datetime,
         position: Position | None,
+        *,
+        families: dict[str, str],
     ) -> DatasetVersion:
         """Write one version: first columns it lacks (null, so the content stays), then rows and note at once, then what
         can be mended later: the tag, and joining small parts."""
@@ -319,6 +339,7 @@ class DatasetStore:
             new_columns=tuple(new_columns),
             cursor=self._positions.noted(position.cursor) if position is not None else "",
             asked_since=position.since if position is not None else None,
+            personal=families_of(before, families),
         )
         note = canonical_json(version).decode()
         if new_columns:
