@@ -64,7 +64,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     late = table.duration("late", '"1 d"', zero=True)
     media = table.texts("media", '["content"]') or ()
     changes = table.one_of("changes", ("refuse", "replace"))
-    personal = read_personal(table, time, label)
+    personal = read_personal(table, time, label, media)
     table.close()
     if name is None or source is None or key is None or time is None:
         return None

@@ -42,7 +42,7 @@ def read_privacy(table: Table) -> PrivacySpec:
     return PrivacySpec(scan=scan, **{key: value for key, value in found.items() if value is not None})
 
 
-def read_personal(table: Table, time: str | None, label: str | None) -> dict[str, Any]:
+def read_personal(table: Table, time: str | None, label: str | None, media: Sequence[str]) -> dict[str, Any]:
     """What a `[[data]]` table says of people: `subject`, `personal`, `retention`."""
     subject = table.text("subject", '"passenger_id"')
     personal = table.texts("personal", '["name", "email"]') or ()
@@ -58,6 +58,12 @@ def read_personal(table: Table, time: str | None, label: str | None) -> dict[str
             if name == time:
                 table.problems.add(
                     table.key(key), f'"{name}" is the time, by which versions are read: it stays readable'
+                )
+            elif name in media:
+                table.problems.add(
+                    table.key(key),
+                    f'"{name}" is media: contents are kept by their digest and are not sealed',
+                    hint="keep what is personal in columns, and contents that tell a person out of the dataset",
                 )
             elif name == label:
                 table.problems.add(

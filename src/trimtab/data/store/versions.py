@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from trimtab.data.store.export import write_rows
 from trimtab.data.store.known import Known
 from trimtab.data.store.lock import held
 from trimtab.data.store.media import keep_media
+from trimtab.data.store.order import in_order, span
 from trimtab.data.store.packs import Packs
 from trimtab.data.store.paging import collect_pages
 from trimtab.data.store.personal import FORGOTTEN, families_of, personal_of, readable
@@ -245,7 +246,7 @@ class DatasetStore:
         if opened is not None:
             rows = opened.reveal(rows, found, gone=gone)
         kept = [*wanted, *([DIGEST] if digests else [])]
-        return _in_order(rows, order).select(kept)
+        return in_order(rows, order).select(kept)
 
     def diff(self, a: str, b: str | None = None) -> Difference:
         """What changed from version `a` to version `b` (the newest for None)."""
@@ -323,7 +324,7 @@ class DatasetStore:
         rows = pl.concat([step.added, step.completed])
         recent = None if new_columns else self._at_hand()
         identity, known = self._now_known(before).changed(rows, step.replaced)
-        first, last = _span(rows.get_column(self.spec.time))
+        first, last = span(rows.get_column(self.spec.time))
         version = DatasetVersion(
             dataset=self.spec.name,
             id=identity,
@@ -388,23 +389,5 @@ class DatasetStore:
         )
 
 
-def _span(times: pl.Series) -> tuple[datetime, datetime]:
-    first, last = times.min(), times.max()
-    assert isinstance(first, datetime)
-    assert isinstance(last, datetime)
-    return first.astimezone(UTC), last.astimezone(UTC)
-
-
 def _tag(version: DatasetVersion) -> str:
     return f"v-{version.id[:_SHORT]}"
-
-
-def _in_order(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
-    """Sorted by the columns; rows that were collected day by day mostly are already."""
-    later = pl.lit(value=False)  # the next row is greater in the first column that differs
-    for name in reversed(order):
-        here, following = pl.col(name), pl.col(name).shift(-1)
-        later = (here < following) | ((here == following) & later)
-    if rows.height < 2 or rows.select(later.head(rows.height - 1).all()).item():
-        return rows
-    return rows.sort(order)
