@@ -77,7 +77,9 @@ def test_wrong_options_are_told_with_the_usage(cli: Cli, words: tuple[str, ...],
     assert ran.err.startswith(f"usage: trimtab {words[0]}")
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"data", "models", "promote", "telemetry", "token"}))
+@pytest.mark.parametrize(
+    "verb", sorted(VERBS.keys() - {"data", "experiment", "models", "promote", "telemetry", "token"})
+)
 def test_a_system_that_is_not_there(cli: Cli, verb: str) -> None:
     ran = cli(verb, "/nowhere/system")
     assert ran.code == 2
