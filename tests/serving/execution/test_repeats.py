@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 import weakref
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.serving import models
@@ -110,14 +112,13 @@ def test_a_version_asked_for_by_name_is_another_question(tmp_path: Path) -> None
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.floats(0, 5)), max_size=60))
-def test_memory_is_bounded_in_rows_and_time(asked: list[tuple[int, int, float]]) -> None:
+def test_memory_is_bounded_in_bytes_and_time(asked: list[tuple[int, int, float]]) -> None:
     now = 0.0
-    repeats = Repeats(most=20, age=10.0, clock=lambda: now)
+    repeats = Repeats(room=8_000, age=10.0, clock=lambda: now)
     kept: dict[int, tuple[float, int]] = {}
     for name, count, pause in asked:
         now += pause
-        question = Question.__new__(Question)
-        question.mark, question.count = name, count
+        question = _marked(name, count)
         found = repeats.find(question)
         if found is not None:
             assert now - kept[name][0] <= 10.0
@@ -125,11 +126,66 @@ def test_memory_is_bounded_in_rows_and_time(asked: list[tuple[int, int, float]])
             continue
         repeats.keep(question, Answers([b"1"] * count, [b""] * count, []), 0)
         kept[name] = now, count
-        assert len(repeats) <= 20
+        assert 0 < repeats.size <= 8_000
         assert repeats.find(question) is not None
     now += 11.0
     repeats.forget()
-    assert len(repeats) == 0
+    assert repeats.size == 0
+
+
+def test_what_a_caller_missed_is_told_for_half_a_minute_at_least() -> None:
+    now = 0.0
+    repeats = Repeats(clock=lambda: now)
+    for second in range(200):
+        now = float(second)
+        repeats.keep(_marked(second), _one_row(), 0)
+        assert repeats.find(_marked(max(second - 30, 0))) is not None
+        assert repeats.find(_marked(second - 61)) is None
+
+
+def test_remembering_takes_no_more_memory_than_it_says() -> None:
+    """A hundred thousand questions of one row, and large outputs of a model of the user's own."""
+    repeats, answers = Repeats(), _one_row()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            question = _marked(0)
+            question.mark = number.to_bytes(16, "little")
+            repeats.keep(question, answers, 0)
+        taken = tracemalloc.get_traced_memory()[0]
+        assert 2_000_000 < repeats.size <= 4 * 2**20
+        assert taken < 5 * 2**20
+        for number in range(300):
+            mask = Answers([b""], [b""], [answers.releases[0]], [{"mask": np.zeros((200, 200), np.float32)}])
+            repeats.keep(_marked(number), mask, 0)
+        assert repeats.find(_marked(299)).named[0]["mask"].shape == (200, 200)  # type: ignore[union-attr, index]
+        assert tracemalloc.get_traced_memory()[0] < 5 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_that_would_take_all_the_room_is_not_remembered() -> None:
+    repeats, few = Repeats(), _one_row()
+    repeats.keep(_marked(1), few, 0)
+    large = Answers([b""], [b""], [few.releases[0]], [{"mask": np.zeros((1000, 1000), np.float32)}])
+    repeats.keep(_marked(2), large, 0)
+    assert repeats.find(_marked(2)) is None
+    assert repeats.find(_marked(1)) is not None
+
+
+def _marked(name: int, count: int = 1) -> Question:
+    question = Question.__new__(Question)
+    question.mark, question.count = name, count
+    return question
+
+
+def _one_row() -> Answers:
+    class Named:
+        def by_name(self) -> Named:
+            return self
+
+    return Answers(None, [b'"late"'], [Named()], None, np.array([0.25], np.float32))  # type: ignore[list-item]
 
 
 def test_marks_tell_questions_apart(tmp_path: Path) -> None:

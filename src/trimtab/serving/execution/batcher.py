@@ -23,7 +23,7 @@ from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import AnyCore, Fleet, Release
 from trimtab.serving.routing.rows_error import RowsError
 
-_LINGER = 130.0  # seconds after which a release that was replaced is not remembered by any answer
+_LINGER = 61.0  # seconds after which a release that was replaced is not remembered by any answer
 
 
 class Batcher:
