@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,24 +24,11 @@ def main() -> int:
         "--state", type=Path, action="append", required=True, help="a system's state folder; several for several"
     )
     parser.add_argument("--parent", type=int, default=0, help="end when this process, the parent, has ended")
-    parser.add_argument("--seat", help=argparse.SUPPRESS)  # what the supervisor hands to one of its processes
     asked = parser.parse_args()
-    try:
-        return _serve(asked.state, asked.parent, asked.seat)
-    except TrimtabError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    return _told(lambda: _serve(asked.state, asked.parent))
 
 
-def _serve(roots: Sequence[Path], parent: int, told: str | None) -> int:
-    if told is not None:
-        import msgspec
-
-        from trimtab.serving.processes.seat import Seat
-
-        seat = msgspec.json.decode(told, type=Seat)
-        _log(f"process {seat.slot}: ")
-        return _become(roots, parent, seat)
+def _serve(roots: Sequence[Path], parent: int) -> int:
     _log("")
     from trimtab.records.layout import Layout
     from trimtab.serving.config import read_configs
@@ -54,21 +42,50 @@ def _serve(roots: Sequence[Path], parent: int, told: str | None) -> int:
     from trimtab.serving.processes.supervisor import Supervisor
 
     systems = [one.system for one in configs.values()]
-    states = [word for layout in configs for word in ("--state", str(layout.root))]
-    command = [sys.executable, "-m", "trimtab.serving", *states, "--parent", str(os.getpid()), "--seat"]
-    return Supervisor(config, tuple(configs), systems, count, parent).run(lambda seat: [*command, seat])
+    supervisor = Supervisor(config, tuple(configs), systems, count, parent)
+    if sys.platform == "linux":  # elsewhere a copy of a process that has loaded much is not sure to work
+        preload()
+    above = os.getpid()
+
+    def become(seat: Seat) -> int:
+        _log(f"process {seat.slot}: ")
+        return _told(lambda: _become([layout.root for layout in configs], above, seat))
+
+    return supervisor.run(become)
+
+
+def preload() -> None:
+    """Imports what every process of a server needs, for its copies to share: whatever has been imported before a fork is
+    in memory once. Starts no threads."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # those of a library do not come along with a copy
+    import uvloop  # noqa: F401
+
+    import trimtab.serving.server
+    from trimtab.inference.session import runtime
+
+    runtime()
+    gc.collect()
+    gc.freeze()  # the collector writes to what it looks at, and what is written to is shared no more
 
 
 def _become(roots: Sequence[Path], parent: int, seat: Seat | None) -> int:
-    from trimtab.serving.server import serve  # heavy: --help and the supervisor do without it
+    from trimtab.serving.server import serve  # heavy: --help does without it
 
     serve(roots, parent, seat)
     return 0
 
 
+def _told(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except TrimtabError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
 def _log(who: str) -> None:
     shape = f"%(asctime)s %(levelname)s {who}%(message)s"
-    logging.basicConfig(level=logging.INFO, format=shape, stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format=shape, stream=sys.stderr, force=True)
 
 
 if __name__ == "__main__":

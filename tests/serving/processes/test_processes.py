@@ -198,7 +198,7 @@ def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
     server = Running(tmp_path, config)
     write_config(server.layout.serve_config, config)
     script = (
-        "import logging, os, sys\n"
+        "import logging, sys\n"
         "from pathlib import Path\n"
         "from trimtab.records.layout import Layout\n"
         "from trimtab.serving.config import read_config\n"
@@ -206,9 +206,9 @@ def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
         "logging.basicConfig()\n"
         "layout = Layout(Path(sys.argv[sys.argv.index('--state') + 1]))\n"
         "config = read_config(layout.serve_config)\n"
-        "words = [sys.executable, '-m', 'trimtab.serving', '--state', str(layout.root), '--parent', str(os.getpid())]\n"
+        "from trimtab.serving.server import serve\n"
         "supervisor = Supervisor(config, [layout], ['flights'], 2, patience=1.5)\n"
-        "sys.exit(supervisor.run(lambda seat: [*words, '--seat', seat]))\n"
+        "sys.exit(supervisor.run(lambda seat: serve([layout.root], 0, seat) or 0))\n"
     )
     command = [sys.executable, "-c", script, "trimtab.serving", "--state", str(tmp_path)]
     supervisor = subprocess.Popen(command, stderr=subprocess.PIPE)

@@ -1,7 +1,8 @@
 """Starts the processes that serve together, replaces one that dies, passes signals on, and ends when it is asked to.
 
-It serves nothing itself and imports next to nothing. It holds the listening socket, so that a connection that waits in
-its queue outlives any process that might have taken it, and the locks, which its children hold with it.
+It serves nothing itself. It holds the listening socket, so that a connection that waits in its queue outlives any process
+that might have taken it, and the locks, which its children hold with it. They are copies of it (fork), so that what it has
+imported is in memory once for all of them, and one that takes another's place need not import it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,12 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from subprocess import TimeoutExpired
 from types import FrameType
-
-import msgspec
 
 from trimtab.errors import PermanentError
 from trimtab.records.layout import Layout
@@ -26,6 +25,7 @@ from trimtab.records.owner import ensure_owner_token
 from trimtab.records.server import ServerConfig, ServerInfo
 from trimtab.serving.processes.address import announce, bind, hold, read_info
 from trimtab.serving.processes.board import new_board
+from trimtab.serving.processes.child import Child, fork
 from trimtab.serving.processes.notify import notify, reloading
 from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.tally import Tally, tally_name
@@ -44,7 +44,7 @@ class _Post:
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Child | None = None
         self.since = 0.0
         self.due = 0.0
         self.failures = 0
@@ -90,9 +90,9 @@ class Supervisor:
         self._tally = Tally(folder)
         self._tally.clear()
 
-    def run(self, command: Callable[[str], list[str]]) -> int:
-        """Runs until it is told to end; 0 after an orderly end, 1 when the processes cannot start. `command` gives the
-        words that start one, from those that tell its seat."""
+    def run(self, become: Callable[[Seat], int]) -> int:
+        """Runs until it is told to end; 0 after an orderly end, 1 when the processes cannot start. `become` is called in
+        each process, on its seat, and returns with what it ends with."""
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(woken, False)
@@ -101,8 +101,8 @@ class Supervisor:
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGCHLD, _nothing)
-        self._command = command
-        self._environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+        self._become = become
+        self._own = (woken, wake) if self._grpc is None else (woken, wake, self._grpc.fileno())
         try:
             while not self._over:
                 if not self._tend():
@@ -123,7 +123,7 @@ class Supervisor:
         now = time.monotonic()
         for post in self._posts:
             if post.process is not None and post.process.poll() is not None:
-                if post.process.returncode > 0 and not self._announced:
+                if (post.process.returncode or 0) > 0 and not self._announced:
                     _LOG.error("process %d cannot start, and so neither can the server", post.slot)
                     return False
                 self._ended(post, now)
@@ -153,31 +153,31 @@ class Supervisor:
                 post.still = 0
 
     def _start(self, post: _Post, now: float) -> None:
-        handed = (self._listening.fileno(), self._board.descriptor, *self._locks)
         seat = Seat(
             slot=post.slot,
             count=len(self._posts),
             turn=self._board.starts(post.slot) + 1,
             born=self._born,
-            listening=handed[0],
-            board=handed[1],
+            listening=self._listening.fileno(),
+            board=self._board.descriptor,
             held=self._locks,
             grpc_port=0 if self._grpc is None else self._grpc.getsockname()[1],
         )
         self._board.enter(post.slot)
-        post.process = subprocess.Popen(
-            self._command(msgspec.json.encode(seat).decode()),
-            stdin=subprocess.DEVNULL,
-            pass_fds=handed,
-            env=self._environment,
-        )
+        post.process = fork(lambda: self._hand_over(seat), close=self._own)
         self._board.name(post.slot, post.process.pid)
         post.since = now
+
+    def _hand_over(self, seat: Seat) -> int:
+        """In the new process."""
+        self._listening.detach()  # the seat's now
+        os.environ.pop("NOTIFY_SOCKET", None)  # the service manager hears from the supervisor
+        return self._become(seat)
 
     def _ended(self, post: _Post, now: float) -> None:
         """Clears the seat of a process that has ended, and says when it is taken again."""
         assert post.process is not None
-        code, pid, turn = post.process.returncode, post.process.pid, self._board.starts(post.slot)
+        code, pid, turn = post.process.wait(), post.process.pid, self._board.starts(post.slot)
         post.process = None
         self._board.leave(post.slot)
         self._tally.fold(tally_name(post.slot, turn))
@@ -221,7 +221,7 @@ class Supervisor:
                 continue
             try:
                 post.process.wait(max(until - time.monotonic(), 0.0))
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 _LOG.error("process %d (pid %d) does not end: it is killed", post.slot, post.process.pid)
                 post.process.kill()
                 post.process.wait()
