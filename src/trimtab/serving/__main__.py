@@ -55,12 +55,12 @@ def _serve(roots: Sequence[Path], parent: int) -> int:
 
 
 def preload() -> None:
-    """Imports what every process of a server needs, for its copies to share: whatever has been imported before a fork is
-    in memory once. Starts no threads."""
+    """Imports what every process of a server needs, for its copies to share: what has been imported before a fork is in
+    memory once. Starts no threads."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # those of a library do not come along with a copy
-    import uvloop  # noqa: F401
+    import uvloop  # noqa: F401 - see above
 
-    import trimtab.serving.server
+    import trimtab.serving.server  # noqa: F401
     from trimtab.inference.session import runtime
 
     runtime()

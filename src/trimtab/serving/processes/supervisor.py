@@ -1,7 +1,7 @@
 """Starts the processes that serve together, replaces one that dies, passes signals on, and ends when it is asked to.
 
-It serves nothing itself. It holds the listening socket, so that a connection that waits in its queue outlives any process
-that might have taken it, and the locks, which its children hold with it. They are copies of it (fork), so that what it has
+It serves nothing itself. It holds the listening socket, so that a connection that waits in its queue outlives any
+process that might have taken it, and the locks, which its children hold with it. They are copies of it (fork): what it has
 imported is in memory once for all of them, and one that takes another's place need not import it.
 """
 
@@ -91,7 +91,7 @@ class Supervisor:
         self._tally.clear()
 
     def run(self, become: Callable[[Seat], int]) -> int:
-        """Runs until it is told to end; 0 after an orderly end, 1 when the processes cannot start. `become` is called in
+        """Runs until it is told to end; 0 after an orderly end, 1 when processes cannot start. `become` is called in
         each process, on its seat, and returns with what it ends with."""
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
