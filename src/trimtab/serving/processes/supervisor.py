@@ -1,8 +1,8 @@
 """Starts the processes that serve together, replaces one that dies, passes signals on, and ends when it is asked to.
 
 It serves nothing itself. It holds the listening socket, so that a connection that waits in its queue outlives any
-process that might have taken it, and the locks, which its children hold with it. They are copies of it (fork): what it has
-imported is in memory once for all of them, and one that takes another's place need not import it.
+process that might have taken it, and the locks, which its children hold with it. They are copies of it
+(fork): what it has imported is in memory once for all of them, and one that takes another's place need not import it.
 """
 
 from __future__ import annotations
