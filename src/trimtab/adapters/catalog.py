@@ -31,7 +31,17 @@ class Offer:
     kind: str = ""
 
 
-OFFERS: tuple[Offer, ...] = ()
+def _source(name: str, target: str, extra: str = "", *needs: str) -> Offer:
+    """A source of rows: `target` is `folder:attribute` of an adapter; its `kind.py` says what may be declared."""
+    folder, attribute = target.split(":")
+    home = f"trimtab.adapters.{folder}"
+    return Offer("data", name, f"{home}.data:{attribute}", extra, needs, f"{home}.kind:KIND")
+
+
+OFFERS: tuple[Offer, ...] = (
+    _source("http", "http:open_pages", "http", "urllib3"),
+    _source("https", "http:open_pages", "http", "urllib3"),
+)
 
 
 def find(stage: str, name: str, offers: Sequence[Offer] = OFFERS) -> Any | None:

@@ -1,0 +1,1 @@
+"""Rows from the pages of a JSON interface over HTTP."""
