@@ -46,7 +46,8 @@ class Actor:
     trainer: Trainer
     gate: Gate
     warm: bool = False
-    """Start the next training's worker early, for loops that train often."""
+    """Start the next training's worker early, for loops that train often; where models are found trained, there is none
+    to come."""
 
     def do(self, action: PlannedAction, name: str, now: datetime) -> Result:
         """Do one action, called `name`, at `now`."""
@@ -108,7 +109,7 @@ class Actor:
         parts = split(rows, spec=system.labelled, now=now, window=spec.window, holdout=spec.holdout, task=system.task)
         job = self._job(code, name, now)
         result = self.trainer.train(job, parts.train, parts.valid, profile=profile_rows)
-        if self.warm:
+        if self.warm and not (isinstance(result, Trained) and result.again):
             self.trainer.warm()
         model = result.fact.identity.id
         if not isinstance(result, Trained):
