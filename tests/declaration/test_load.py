@@ -138,7 +138,7 @@ code = "model.py"
         ("python:sources:flights", "python:sources", "source = ", ["does not name a module and its function"]),
         ("python:sources:flights", "pyton:sources:flights", "source = ", ['did you mean "python"']),
         ("python:sources:flights", "s3://bucket/x.parquet", "source = ", ['"s3://" is not a source']),
-        ("python:sources:flights", "rows.json", "source = ", ["neither .parquet nor .csv"]),
+        ("python:sources:flights", "rows.parqet", "source = ", ["of no format", "did you mean .parquet?"]),
         ("python:sources:flights", "../rows.csv", "source = ", ["leaves the folder"]),
         # datasets and views
         ('label = "late"', 'label = "flight_id"', 'label = "late"', ["also the key or the time"]),

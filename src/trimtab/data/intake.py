@@ -192,6 +192,7 @@ def _first_reason(bad: pl.DataFrame, checks: Sequence[_Check]) -> pl.Series:
     if bad.is_empty():
         return pl.Series(REASON, [], dtype=pl.String)
     told = [pl.when(broken).then(pl.lit(reason) if isinstance(reason, str) else reason) for reason, broken in checks]
+    bad = bad.rechunk()  # Polars 2.1 panics in pl.format over several chunks
     return bad.select(pl.coalesce(told).alias(REASON)).to_series()
 
 

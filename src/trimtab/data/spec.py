@@ -66,6 +66,8 @@ class DatasetSpec(Record, kw_only=True):
     comparisons like those of `consistent`, and `recorded`, the column that says when a row was written down.
     `subject` is the column that says whose data a row is, `personal` are those that are sealed with that person's key;
     what is personal in rows older than `retention` seconds is no longer readable.
+
+    `encoding` and `delimiter` are those of text files, where they cannot be told from the files themselves.
     """
 
     name: str
@@ -90,6 +92,8 @@ class DatasetSpec(Record, kw_only=True):
     personal: tuple[str, ...] = ()
     retention: float | None = None
     privacy: PrivacySpec = PrivacySpec()
+    encoding: str = ""
+    delimiter: str = ""
     line: int = 0
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 from typing import Any
 
 from trimtab.data.kinds import SourceKind, SourceKinds
+from trimtab.data.sources.formats import format_of, nearest_ending
 from trimtab.data.spec import ColumnRule, DatasetSpec
 from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
@@ -17,7 +19,7 @@ from trimtab.declaration.references import read_references, read_trusted
 from trimtab.declaration.replay import zone
 from trimtab.errors import DeclarationError
 
-_SOURCE_HINT = 'write "python:module:function", or a path or glob of .parquet or .csv files'
+_SOURCE_HINT = 'write "python:module:function", or a path or glob of .csv, .json, .ndjson, .parquet or .arrow files'
 _RULE_HINT = 'write "0 .. 6000", "0 ..", ".. 6000", ["one", "two"] or "/^pattern$/"'
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})?\s*\.\.\s*(?P<high>{_NUMBER})?", re.ASCII)
@@ -65,6 +67,9 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     media = table.texts("media", '["content"]') or ()
     changes = table.one_of("changes", ("refuse", "replace"))
     personal = read_personal(table, time, label, media)
+    encoding, delimiter = _encoding(table), table.text("delimiter", '";"') or ""
+    if len(delimiter.encode()) > 1:
+        problems.add(table.key("delimiter"), f'"{delimiter}" is not one character', hint="write ; or | or \\t")
     table.close()
     if name is None or source is None or key is None or time is None:
         return None
@@ -85,6 +90,8 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
         references=references,
         trusted=trusted,
         recorded=recorded,
+        encoding=encoding,
+        delimiter=delimiter,
         line=table.line,
         **spans,
         **personal,
@@ -190,10 +197,27 @@ def _check_source(problems: Problems, key: KeyPath, folder: str, source: str, ki
             f'"{head}://" is not a source that can be read' if rest.startswith("//") else f'"{head}:" is not a source'
         )
         problems.add(key, what + near, hint=_SOURCE_HINT)
-    elif not source.lower().endswith((".parquet", ".csv")):
-        problems.add(key, f'"{source}" is neither .parquet nor .csv', hint=_SOURCE_HINT)
+    elif format_of(source) is None:
+        near = nearest_ending(source)
+        meant = f", did you mean .{near}?" if near else ""
+        problems.add(key, f'"{source}" is of no format that can be read{meant}', hint=_SOURCE_HINT)
     else:
         check_inside(problems, key, source)
+
+
+def _encoding(table: Table) -> str:
+    name = table.text("encoding", '"latin-1"')
+    if name is None:
+        return ""
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        known = ("utf-8", "utf-16", "latin-1", "cp1252", "cp1250", "shift_jis", "gb18030", "iso8859-15")
+        meant = did_you_mean(name, known)
+        table.problems.add(
+            table.key("encoding"), f'"{name}" is no encoding{meant}', hint=f"for example {', '.join(known)}"
+        )
+        return ""
 
 
 def _check_python(problems: Problems, key: KeyPath, folder: str, source: str) -> None:

@@ -1,210 +1,196 @@
-"""Rows from Parquet and CSV files: scanned lazily, with the span of time pushed down into the scan."""
+"""Rows from files: read in pieces, each file once, until it changes.
+
+What was read of each file is the cursor. A file whose size, time or place on disk has changed is looked at again: text
+that still begins with what was read is read on from there, any other file from its beginning; rows that are stored are
+known by their key. What is half written stays for a later reading, and is said.
+"""
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from trimtab.data.port import UNREAD, DataError
+from trimtab.data.port import PAGE_BYTES, DataError, Page, in_one_frame
+from trimtab.data.sources.formats import Format, format_of
+from trimtab.data.sources.listing import Found, listed
+from trimtab.data.sources.pieces import pieces
+from trimtab.data.sources.reading import Piece, Reading, Unfinished
+from trimtab.data.sources.seen import Memory, Seen
+from trimtab.data.sources.text_pieces import grown
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.values.casting import reading, stored_type
-from trimtab.data.values.times import from_text, has_offset, in_utc, is_time, microseconds, naive_error
 from trimtab.errors import TemporaryError, TrimtabError
 
-_Scan = Callable[[list[Path]], pl.DataFrame]
-
-_SAMPLE = 10_000
-_WIDEST_OFFSET = timedelta(hours=26)
+_PIECES = 3
+"""Pieces that a page is made of: rows of text take about so much more memory than the text."""
 
 
-def source_files(spec: DatasetSpec, folder: Path) -> list[Path]:
-    """The files a path or glob names now, in order of name. Raises DataError when there are none."""
-    found = sorted(Path(name) for name in glob.glob(str(folder / spec.source), recursive=True))  # noqa: PTH207 - absolute globs too
-    files = [path for path in found if path.is_file()]
-    if not files:
-        raise DataError(
-            f"dataset {spec.name!r}: no file matches {spec.source!r}",
-            hint=f"a path is relative to {folder}",
-        )
-    return files
+class FileSource:
+    """CSV, JSON, NDJSON, Parquet and Arrow files that a path or glob names. Files may differ in columns; a column that
+    a file lacks is null there. Cells of text are read one by one as the types of the store, else as those that the
+    first rows suggest."""
 
-
-class ParquetSource:
-    """Parquet files. Files may differ in columns; a column that a file lacks is null there."""
-
-    def __init__(self, spec: DatasetSpec, folder: Path) -> None:
-        self._spec = spec
-        self._folder = folder
+    def __init__(self, spec: DatasetSpec, folder: Path, *, page_bytes: int = PAGE_BYTES) -> None:
+        self._spec, self._folder, self._page_bytes = spec, folder, page_bytes
+        self._reading = Reading(spec, max(256, page_bytes // _PIECES))
 
     def expect(self, schema: Mapping[str, pl.DataType]) -> None:
-        """Parquet knows its types."""
+        """Read cells of text as these types from now on."""
+        self._reading.expected = dict(schema)
 
     def fetch(self, since: datetime | None, until: datetime) -> pl.DataFrame:
-        files = source_files(self._spec, self._folder)
-        time = self._spec.time
+        """All rows of the span at once."""
+        rows = in_one_frame(self, since, until)
+        if since is None or rows.is_empty():
+            return rows
+        time = pl.col(self._spec.time)
+        return rows.filter((time > since) | time.is_null())
 
-        def scan(paths: list[Path]) -> pl.DataFrame:
-            rows = pl.concat([pl.scan_parquet(path) for path in paths], how="diagonal_relaxed")
-            dtype = _column(rows.collect_schema(), time, self._spec)
-            return rows.filter(_roughly_within(time, dtype, since, until)).collect(engine="streaming")
+    def pages(self, cursor: str, since: datetime | None, until: datetime) -> Iterator[Page]:
+        """Rows of the files that have not been read, or have changed; what a cursor holds, `since` need not say."""
+        del since
+        upto = round(until.timestamp() * 1e6)
+        files, memory = listed(self._spec, self._folder), Memory(cursor)
+        gone = memory.forget_all_but([found.name for found in files])
+        if gone:
+            self._reading.note(f"{gone} files that were read before are gone; their rows stay")
+        whole, behind, wrong = max(1, sum(found.size for found in files)), 0, list[TrimtabError]()
+        gathered = _Gathered(self._page_bytes)
+        for found in files:
+            seen = self._due(found, memory, upto)
+            if seen is not None:
+                try:
+                    for piece in pieces(found, self._format(found), seen, self._reading, upto):
+                        rows = self._asked_for(piece, seen, upto)
+                        if rows is not None and not gathered.fits(rows):
+                            yield self._page(gathered, memory, behind / whole)
+                        memory.put(found.name, self._passed(piece, seen, upto))
+                        if rows is not None and gathered.add(rows):
+                            yield self._page(gathered, memory, (behind + min(piece.end, found.size)) / whole)
+                    seen.finish(found.mark)
+                    memory.put(found.name, seen)
+                except Unfinished as error:
+                    self._left(found, seen, memory, error, wrong)
+                except TrimtabError as error:
+                    wrong.append(self._named(found, error))
+            behind += found.size
+        if gathered.rows or self._reading.said or memory.cursor != cursor:
+            yield self._page(gathered, memory, 1.0)
+        if wrong:
+            raise wrong[0]
 
-        frame = _read(files, scan, self._spec)
-        return _within(in_utc(frame, self._spec), time, since, until)
+    def _page(self, gathered: _Gathered, memory: Memory, share: float) -> Page:
+        said, self._reading.said = tuple(self._reading.said), []
+        return Page(rows=gathered.out(), cursor=memory.cursor, share=min(1.0, share), notes=said)
 
+    def _format(self, found: Found) -> Format:
+        return format_of(found.name) or format_of(self._spec.source) or Format("csv")
 
-class CsvSource:
-    """CSV files with a header. Cells are read as text and then as their column's type, one by one: what cannot be read
-    is null and told in `_unread`. Types are those `expect` named, else inferred from the first rows of every file;
-    digits with a leading zero are text."""
-
-    def __init__(self, spec: DatasetSpec, folder: Path) -> None:
-        self._spec = spec
-        self._folder = folder
-        self._expected: dict[str, pl.DataType] = {}
-
-    def expect(self, schema: Mapping[str, pl.DataType]) -> None:
-        self._expected = dict(schema)
-
-    def fetch(self, since: datetime | None, until: datetime) -> pl.DataFrame:
-        spec = self._spec
-        files = source_files(spec, self._folder)
-
-        def scan(paths: list[Path]) -> pl.DataFrame:
-            rows = pl.concat([pl.scan_csv(path, infer_schema=False) for path in paths], how="diagonal_relaxed")
-            _column(rows.collect_schema(), spec.time, spec)
-            moment = from_text(pl.col(spec.time), spec.timezone)
-            kept = _span(moment, since, until) | moment.is_null()
-            return rows.filter(kept).collect(engine="streaming")
-
-        text = _read(files, scan, spec)
-        if spec.timezone is None:
-            self._refuse_naive(text)
-        return self._typed(text, self._types(files, text.columns))
-
-    def _refuse_naive(self, text: pl.DataFrame) -> None:
-        unread = text.filter(~has_offset(pl.col(self._spec.time)))
-        if unread.height and unread.select(from_text(pl.col(self._spec.time), "UTC").is_not_null().any()).item():
-            raise naive_error(self._spec, self._spec.time)
-
-    def _types(self, files: list[Path], columns: list[str]) -> dict[str, pl.DataType]:
-        missing = [name for name in columns if name not in self._expected and name != self._spec.time]
-        types = {name: dtype for name, dtype in self._expected.items() if name in columns}
-        if missing:
-            sample = _read(files, _sample, self._spec)
-            for name in missing:
-                types[name] = _inferred(sample, name)
-        return types
-
-    def _typed(self, text: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
-        spec = self._spec
-        cells: list[pl.Expr] = [from_text(pl.col(spec.time), spec.timezone).alias(spec.time)]
-        failed = {spec.time: pl.col(spec.time).is_not_null() & from_text(pl.col(spec.time), spec.timezone).is_null()}
-        for name, want in types.items():
-            if name != spec.time:
-                read = reading(name, pl.String(), want, zone=spec.timezone)
-                cells.append(read.cell.alias(name))
-                if read.failed is not None:
-                    failed[name] = read.failed
-        told = pl.struct([pl.when(bad).then(pl.col(name)).alias(name) for name, bad in failed.items()])
-        bad = pl.any_horizontal([bad.fill_null(value=False) for bad in failed.values()])
-        flagged = text.with_columns(bad.alias(UNREAD))
-        if not flagged.get_column(UNREAD).any():
-            return text.select(cells)
-        return text.select(*cells, pl.when(bad).then(told.struct.json_encode()).alias(UNREAD))
-
-
-def _sample(paths: list[Path]) -> pl.DataFrame:
-    """The first rows of every file as text."""
-    return pl.concat([pl.read_csv(path, infer_schema=False, n_rows=_SAMPLE) for path in paths], how="diagonal_relaxed")
-
-
-def _inferred(  # noqa: PLR0911 - one line for each type
-    sample: pl.DataFrame, name: str
-) -> pl.DataType:
-    """The narrowest type that every sampled cell of a column can be read as; Null when all are empty."""
-    cells = sample.get_column(name).drop_nulls()
-    if cells.is_empty():
-        return pl.Null()
-    if cells.str.contains(r"^-?0\d").any():
-        return pl.String()
-    for dtype in (pl.Int64(), pl.Float64()):
-        if cells.cast(dtype, strict=False).null_count() == 0:
-            return dtype
-    if cells.str.to_lowercase().is_in(["true", "false"]).all():
-        return pl.Boolean()
-    frame = cells.to_frame()
-    if frame.select(pl.col(name).str.to_date("%Y-%m-%d", strict=False).is_not_null().all()).item():
-        return pl.Date()
-    if frame.select(from_text(pl.col(name), None).is_not_null().all()).item():
-        return stored_type(name, pl.Datetime("us", "UTC"))
-    return pl.String()
-
-
-def _column(schema: Mapping[str, pl.DataType], name: str, spec: DatasetSpec) -> pl.DataType:
-    if name not in schema:
-        raise DataError(
-            f"dataset {spec.name!r}: {spec.source!r} has no column {name!r} (time)",
-            hint=f"the columns are {', '.join(sorted(schema)[:20])}",
-        )
-    return schema[name]
-
-
-def _span(moment: pl.Expr, since: datetime | None, until: datetime) -> pl.Expr:
-    within = moment <= microseconds(until)
-    return within if since is None else within & (moment > microseconds(since))
-
-
-def _within(frame: pl.DataFrame, time: str, since: datetime | None, until: datetime) -> pl.DataFrame:
-    """Rows of the span, and those without a readable time: they are refused later, by name."""
-    return frame.filter(_span(pl.col(time), since, until) | pl.col(time).is_null())
-
-
-def _roughly_within(column: str, dtype: pl.DataType, since: datetime | None, until: datetime) -> pl.Expr:
-    """A filter on the raw column that the scan can answer from its statistics; never narrower than the span."""
-    cell = pl.col(column)
-    if not (is_time(dtype) or isinstance(dtype, pl.Date)):
-        return pl.lit(value=True)
-    aware = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
-    margin = timedelta(0) if aware else _WIDEST_OFFSET
-
-    def bound(moment: datetime) -> pl.Expr:
-        literal = pl.lit(moment)
-        return literal.cast(dtype) if aware else literal.dt.replace_time_zone(None).cast(dtype)
-
-    within = cell <= bound(until + margin)
-    if since is not None:
-        within = within & (cell >= bound(since - margin))
-    return within | cell.is_null()
-
-
-def _read(files: list[Path], scan: _Scan, spec: DatasetSpec) -> pl.DataFrame:
-    """Scan all files; where that fails, find the one that cannot be read and name it."""
-    try:
-        return scan(files)
-    except TrimtabError:
-        raise
-    except (pl.exceptions.PolarsError, OSError) as error:
-        for path in files:
+    def _due(self, found: Found, memory: Memory, upto: int) -> Seen | None:
+        """What is known of a file that has to be read now, at the beginning of a pass or in the middle of one."""
+        seen = memory.of(found.name)
+        if seen is None:
+            return _begun(found, upto)
+        if seen.mark != found.mark:
             try:
-                scan([path])
-            except TrimtabError:
-                continue
-            except FileNotFoundError as gone:
-                raise TemporaryError(f"dataset {spec.name!r}: {path} went away while it was read") from gone
-            except (pl.exceptions.PolarsError, OSError) as cause:
-                raise DataError(
-                    f"dataset {spec.name!r}: {path} cannot be read: {_brief(cause)}",
-                    hint="it may be half written or damaged; put it right or move it away. Nothing was collected",
-                ) from cause
-        raise DataError(
-            f"dataset {spec.name!r}: the files of {spec.source!r} do not fit together: {_brief(error)}"
-        ) from error
+                if not grown(found, self._format(found), seen, self._reading):
+                    return _begun(found, upto)
+            except (TrimtabError, Unfinished):
+                return _begun(found, upto)  # the pass says what is wrong
+        elif seen.done and (seen.later is None or seen.later > upto):
+            return None
+        if seen.done:
+            again = seen.later is not None and seen.later <= upto
+            seen.begin(seen.start if again else seen.at, upto)
+        else:
+            seen.now_given = min(seen.now_given, upto)
+        seen.mark = found.mark
+        return seen
+
+    def _asked_for(self, piece: Piece, seen: Seen, upto: int) -> pl.DataFrame | None:
+        """The rows of a piece that are out, and were not given by a pass before."""
+        rows = piece.rows
+        if rows is None or rows.is_empty():
+            return None
+        if self._spec.time not in rows.columns:
+            return rows  # lines that are no rows
+        time = pl.col(self._spec.time).dt.timestamp("us") if rows.schema[self._spec.time].is_temporal() else None
+        if time is None:  # all of it is null
+            return rows
+        asked = (time <= upto) | time.is_null()
+        if piece.end <= seen.passed:
+            asked = (time <= upto) & (time > seen.given)
+        kept = rows.filter(asked)
+        return kept if kept.height else None
+
+    def _passed(self, piece: Piece, seen: Seen, upto: int) -> Seen:
+        """What is known of a file behind a piece."""
+        later = piece.later
+        if piece.rows is not None and piece.rows.height and self._spec.time in piece.rows.columns:
+            column = piece.rows.get_column(self._spec.time)
+            after = column.filter(column.dt.timestamp("us") > upto) if column.dtype.is_temporal() else column.clear()
+            later = int(after.dt.timestamp("us").min()) if len(after) else None  # type: ignore[arg-type]
+        if later is not None:
+            seen.left(later, piece.begin)
+        seen.at, seen.digest = piece.end, piece.digest
+        return seen
+
+    def _left(self, found: Found, seen: Seen, memory: Memory, error: Unfinished, wrong: list[TrimtabError]) -> None:
+        """A file that ends too early: wait while somebody may be writing it, and say so; else it is damaged."""
+        if seen.at:
+            seen.finish("")  # what comes behind it is looked for again
+            memory.put(found.name, seen)
+        if found.fresh:
+            self._reading.note(f"{found.name} is left for later: {error}, and it was written to a moment ago")
+            return
+        hint = "it is half written or damaged; put it right or move it away. Other files were collected"
+        wrong.append(self._named(found, DataError(str(error), hint=hint)))
+
+    def _named(self, found: Found, error: TrimtabError) -> TrimtabError:
+        message = error.message
+        if not message.startswith("dataset "):
+            message = f"dataset {self._spec.name!r}: {found.path} cannot be read: {message}"
+        if isinstance(error, TemporaryError):
+            return TemporaryError(message, delay=error.delay, hint=error.hint)
+        told = DataError(message, hint=error.hint)
+        told.__cause__ = error
+        return told
 
 
-def _brief(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+class _Gathered:
+    """The rows of a page that is being put together, of several small files or of a piece of a large one."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._bytes = size, 0
+        self.rows: list[pl.DataFrame] = []
+
+    def fits(self, rows: pl.DataFrame) -> bool:
+        """Whether the columns that they share are of the same types."""
+        if not self.rows:
+            return True
+        have = self.rows[-1].schema
+        return all(
+            have[name] == dtype or pl.Null() in (dtype, have[name])
+            for name, dtype in rows.schema.items()
+            if name in have
+        )
+
+    def add(self, rows: pl.DataFrame) -> bool:
+        """Add rows; says whether the page is full."""
+        self.rows.append(rows)
+        self._bytes += int(rows.estimated_size())
+        return self._bytes >= self._size
+
+    def out(self) -> pl.DataFrame:
+        """All of them, and begin anew."""
+        rows = pl.concat(self.rows, how="diagonal_relaxed") if self.rows else pl.DataFrame()
+        self.rows, self._bytes = [], 0
+        return rows
+
+
+def _begun(found: Found, upto: int) -> Seen:
+    seen = Seen(mark=found.mark)
+    seen.begin(0, upto)
+    return seen
