@@ -204,7 +204,7 @@ def test_a_column_left_by_a_killed_process_is_no_content(store: DatasetStore) ->
 def test_a_missing_tag_is_mended(store: DatasetStore) -> None:
     commit = store.collect(trips(0, 3), until=hours(3), now=NOW)
     assert commit is not None
-    tag = next(store._table.path.glob("_refs/tags/*.json"))
+    tag = next(Path(store._table.place.uri).glob("_refs/tags/*.json"))
     tag.unlink()
     assert store.current() == commit.version
     assert store.versions() == [commit.version]

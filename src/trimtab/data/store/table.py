@@ -6,41 +6,65 @@ Lance starts threads of its own: a process that has opened a table must start ot
 from __future__ import annotations
 
 import errno
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from trimtab.data.port import DIGEST, DataError
+from trimtab.data.store.arrow import fitted, to_arrow
+from trimtab.data.store.filters import among
+from trimtab.data.store.place import TablePlace
 from trimtab.errors import TemporaryError, TrimtabError
 
 if TYPE_CHECKING:
     import lance
-    import pyarrow as pa
 
 _NOTE = "trimtab"
-_TICK = 50_000_000
-"""Longer than a tick of any file system's clock, in nanoseconds."""
 _STORAGE: Literal["2.2"] = "2.2"
 
 
-class Table:
-    """A Lance dataset in one folder. `note` is text that belongs to a commit and is visible if and only if it is."""
+class ConflictError(TemporaryError):
+    """Another writer has committed since this one looked: look again."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+class Table:
+    """A Lance dataset in one place. `note` is text that belongs to a commit and is visible if and only if it is.
+
+    Where other machines may write too, a commit of rows succeeds only if nothing was committed since the version that
+    is `held`; else it raises ConflictError and nothing was written. In a folder the lock sees to that.
+    """
+
+    def __init__(self, place: TablePlace, branch: str = "", trunk: Table | None = None) -> None:
+        self.place = place
+        self._branch = branch
+        self._trunk = trunk
         self._lance: lance.LanceDataset | None = None
         self._seen = 0
         self._notes: dict[int, str | None] = {}
+        self._holding = self._pinned = self._absent = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep to the version that is the newest at the first look, and to one's own commits after it, until the end.
+        Nothing is opened before that look."""
+        self._holding, self._pinned, self._absent = True, False, False
+        try:
+            yield
+        finally:
+            self._holding = self._pinned = self._absent = False
 
     def exists(self) -> bool:
         """Whether anything was ever committed."""
-        return self._lance is not None or any((self.path / "_versions").glob("*.manifest"))
+        if self._lance is not None:
+            return True
+        if self._absent:
+            return False
+        there = self.place.exists()
+        self._absent = self._holding and not there
+        return there
 
     @property
     def opened(self) -> bool:
@@ -50,14 +74,7 @@ class Table:
     def mark(self) -> str:
         """Changes with every commit, and is told without opening the table; empty while that is not sure: two commits
         within one tick of the file system's clock leave the same time behind."""
-        changed = self._changed()
-        try:
-            names = sorted(entry.name for entry in os.scandir(self.path / "_versions"))
-        except OSError:
-            return ""
-        if time.time_ns() - changed < _TICK or not names:
-            return ""
-        return f"{changed}:{len(names)}:{names[0]}:{names[-1]}"
+        return self.place.mark()
 
     @property
     def number(self) -> int:
@@ -84,13 +101,16 @@ class Table:
 
     def _read_note(self, number: int) -> str | None:
         newest = self._newest()
-        for wanted in range(number, 0, -1):
+        begins = 0
+        if self._trunk is not None:
+            begins = self._trunk.branches()[self._branch][1]
+        for wanted in range(number, begins, -1):
             with self._translated():
                 transaction = newest.read_transaction(wanted)
             properties = (transaction.transaction_properties if transaction is not None else None) or {}
             if _NOTE in properties:
                 return properties[_NOTE]
-        return None
+        return self._trunk.note(begins) if self._trunk is not None else None
 
     def append(self, rows: pl.DataFrame, note: str) -> int:
         """Commit rows and note at once; creates the table when there is none. Returns the new number."""
@@ -98,28 +118,80 @@ class Table:
 
         with self._translated():
             newest = self._newest() if self.exists() else None
+            if newest is not None and self.place.shared:
+                return self.change(rows, None, note)
             if newest is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.place.ready()
             self._lance = lance.write_dataset(
-                to_arrow(rows if newest is None else _fitted(rows, newest.schema)),
-                str(self.path) if newest is None else newest,
+                to_arrow(rows if newest is None else fitted(rows, newest.schema)),
+                self.place.uri if newest is None else newest,
                 mode="create" if newest is None else "append",
                 data_storage_version=_STORAGE,
                 transaction_properties={_NOTE: note},
+                storage_options=self.place.options if newest is None else None,
             )
         return self.number
 
-    def replace(self, rows: pl.DataFrame, key: Sequence[str], note: str) -> int:
-        """Commit rows and note at once; a row whose key is there takes the place of the old one."""
+    def replace(self, rows: pl.DataFrame, key: Sequence[str], gone: pl.Series, note: str) -> int:
+        """Commit rows and note at once; a row whose key is there takes the place of the old one, and the digests of
+        these are `gone`."""
         import lance
 
+        if self.place.shared:
+            return self.change(rows, gone, note)
         with self._translated():
             newest = self._newest()
             merge = newest.merge_insert(list(key)).when_matched_update_all().when_not_matched_insert_all()
-            transaction, _ = merge.execute_uncommitted(to_arrow(_fitted(rows, newest.schema)))
+            transaction, _ = merge.execute_uncommitted(to_arrow(fitted(rows, newest.schema)))
             transaction.transaction_properties = {_NOTE: note}
             self._lance = lance.LanceDataset.commit(newest, transaction)
         return self.number
+
+    def change(self, rows: pl.DataFrame, gone: pl.Series | None, note: str) -> int:
+        """Commit at once: rows that came, rows with the digests `gone` that went, and the note. Raises ConflictError
+        where anything was committed since the held version, and then nothing was done.
+
+        All parts of the new version are written down in it (Lance's Merge), which Lance takes for no other commit's
+        neighbour: of two such commits on one version one fails.
+        """
+        import lance
+        from lance.fragment import write_fragments
+
+        with self._translated():
+            newest = self._newest()
+            parts = [self._without(part, gone) for part in newest.get_fragments()]
+            stay = [part for part in parts if part is not None]
+            number = max((part.fragment_id for part in newest.get_fragments()), default=-1)
+            more = []
+            if rows.height:
+                more = write_fragments(
+                    to_arrow(fitted(rows, newest.schema)),
+                    newest,
+                    data_storage_version=_STORAGE,
+                    storage_options=self.place.options,
+                )
+            for part in more:
+                number += 1
+                part.id = number
+            transaction = lance.Transaction(
+                read_version=newest.version,
+                operation=lance.LanceOperation.Merge([*stay, *more], newest.schema),
+                transaction_properties={_NOTE: note},
+            )
+            self._lance = lance.LanceDataset.commit(newest, transaction, max_retries=0)
+        return self.number
+
+    def _without(self, part: Any, gone: pl.Series | None) -> Any:
+        """A part less the rows with some digests; None where nothing is left."""
+        if gone is None or not len(gone):
+            return part.metadata
+        here = pl.from_arrow(part.to_table(columns=[DIGEST]))
+        assert isinstance(here, pl.DataFrame)
+        digests = here.get_column(DIGEST).cast(pl.Binary)
+        lost = digests.filter(digests.is_in(gone.implode()))
+        if len(lost) == len(digests):
+            return None
+        return part.delete(among(DIGEST, lost)) if len(lost) else part.metadata
 
     def add_columns(self, columns: Mapping[str, pl.DataType]) -> None:
         """Add columns, null in every row there is. One that is there already is left over from a process that was
@@ -166,60 +238,109 @@ class Table:
         with self._translated():
             return sum(fragment.physical_rows < rows for fragment in self._newest().get_fragments())
 
-    def compact(self, rows: int) -> int:
-        """Join small neighbouring parts up to so many rows each; the content stays. Returns the new number."""
+    def compact(self, rows: int, note: str) -> int:
+        """Join small neighbouring parts up to so many rows each; the content stays. Returns the new number, which has
+        the note again: the version that it was taken from may be cleaned away."""
         with self._translated():
             newest = self._newest()
             newest.optimize.compact_files(target_rows_per_fragment=rows)
             self._lance = newest
-        return self.number
+        return self.change(pl.DataFrame(), None, note)
 
     def tags(self) -> dict[str, int]:
-        """Every tag and the number it names."""
+        """Every tag of this branch and the number it names."""
         with self._translated():
-            return {name: int(tag["version"]) for name, tag in self._newest().tags.list().items()}
+            return {
+                name: int(tag["version"])
+                for name, tag in self._newest().tags.list().items()
+                if (tag["branch"] or "") == self._branch
+            }
+
+    def tags_of(self, branch: str) -> list[str]:
+        """The tags of another branch."""
+        with self._translated():
+            return [name for name, tag in self._newest().tags.list().items() if tag["branch"] == branch]
 
     def tag(self, name: str, number: int) -> None:
         """Name a version; moves the tag when it is there."""
+        wanted: Any = (self._branch, number) if self._branch else number
         with self._translated():
             tags = self._newest().tags
-            if self._tag_file(name).is_file():  # listing reads every tag there is
-                tags.update(name, number)
-            else:
-                tags.create(name, number)
+            if self.place.has_tag(name):  # listing reads every tag there is
+                tags.update(name, wanted)
+                return
+            try:
+                tags.create(name, wanted)
+            except (OSError, ValueError):
+                if not self.place.has_tag(name):
+                    raise
+                tags.update(name, wanted)  # another writer was faster
+
+    def untag(self, name: str) -> None:
+        """Take a name away, if it is there."""
+        with self._translated():
+            if self.place.has_tag(name):
+                self._newest().tags.delete(name)
 
     def has_tag(self, name: str) -> bool:
         """Whether a version is named so; told without opening the table."""
-        return self._tag_file(name).is_file()
+        return self.place.has_tag(name)
 
     def number_of(self, tag: str) -> int | None:
-        """The number that a tag names."""
-        if not self._tag_file(tag).is_file():
+        """The number that a tag names; None where it names none of this branch."""
+        if not self.place.has_tag(tag):
             return None
+        if not tag.startswith("v-"):
+            return self.tags().get(tag)
         with self._translated():
             return int(self._newest().tags.get_version(tag))
 
-    def _tag_file(self, tag: str) -> Path:
-        return self.path / "_refs" / "tags" / f"{tag}.json"
+    def branches(self) -> dict[str, tuple[str, int]]:
+        """Every branch, and the branch (empty for the trunk) and number that it begins at."""
+        with self._translated():
+            found = self._newest().branches.list().items()
+            return {name: (one["parent_branch"] or "", int(one["parent_version"])) for name, one in found}
+
+    def create_branch(self, name: str, number: int) -> None:
+        """A line of versions of its own that begins at a version of this one; its rows are not copied."""
+        with self._translated():
+            self._newest().create_branch(name, (self._branch or None, number))
+
+    def delete_branch(self, name: str) -> None:
+        """Forget a branch and what was written to it."""
+        with self._translated():
+            self._newest().branches.delete(name)
+
+    def files(self, number: int) -> set[str]:
+        """The files that hold a version's rows, by name."""
+        with self._translated():
+            parts = self._at(number).get_fragments()
+            return {file.path for part in parts for file in part.data_files()}
+
+    def clean(self, *, sure: bool) -> int:
+        """Remove versions without a name, but the newest, and files that no version needs; bytes freed. Unless it is
+        `sure` that nobody writes, files that are a few days old are left, as they may belong to a commit under way."""
+        with self._translated():
+            done = self._newest().cleanup_old_versions(
+                timedelta(0), error_if_tagged_old_versions=False, delete_unverified=sure
+            )
+        self._notes = {}
+        return int(done.bytes_removed)
 
     def _newest(self) -> lance.LanceDataset:
         import lance  # half a second of start-up: only where rows are touched
 
+        if self._pinned and self._lance is not None:
+            return self._lance
         with self._translated():
-            changed = self._changed()
+            changed = self.place.changed()
             if self._lance is None:
-                self._lance = lance.dataset(str(self.path))
-            elif changed != self._seen:
+                self._lance = lance.dataset(self.place.uri, storage_options=self.place.options)
+            elif changed != self._seen or not changed:
                 self._lance.checkout_latest()  # type: ignore[no-untyped-call]
-            self._seen = changed if time.time_ns() - changed > _TICK else 0
+            self._seen = changed if self.place.settled(changed) else 0
+            self._pinned = self._holding
         return self._lance
-
-    def _changed(self) -> int:
-        """When the newest commit was made, by the file system's clock (ns); 0 where there is none."""
-        try:
-            return (self.path / "_versions").stat().st_mtime_ns
-        except OSError:
-            return 0
 
     def _at(self, number: int | None) -> lance.LanceDataset:
         newest = self._newest()
@@ -242,66 +363,25 @@ class Table:
             raise self._meaning(error) from error
 
     def _meaning(self, error: BaseException) -> TrimtabError:
-        said = str(error)
+        where, said = self.place.uri, str(error)
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in said or "os error 28" in said:
             return TemporaryError(
-                f"the disk that holds {self.path} is full; nothing was committed", delay=60, hint="make room"
+                f"the disk that holds {where} is full; nothing was committed", delay=60, hint="make room"
             )
         if "Permission denied" in said or "os error 13" in said:
-            return DataError(f"{self.path} may not be read or written by this user")
-        if "Too many concurrent writers" in said or "commit conflict" in said.lower():
-            return TemporaryError(f"another process is writing to {self.path}", delay=1)
-        brief = said.strip().splitlines()[0].split(", /home/")[0] if said.strip() else type(error).__name__
+            return DataError(f"{where} may not be read or written by this user")
+        if any(words in said.lower() for words in _PREEMPTED):
+            return ConflictError(f"another process is writing to {where}", delay=1)
+        if self.place.shared and any(words in said for words in _UNREACHED):
+            brief = self.place.without_keys(said)[:200]
+            hint = "look at the endpoint, the bucket and the keys in the environment"
+            return TemporaryError(f"{where} cannot be reached: {brief}", delay=10, hint=hint)
+        brief = self.place.without_keys(said.strip().splitlines()[0].split(", /home/")[0]) if said.strip() else ""
         return DataError(
-            f"the dataset in {self.path} is damaged or unreadable: {brief}",
+            f"the dataset in {where} is damaged or unreadable: {brief or type(error).__name__}",
             hint="`trimtab data verify` names what is damaged; older versions may still be whole",
         )
 
 
-def among(column: str, cells: pl.Series) -> str:
-    """Lance's filter for rows whose cell is one of these; empty for types it has no plain literal of."""
-    if cells.dtype == pl.String:
-        literals = [f"""'{cell.replace("'", "''")}'""" for cell in cells.to_list()]
-    elif cells.dtype == pl.Int64:
-        literals = [str(cell) for cell in cells.to_list()]
-    elif cells.dtype == pl.Binary:
-        literals = [f"X'{cell}'" for cell in cells.bin.encode("hex").to_list()]
-    else:
-        return ""
-    return f"`{column}` IN ({', '.join(dict.fromkeys(literals))})"
-
-
-def _fitted(rows: pl.DataFrame, schema: pa.Schema) -> pl.DataFrame:
-    """The rows with the table's columns in its order; one that they lack is null."""
-    names = schema.names
-    missing = [pl.lit(None).alias(name) for name in names if name not in rows.columns]
-    if not missing:
-        return rows.select(names)
-    empty = pl.from_arrow(schema.empty_table())
-    assert isinstance(empty, pl.DataFrame)
-    return rows.with_columns(expr.cast(empty.schema[expr.meta.output_name()]) for expr in missing).select(names)
-
-
-def to_arrow(frame: pl.DataFrame) -> pa.Table:
-    """A frame as Lance stores it: digests as fixed 32 bytes, the rest as Polars gives it."""
-    import pyarrow as pa
-
-    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-    if DIGEST in frame.columns:
-        index = table.schema.get_field_index(DIGEST)
-        table = table.set_column(index, DIGEST, table.column(DIGEST).cast(pa.binary()).cast(pa.binary(32)))
-    return table
-
-
-def time_filter(column: str, since: datetime | None, until: datetime | None) -> str | None:
-    """Lance's filter for since < column <= until."""
-
-    def literal(moment: datetime) -> str:
-        return f"arrow_cast('{moment.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
-
-    parts = []
-    if since is not None:
-        parts.append(f"`{column}` > {literal(since)}")
-    if until is not None:
-        parts.append(f"`{column}` <= {literal(until)}")
-    return " AND ".join(parts) or None
+_PREEMPTED = ("too many concurrent writers", "commit conflict", "preempted by concurrent", "dataset already exists")
+_UNREACHED = ("error sending request", "HTTP error", "Connection refused", "timed out", "403 Forbidden", "AccessDenied")
