@@ -175,7 +175,7 @@ class Table:
                 part.id = number
             transaction = lance.Transaction(
                 read_version=newest.version,
-                operation=lance.LanceOperation.Merge([*stay, *more], newest.schema),
+                operation=lance.LanceOperation.Merge([*stay, *more], newest.lance_schema),
                 transaction_properties={_NOTE: note},
             )
             self._lance = lance.LanceDataset.commit(newest, transaction, max_retries=0)
