@@ -1,0 +1,1 @@
+"""Great Expectations: its suites as rules and requirements, and the other way round."""
