@@ -290,30 +290,34 @@ def _literal(value: Any) -> str:
 
 
 def _whole(pattern: str) -> str:
-    """The pattern that whole cells match where part of them matches this one."""
-    inner, front, back = pattern, "(?s:.*)", "(?s:.*)"
-    for start in ("^", r"\A"):
-        if inner.startswith(start):
-            inner, front = inner.removeprefix(start), ""
-            break
-    for end in (r"\Z", r"\z", "$"):
-        if inner.endswith(end) and not inner.endswith("\\" + end):
-            inner, back = inner.removesuffix(end), ""
-            break
-    if "|" in inner and not (inner.startswith("(?:") and inner.endswith(")") and _closed(inner[3:-1])):
-        inner = f"(?:{inner})" if not front and not back else inner
-        if front or back:
-            return f"(?s:.*)(?:{pattern})(?s:.*)"
-    if inner.startswith("(?:") and inner.endswith(")") and _closed(inner[3:-1]) and not front and not back:
+    """The pattern that whole cells match where part of them matches this one. `\\Z` is written `$`, which here is the
+    very end of a cell."""
+    plain = pattern.replace(r"\Z", "$").replace(r"\A", "^")
+    if _alternatives(plain):
+        return f"(?s:.*)(?:{plain})(?s:.*)"
+    inner, front, back = plain, "(?s:.*)", "(?s:.*)"
+    if inner.startswith("^"):
+        inner, front = inner.removeprefix("^"), ""
+    if inner.endswith("$") and not inner.endswith(r"\$"):
+        inner, back = inner.removesuffix("$"), ""
+    if not front and not back and inner.startswith("(?:") and inner.endswith(")") and _closed(inner[3:-1]):
         return inner[3:-1]
     return f"{front}{inner}{back}"
 
 
+def _depths(pattern: str) -> list[tuple[str, int]]:
+    """Each character that is neither escaped nor in a class, with the brackets that are open behind it."""
+    depth, found = 0, []
+    for character in re.sub(r"\\.|\[\^?\]?[^\]]*\]", "", pattern):
+        depth += (character == "(") - (character == ")")
+        found.append((character, depth))
+    return found
+
+
+def _alternatives(pattern: str) -> bool:
+    return ("|", 0) in _depths(pattern)
+
+
 def _closed(inner: str) -> bool:
     """Whether no bracket that was open before is closed in this."""
-    depth = 0
-    for character in re.sub(r"\\.|\[[^\]]*\]", "", inner):
-        depth += (character == "(") - (character == ")")
-        if depth < 0:
-            return False
-    return depth == 0
+    return all(depth >= 0 for _, depth in _depths(inner))
