@@ -14,7 +14,7 @@ from trimtab.serving.http.crowd import no_room
 from trimtab.serving.http.packing import pack, unpack
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.reader import BODY, HEAD, IDLE, Reader
-from trimtab.serving.http.replies import JSON, allowed, nothing, refusal, reply
+from trimtab.serving.http.replies import JSON, OK, allowed, nothing, refusal, reply
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.stream import Stream
 from trimtab.serving.refusals import RefusalError
@@ -155,7 +155,13 @@ class Connection(asyncio.Protocol):
         if self._lingers or request is None:
             self._answered(status, close=False)
             return
-        if len(body) >= self._desk.config.compress_over and b"content-encoding" not in extra:
+        desk = self._desk
+        usual = status == 200 and kind is JSON and self._keep and not (extra or self._lines or request.bare)
+        if usual and len(body) < desk.config.compress_over and not (desk.draining or self._ended):
+            self._transport.write(b"%b%d\r\n\r\n%b" % (OK, len(body), body))
+            self._answered(200, close=False)
+            return
+        if len(body) >= desk.config.compress_over and b"content-encoding" not in extra:
             extra += b"vary: accept-encoding\r\n"
             form = chosen(request.field(b"accept-encoding"))
             if form and not request.bare:
@@ -164,7 +170,7 @@ class Connection(asyncio.Protocol):
                 return
         if self._lines:
             extra += self._lines
-        close = (not self._keep or self._desk.draining or self._ended) and self._is_last()
+        close = (not self._keep or desk.draining or self._ended) and self._is_last()
         self._transport.write(reply(status, body, close=close, kind=kind, extra=extra, bare=request.bare))
         self._answered(status, close=close)
 

@@ -19,34 +19,39 @@ class KnownHead:
     """`before` and `after` are what stands around the digits of the body's length; bodies of more than `most` bytes are
     the parser's."""
 
-    __slots__ = ("_after", "_before", "_like", "_most", "_start")
+    __slots__ = ("_after", "_before", "_like", "_most", "_size", "_start", "_whole")
 
     def __init__(self, before: bytes, after: bytes, like: Request, most: int) -> None:
         self._before = before
         self._start = len(before)
         self._after = after
-        self._like = like
+        self._like = Request(like.method, like.url, like.fields, b"", True, like.token)  # without its body
+        self._like.notes = like.notes = {}
         self._most = most
+        self._size = len(like.body)
+        self._whole = before + b"%d" % self._size + after
 
     def again(self, data: bytes) -> Request | None:
         """The request, where `data` is one whole request with this head and nothing else; otherwise None."""
-        if not data.startswith(self._before):
+        like, whole = self._like, self._whole
+        if data.startswith(whole):  # the same length as well: nothing has to be read
+            body = data[len(whole) :]
+            if len(body) != self._size:
+                return None
+            fields = like.fields
+        elif data.startswith(self._before):
+            digits = data.find(b"\r", self._start)
+            if not data.startswith(self._after, digits):
+                return None
+            length, body = data[self._start : digits], data[digits + len(self._after) :]
+            if not length.isdigit() or len(length) > _DIGITS:
+                return None
+            if int(length) > self._most or len(body) != int(length):
+                return None
+            fields = [(name, length if name.lower() == _OWN else value) for name, value in like.fields]
+        else:
             return None
-        digits = data.find(b"\r", self._start)
-        body = digits + len(self._after)
-        if not data.startswith(self._after, digits):
-            return None
-        length = data[self._start : digits]
-        if not length.isdigit() or len(length) > _DIGITS:
-            return None
-        size = int(length)
-        if size > self._most or len(data) - body != size:
-            return None
-        like = self._like
-        fields = like.fields
-        if size != len(like.body):
-            fields = [(name, length if name.lower() == _OWN else value) for name, value in fields]
-        request = Request(like.method, like.url, fields, data[body:], True, like.token)
+        request = Request(like.method, like.url, fields, body, True, like.token)
         request.notes = like.notes
         return request
 
@@ -66,5 +71,4 @@ def known_head(data: bytes, request: Request, most: int) -> KnownHead | None:
     digits = head.find(b"\r", start)
     if head[start:digits] != b"%d" % len(request.body):
         return None
-    request.notes = {}
     return KnownHead(head[:start], head[digits:], request, most)

@@ -32,6 +32,8 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
     if not isinstance(asked, dict):
         raise RefusalError(422, f"expected an object with `inputs`, got {brief(asked)}")
     read_inputs(question, asked.get("inputs"), config.max_rows)
+    if len(asked) == 1:  # the inputs and nothing more: the usual request
+        return
     parameters = asked.get("parameters")
     if parameters is not None:
         if not isinstance(parameters, dict):

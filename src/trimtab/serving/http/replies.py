@@ -36,8 +36,7 @@ _HEADS = {
     code: f"HTTP/1.1 {code} {reason}\r\n".encode() + b"content-type: %b\r\ncontent-length: %d\r\n"
     for code, reason in _REASONS.items()
 }
-_OK = _HEADS[200] % (JSON, 0)
-_OK = _OK[: _OK.rindex(b"0")]
+OK = (_HEADS[200] % (JSON, 0)).removesuffix(b"0\r\n")  # the head of the usual answer, up to its length
 
 
 def reply(
@@ -45,8 +44,6 @@ def reply(
 ) -> bytes:
     """A whole HTTP/1.1 answer, or with `bare` its head alone. `extra` holds further header lines, each with its line
     end."""
-    if status == 200 and kind is JSON and not (close or extra or bare):
-        return b"%b%d\r\n\r\n%b" % (_OK, len(body), body)
     head = _HEADS[status] % (kind, len(body)) + extra
     if status >= 400:
         head += b"x-content-type-options: nosniff\r\n"  # what a caller sent is told back to it: never as a page

@@ -11,7 +11,8 @@ from trimtab.serving.http.request import Request
 _TIMEOUT, _ENVOY, _STICKY = b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms", b"x-sticky-key"
 _FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
 _SILENT = b"says nothing of how it wants to be answered"  # a name that no header line can have
-_SIZES = frozenset(map(len, (_TIMEOUT, _ENVOY, _STICKY)))
+_NAMES = frozenset((_TIMEOUT, _ENVOY, _STICKY))
+_SIZES = frozenset(map(len, _NAMES))
 
 
 def read_terms(question: Question, request: Request) -> None:
@@ -40,7 +41,7 @@ def read_terms(question: Question, request: Request) -> None:
 
 def _is_silent(request: Request) -> bool:
     """Whether neither header nor address says anything of this."""
-    return b"?" not in request.url and all(len(name) not in _SIZES for name, _ in request.fields)
+    return b"?" not in request.url and all(name.lower() not in _NAMES for name, _ in request.fields)
 
 
 def _read_query(question: Question, query: bytes) -> None:

@@ -72,7 +72,7 @@ def _read_encoded(question: Question, tensor: Tensor, most: int) -> None:
         refuse_many(count, most)
     question.count = count
     raw = tensor.get("raw")
-    if isinstance(raw, bytes | memoryview):  # anything else was in the JSON of a caller
+    if raw is not None and isinstance(raw, bytes | memoryview):  # anything else was in the JSON of a caller
         if len(raw) != 4 * count * width:
             raise RefusalError(
                 422, f"input '{ENCODED}': {len(raw)} bytes; shape {shape} of FP32 needs {4 * count * width}"
