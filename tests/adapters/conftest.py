@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from tests.adapters.postgresql.server import Postgres, binaries
 from tests.adapters.seaweedfs.server import WEED, Seaweed
 
 
@@ -26,3 +27,16 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    """A database server for all tests of a run: keep to tables of your own."""
+    programs = binaries()
+    if programs is None:
+        absent("PostgreSQL", "tools/component postgresql")
+        raise AssertionError("unreachable")
+    server = Postgres(programs)
+    server.start()
+    yield server
+    server.remove()

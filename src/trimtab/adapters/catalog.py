@@ -41,6 +41,7 @@ def _source(name: str, target: str, extra: str = "", *needs: str) -> Offer:
 OFFERS: tuple[Offer, ...] = (
     _source("http", "http:open_pages", "http", "urllib3"),
     _source("https", "http:open_pages", "http", "urllib3"),
+    _source("sql", "sql:open_rows"),
 )
 
 

@@ -15,6 +15,6 @@ def open_any(spec: DatasetSpec, folder: Path) -> Source:
 
     An adapter is a function of the same two arguments, found by what stands before the first colon of `source`.
     """
-    adapter = find("data", spec.source.partition(":")[0]) if ":" in spec.source else None
+    adapter = find("data", spec.source.partition(":")[0].partition("+")[0]) if ":" in spec.source else None
     source: Source = adapter(spec, folder) if adapter is not None else open_source(spec, folder)
     return source

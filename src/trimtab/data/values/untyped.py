@@ -42,7 +42,14 @@ def as_frame(
     is an instant with its offset is instants. Raises DataError where the time has no zone.
     """
     names = dict.fromkeys(columns) | dict.fromkeys(name for row in rows for name in row)
-    frame = pl.DataFrame([_series(name, [row.get(name) for row in rows]) for name in names], orient="col")
+    return from_columns({name: [row.get(name) for row in rows] for name in names}, spec, expected)
+
+
+def from_columns(
+    columns: Mapping[str, Sequence[Any]], spec: DatasetSpec, expected: Mapping[str, pl.DataType]
+) -> pl.DataFrame:
+    """As `as_frame`, of cells that come column by column."""
+    frame = pl.DataFrame([_series(name, values) for name, values in columns.items()], orient="col")
     if frame.is_empty():
         return frame
     expected = dict(expected) | ({spec.time: UTC_TIME} if spec.time in frame.columns else {})
@@ -73,7 +80,7 @@ def _told(frame: pl.DataFrame, cells: list[pl.Expr], failed: Mapping[str, pl.Exp
     return frame.with_columns(cells) if cells else frame
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
+def _series(name: str, values: Sequence[Any]) -> pl.Series:
     kinds = {type(value) for value in values} - {type(None)}
     if not kinds:
         return pl.Series(name, values, dtype=pl.Null)
