@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 def add_reason(parser: argparse.ArgumentParser) -> None:
     """`--why` and `--wait`."""
     parser.add_argument("--why", default="", metavar="TEXT", help="kept in the ledger beside the decision")
+    add_wait(parser)
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """`--wait`."""
     parser.add_argument(
         "--wait", type=seconds, default=60.0, metavar="SECONDS", help="for the pass that runs now (default: 60)"
     )
@@ -34,7 +39,7 @@ def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict
     from trimtab.wiring.place import open_place
 
     why = args.why or "a person said so"
-    with open_place(system, args.state, create=False) as place, _lead(place, args.wait):
+    with open_place(system, args.state, create=False) as place, lead(place, args.wait):
         loop, clock = running(place, say=None)
         now = clock.now()
         action = PlannedAction(verb=verb, why=f"by hand: {why}", arguments={**arguments, "by_hand": "yes"})
@@ -47,7 +52,7 @@ def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict
 
 
 @contextmanager
-def _lead(place: Place, wait: float) -> Iterator[Lease]:
+def lead(place: Place, wait: float) -> Iterator[Lease]:
     """Lead as soon as the pass that another process runs is over. Raises LeaseHeld when that takes longer."""
     from trimtab.records.lease import LeaseHeld
 

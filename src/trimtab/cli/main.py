@@ -30,6 +30,7 @@ VERBS = {
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
     "serve": "serve what is live, without the loop",
+    "forget": "make a person's data unreadable everywhere, with proof",
     "token": "who may ask the server: add, list, revoke",
     "backtest": "replay history through policies, and what each is worth",
     "replay": "replay history through the real server and the loop",
@@ -38,7 +39,7 @@ VERBS = {
 _GROUPS = {
     "keep a system": ("check", "run", "up", "status", "plan", "log"),
     "look closer": ("data", "telemetry", "models", "experiment", "report"),
-    "decide by hand": ("promote", "rollback", "serve", "token"),
+    "decide by hand": ("promote", "rollback", "serve", "token", "forget"),
     "try a policy on history": ("backtest", "replay"),
 }
 _ASK_FOR_HELP = ("-h", "--help", "help")

@@ -15,7 +15,14 @@ from trimtab.serving.spec import ServeSpec
 from trimtab.training.spec import ModelSpec
 
 CauseName = Literal[
-    "data_drift", "concept_drift", "requirement_broken", "schedule", "new_rows", "code_changed", "no_model"
+    "data_drift",
+    "concept_drift",
+    "requirement_broken",
+    "schedule",
+    "new_rows",
+    "code_changed",
+    "no_model",
+    "person_forgotten",
 ]
 
 

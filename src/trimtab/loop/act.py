@@ -14,6 +14,7 @@ from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.gate import Gate
 from trimtab.loop.observe import Observer
+from trimtab.loop.personal import has_people, learned
 from trimtab.loop.plan import next_step
 from trimtab.loop.ports import Datasets, PartlyCollected
 from trimtab.loop.releases import Releases, ReleaseState, fold
@@ -154,6 +155,8 @@ class Actor:
             time_limit=spec.time_limit,
             memory_limit=spec.memory_limit,
             action=name,
+            personal=learned(system),
+            private=has_people(system),
         )
 
     def _gate(self, action: PlannedAction, name: str, now: datetime) -> Result:

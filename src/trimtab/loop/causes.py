@@ -8,14 +8,17 @@ from trimtab.declaration.system import Policy, Trigger
 from trimtab.loop.observation import Observation
 from trimtab.records.facts import Cause
 
+FORGOTTEN = "person_forgotten"
+"""Counts whatever the policy lists."""
 _RETRAINING_HELPS = ("quality.", "value.")
 
 
 def diagnose(seen: Observation, policy: Policy) -> tuple[Cause, ...]:
-    """The causes to retrain that the policy names and the observation shows; `no_model` is always among them."""
+    """The causes to retrain that the policy names and the observation shows; `no_model` and `person_forgotten` are
+    always among them."""
     if seen.releases.live is None:
         return (Cause(name="no_model", evidence="no release is live"),)
-    found = []
+    found = [Cause(name=FORGOTTEN, evidence=seen.forgotten)] if seen.forgotten else []
     for trigger in policy.retrain_on:
         evidence = _CHECKS[trigger.cause](seen, trigger)
         if evidence:
@@ -83,4 +86,5 @@ _CHECKS: dict[str, Callable[[Observation, Trigger], str]] = {
     "new_rows": _new_rows,
     "code_changed": _code_changed,
     "no_model": _no_model,
+    FORGOTTEN: _no_model,
 }

@@ -14,6 +14,7 @@ from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.session import load_model
 from trimtab.loop.evidence import as_fact, compare_all, truth_of
+from trimtab.loop.forgotten import tainted_models
 from trimtab.loop.history import MOMENT
 from trimtab.loop.plan import say_difference
 from trimtab.loop.ports import Datasets
@@ -35,14 +36,21 @@ class Decision(Record, kw_only=True):
     why: str
 
 
-def decide(challenger: Sequence[Verdict], champion: Sequence[Verdict] | None, compared: Sequence[Compared]) -> Decision:
+def decide(
+    challenger: Sequence[Verdict],
+    champion: Sequence[Verdict] | None,
+    compared: Sequence[Compared],
+    *,
+    must_go: bool = False,
+) -> Decision:
     """The rule of the release gate.
 
     A challenger passes when every requirement is acceptable and, on the newest rows that neither was trained on, it is
     better than the live model in at least one figure the two are compared by and in none beyond chance worse. One week
     is too short to prove a small gain, so proof is not asked for; but who shows none is refused. A requirement that the
     live model breaks on the same rows does not stop a challenger that is better: keeping the worse model would break it
-    just the same.
+    just the same. A live model that `must_go`, because it learned from someone who was forgotten, is replaced by any
+    that holds what is required.
     """
     failing = [v for v in challenger if not acceptable(v)]
     if champion is not None:
@@ -51,6 +59,9 @@ def decide(challenger: Sequence[Verdict], champion: Sequence[Verdict] | None, co
     if failing:
         return Decision(passed=False, why="; ".join(_say(v) for v in failing))
     said = "; ".join(say_difference(c) for c in compared)
+    if must_go:
+        told = f"the live model learned from someone who was forgotten{f'; {said}' if said else ''}"
+        return Decision(passed=True, why=f"passed {len(challenger)} requirements; {told}")
     if any(c.verdict == "worse" for c in compared):
         return Decision(passed=False, why=f"worse than the live model: {said}")
     if compared and all(c.difference <= 0 for c in compared):
@@ -111,7 +122,8 @@ class Gate:
         about = f"compared:{release.release}:release"
         facts += [Draft(key=f"{about}:{c.metric}:{number}", fact=c, at=now) for c in compared]
         theirs = self._champion_verdicts(champion, rows, y, old)
-        return decide(verdicts, theirs, compared), tuple(facts)
+        must_go = champion.identity.id in tainted_models(self.ledger)
+        return decide(verdicts, theirs, compared, must_go=must_go), tuple(facts)
 
     def _holdout(self, model: ModelTrained, now: datetime) -> pl.DataFrame:
         """The labelled rows that the candidate was validated on."""

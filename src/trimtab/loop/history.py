@@ -20,6 +20,7 @@ from trimtab.data.values.moments import known_at, prediction_moment
 from trimtab.declaration.system import System
 from trimtab.errors import PermanentError
 from trimtab.features.join import join_views
+from trimtab.loop.personal import has_people, without_withheld
 from trimtab.records.facts import DatasetCommitted
 from trimtab.records.requirement import Verdict
 
@@ -90,6 +91,7 @@ class HistoricDatasets:
     def __init__(self, system: System, history: pl.DataFrame, others: Mapping[str, pl.DataFrame] | None = None) -> None:
         """`others`: rows of the datasets that the labelled one refers to (`load_others`)."""
         self._system = system
+        self._people = has_people(system)
         self._others = others or {}
         self._history = history
         self._known_at = history[KNOWN_AT].to_physical().to_numpy()
@@ -107,12 +109,15 @@ class HistoricDatasets:
         return count, self._history[self._system.labelled.time][count - 1] if count else None
 
     def labelled(self, now: datetime) -> pl.DataFrame:
-        return self._history.head(self._count(now))
+        return self._given(self._history.head(self._count(now)))
+
+    def _given(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return without_withheld(self._system, rows) if self._people else rows
 
     def version(self, now: datetime) -> str:
         count, have = self._count(now), len(self._digests)
         if count > have:  # only a training asks, and a policy that trains seldom never needs most of them
-            more = with_digests(self._history.slice(have, count - have)).get_column(DIGEST)
+            more = with_digests(self._given(self._history.slice(have, count - have))).get_column(DIGEST)
             self._digests = np.concatenate([self._digests, as_array(more)])
         return set_digest(np.sort(self._digests[:count]))
 
@@ -123,7 +128,7 @@ class HistoricDatasets:
             return ()
         window = self._system.policy.window
         since = now - timedelta(seconds=longest_window(wanted, window) + spec.label_delay)
-        rows = self.labelled(now)
+        rows = self._history.head(self._count(now))
         recent = rows.filter(rows[KNOWN_AT] > since)
         newest = rows[spec.time][-1] if rows.height else None
 

@@ -53,3 +53,9 @@ class Observation(Record, kw_only=True):
     concept: str = ""
     challenger: Progress | None = None
     standby: Progress | None = None
+    tainted: frozenset[str] = frozenset()
+    """The models that learned from people who were forgotten since."""
+    forgotten: str = ""
+    """Whom the live model learned from and must not have; empty where there is nobody."""
+    unanswered: bool = False
+    """Whether no training was tried since the last of them was forgotten."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trimtab.declaration.system import System
 from trimtab.inference.encode import decode_matrix
 from trimtab.loop.evidence import as_fact, compare_all, days, same_rows, scores_of
+from trimtab.loop.forgotten import forgotten_by, tainted_models
 from trimtab.loop.observation import LastTraining, Observation, Progress
 from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
@@ -72,7 +73,9 @@ class Observer:
         drifted: tuple[ColumnDrift, ...] = ()
         concept = ""
         challenger = standby = None
+        gone = None
         if releases.live is not None:
+            gone = forgotten_by(self.ledger, releases.live.model)
             recent = self._recent(now)
             live = self._live(releases.live, recent, now)
             facts.append(self._given("live", releases.live.release, live, number, now))
@@ -103,6 +106,9 @@ class Observer:
             concept=concept,
             challenger=challenger,
             standby=standby,
+            tainted=tainted_models(self.ledger),
+            forgotten=gone.evidence if gone is not None else "",
+            unanswered=gone is not None and gone.unanswered,
         )
         return seen, facts
 

@@ -60,7 +60,7 @@ class OnlineFeatures:
         if version == published:
             return
         since = None if spec.ttl is None else now - HISTORY - timedelta(seconds=spec.ttl + 1.0)
-        rows = publish_view(self._snapshot, spec, store.read(since=since), version=version, now=now)
+        rows = publish_view(self._snapshot, spec, store.read(since=since, gone="left out"), version=version, now=now)
         self._say("features", f"view {spec.view!r} is published for servers: {rows:,} rows of {current.id[:8]}")
 
 

@@ -53,6 +53,8 @@ def _undo_harm(seen: Observation, causes: tuple[Cause, ...], _: Policy) -> Plan 
     live, standby = seen.releases.live, seen.releases.standby
     if live is None or standby is None or seen.standby is None:
         return None
+    if standby.model in seen.tainted and live.model not in seen.tainted:
+        return None  # it learned from someone who was forgotten: however good, it is not what to go back to
     found = seen.standby.comparisons
     better = [c for c in found if c.difference - _LOOKS * (c.difference - c.low) > 0]
     if better and all(c.difference > 0 for c in found):
@@ -96,7 +98,7 @@ def _carry_on(  # noqa: PLR0911 - one line for each way it can go
             causes=causes,
             reason=f"{challenger.release} is in {challenger.stage}: {progress.rows:,} of {wanted:,} {unit}",
         )
-    worse = [c for c in progress.comparisons if c.verdict == "worse"]
+    worse = [c for c in progress.comparisons if c.verdict == "worse" and not seen.forgotten]
     if worse:
         why = f"worse than the live model in {challenger.stage}: {'; '.join(say_difference(c) for c in worse)}"
         return _act("move", why, causes=causes, release=challenger.release, to="rejected")
@@ -137,6 +139,8 @@ def _train(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> Plan
         return Plan(reason=_settled(seen))
     why = "; ".join(f"{cause.name}: {cause.evidence}" for cause in causes)
     last = seen.last_training
+    if seen.forgotten and seen.unanswered and seen.known_rows:
+        return _act("train", why, causes=causes)
     if last is not None and seen.known_rows <= last.rows and (seen.code, seen.params) == (last.code, last.params):
         return Plan(causes=causes, reason="would train, but there are no new labelled rows since the last training")
     if last is not None and not _URGENT.intersection(cause.name for cause in causes):

@@ -17,6 +17,7 @@ from trimtab.data.values.moments import known_until
 from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, with_digests, with_moments
+from trimtab.loop.personal import has_people, open_to_training
 from trimtab.loop.ports import PartlyCollected
 from trimtab.measures.judge import judge
 from trimtab.records.facts import DatasetCommitted
@@ -79,18 +80,29 @@ class StoredDatasets:
         version = store.current()
         if version is None:
             return pl.DataFrame(schema={spec.time: pl.Datetime("us", "UTC"), KNOWN_AT: pl.Datetime("us", "UTC")})
-        if self._joined is not None and version.id == self._version:
+        state = version.id if store.personal is None else f"{version.id}:{store.personal.sealing.generation}"
+        if self._joined is not None and state == self._version:
             return self._joined
-        grown = self._joined is not None and self._only_grew(store)
+        grown = self._joined is not None and not has_people(self._system) and self._only_grew(store)
         since = self._joined[spec.time].max() if grown and self._joined is not None else None
-        rows = with_moments(store.read(since=since), self._system)  # type: ignore[arg-type]
+        rows = with_moments(self._read(store, since), self._system)  # type: ignore[arg-type]
         if grown and self._joined is not None and rows.height != version.rows - self._joined.height:
-            grown, rows = False, with_moments(store.read(), self._system)  # rows came that are older than those we have
+            grown, rows = (
+                False,
+                with_moments(self._read(store), self._system),
+            )  # rows came that are older than those we have
         joined = with_digests(join_features(rows, self._views(rows), self._system))
         if grown and self._joined is not None:
             joined = pl.concat([self._joined, joined])
-        self._joined, self._version = joined.sort(MOMENT, *spec.key), version.id
+        self._joined, self._version = joined.sort(MOMENT, *spec.key), state
         return self._joined
+
+    def _read(self, store: DatasetStore, since: datetime | None = None) -> pl.DataFrame:
+        """What training may see of a dataset: of the people who were not forgotten."""
+        if store.personal is None:
+            return store.read(since=since)
+        columns = open_to_training(self._system, store, store.version().columns)
+        return store.read(columns=columns, since=since, gone="left out")
 
     def _only_grew(self, store: DatasetStore) -> bool:
         """Whether no row that we have was filled in since the version that was joined last."""
@@ -106,7 +118,7 @@ class StoredDatasets:
             old = view.ttl is None or first is None
             since = None if old or first is None else first - timedelta(seconds=(view.ttl or 0.0) + 1.0)
             if view.source not in frames:
-                frames[view.source] = self.stores[view.source].read(since=since)
+                frames[view.source] = self._read(self.stores[view.source], since)
         return frames
 
     def version(self, now: datetime) -> str:

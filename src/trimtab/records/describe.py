@@ -13,12 +13,15 @@ from trimtab.records.facts import (
     BacktestFinished,
     Cause,
     Compared,
+    DataExpired,
     DatasetCommitted,
     DriftMeasured,
     ExperimentFinished,
     ModelTrained,
     PassFinished,
     PassPlanned,
+    PersonForgetting,
+    PersonForgotten,
     ReleaseMoved,
     SystemDeclared,
     TelemetryPruned,
@@ -75,6 +78,13 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
         case TelemetryPruned():
             told = f"{fact.answers:,} answers and {fact.truths:,} truths before {fact.before:%Y-%m-%d %H:%M}"
             return "telemetry", f"pruned: {told}, {_several(fact.segments, 'segment')}"
+        case PersonForgetting():
+            return "privacy", f"about to forget {fact.person}: {_held(fact)}"
+        case PersonForgotten():
+            return "privacy", f"forgot {fact.person}: {_several(fact.keys, 'key')} destroyed, {_held(fact)}"
+        case DataExpired():
+            told = f"{_several(fact.keys, 'key')} destroyed"
+            return "privacy", f"{fact.dataset} before {fact.before:%Y-%m-%d} is no longer readable: {told}"
         case ActionIntended():
             return "intent", f"{fact.verb}: {fact.why}"
         case ActionFinished():
@@ -89,6 +99,12 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
             return "backtest", _backtest(fact)
         case ExperimentFinished():
             return "experiment", f"{fact.name} {fact.verdict}: {fact.why}"
+
+
+def _held(fact: PersonForgetting | PersonForgotten) -> str:
+    versions = sum(map(len, fact.versions.values()))
+    held = ((versions, "version"), (len(fact.models), "model"), (len(fact.telemetry), "segment"))
+    return f"held by {', '.join(_several(count, what) for count, what in held)}"
 
 
 def verdicts_in_words(verdicts: Iterable[Verdict]) -> str:

@@ -10,6 +10,8 @@ import re
 from datetime import datetime
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from trimtab.records.base import Record
 from trimtab.records.model import ModelBundle, ModelIdentity, Stage
 from trimtab.records.requirement import Estimate, Verdict
@@ -49,7 +51,7 @@ class ModelTrained(Fact, kw_only=True):
     `metrics` and `baseline` map metric names to estimates on the validation rows (`valid_from` to `valid_to`);
     `slices` maps `metric|column=value` to estimates. `evaluated` is the model those are of, fitted before the
     validation rows were added, where `bundle` was then fitted on all rows (None: they are the same). `profile` is the
-    blob of the profile of the rows that `bundle` was fitted on.
+    blob of the profile of the rows that `bundle` was fitted on. `personal` are the personal columns among its inputs.
     """
 
     identity: ModelIdentity
@@ -70,6 +72,8 @@ class ModelTrained(Fact, kw_only=True):
     profile: str
     parity: float
     evaluated: ModelBundle | None = None
+    # Left out of the JSON form when not set, so that facts of models without any stay as they are.
+    personal: tuple[str, ...] | UnsetType = UNSET
 
 
 class TrainingFailed(Fact, kw_only=True):
@@ -157,6 +161,44 @@ class TelemetryPruned(Fact, kw_only=True):
     segments: int
     answers: int
     truths: int
+
+
+class Holding(Record, kw_only=True):
+    """How much of a person one thing held: a dataset version, or a telemetry segment."""
+
+    name: str
+    rows: int
+
+
+class PersonForgetting(Fact, kw_only=True):
+    """About to forget a person: what holds them, as it was found. `person` is a digest of their pseudonym.
+    Key: `forgetting:<person>`."""
+
+    person: str
+    versions: dict[str, tuple[Holding, ...]]
+    models: tuple[str, ...]
+    telemetry: tuple[Holding, ...]
+
+
+class PersonForgotten(Fact, kw_only=True):
+    """A person was forgotten: `keys` were destroyed, so that what is personal in `versions` (by dataset) cannot be read
+    any more; the rows of `telemetry` were removed; `models` learned from the person. Key: `forgotten:<person>`."""
+
+    person: str
+    keys: int
+    versions: dict[str, tuple[Holding, ...]]
+    models: tuple[str, ...]
+    telemetry: tuple[Holding, ...]
+    features: int
+
+
+class DataExpired(Fact, kw_only=True):
+    """What is personal in the rows of a dataset before `before` cannot be read any more: it was older than is declared,
+    and `keys` were destroyed. Key: `expired:<dataset>:<before>`."""
+
+    dataset: str
+    before: datetime
+    keys: int
 
 
 class Cause(Record, kw_only=True):
@@ -311,6 +353,9 @@ AnyFact = (
     | VerdictsGiven
     | DriftMeasured
     | TelemetryPruned
+    | PersonForgetting
+    | PersonForgotten
+    | DataExpired
     | ActionIntended
     | ActionFinished
     | PassPlanned

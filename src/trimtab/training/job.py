@@ -23,7 +23,8 @@ class TrainingJob(Record, kw_only=True):
     versions (by name) that the rows come from; `dataset` is the labelled one. `requirements` may be all of the
     system's: those that training can measure are. `refit` fits a second time on all labelled rows once the first model
     was measured. `bootstrap` is the number of resamples for the intervals. `action` names the loop's action, for the
-    fact of a failure. Limits: `time_limit` seconds, `memory_limit` bytes, of the worker and its children together.
+    fact of a failure. `personal` are the personal columns among the inputs; where rows are `private` no word of the log
+    is kept. Limits: `time_limit` seconds, `memory_limit` bytes, of the worker and its children together.
     """
 
     task: Task
@@ -46,6 +47,8 @@ class TrainingJob(Record, kw_only=True):
     time_limit: float = 600.0
     memory_limit: float = 4 * 2.0**30
     action: str = ""
+    personal: tuple[str, ...] = ()
+    private: bool = False
 
 
 class WorkOrder(Record, kw_only=True):

@@ -39,6 +39,7 @@ Profile = Callable[[NDArray[np.float32], Signature, NDArray[np.int64]], bytes]
 _ATTEMPTS = 3
 _FROM_OUTSIDE = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
 """Signals that a process does not raise by its own fault, as it does SIGSEGV."""
+_WITHHELD = "withheld: the rows are of people, and the code may have printed some"
 _LOG_LINES = 40
 _LOG_BYTES = 8_000
 _LIBRARIES = {
@@ -135,7 +136,8 @@ class Trainer:
                 return known
             built = self.build(job, code, train, valid, profile=profile)
             if isinstance(built, Failure):
-                fact = TrainingFailed(identity=identity, reason=built.reason, log=built.log)
+                log = _WITHHELD if job.private and built.log else built.log
+                fact = TrainingFailed(identity=identity, reason=built.reason, log=log)
                 return Refused(fact=fact, measured=built.measured)
             return self._keep(job, identity, code, built)
 
@@ -320,6 +322,7 @@ class Trainer:
             slices=done.slices,
             profile=self._blobs.put(built.profile) if built.profile is not None else "",
             parity=max(done.shipped.parity, done.evaluated.parity),
+            personal=job.personal or UNSET,
         )
         self._blobs.set_ref(f"job-{identity.id}", self._blobs.put(canonical_json(job)))
         kept = self._blobs.put(msgspec.json.encode(_Kept(fact=fact, measured=built.measured)))

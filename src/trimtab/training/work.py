@@ -92,6 +92,7 @@ class _Work:
             y_valid = encode_labels(raw_valid[job.label], classes, job.task)
         with self._timed("encode"):
             signature = self._signature(train, columns, classes)
+            self._check_personal(signature)
             rows_train = rows_of(train.features, y_train, train.time, signature, seen=False)
             rows_valid = rows_of(valid.features, y_valid, valid.time, signature, seen=False)
             stored = StoredCode(self.folder, dotted(self.order.entry))
@@ -161,6 +162,15 @@ class _Work:
             if name == job.label:
                 raise PermanentError(f"the label {name!r} cannot be an input of the model")
         return [Column(name=name, kind=column_kind(name, frame.schema[name])) for name in names]
+
+    def _check_personal(self, signature: Signature) -> None:
+        """The words of a category stand in the model and in the ledger, for good: none of them may be a person's."""
+        for feature in signature.features:
+            if feature.kind == "category" and feature.name in self.order.job.personal:
+                raise PermanentError(
+                    f"the personal column {feature.name!r} would become a category, whose words the model keeps",
+                    hint="derive something in features() that tells no person, or leave it out of `inputs`",
+                )
 
     def _import(self) -> Any:
         code = self.folder / "code"

@@ -110,13 +110,15 @@ class KeyStore:
         return {name: self._unwrapped(name) for name in wanted}
 
     def forget(self, person: bytes) -> int:
-        """Destroy every key of a person, and let none be made again; returns how many there were. Doing so again
-        changes nothing."""
+        """Destroy every key of a person, and let none be made again; returns how many of theirs are destroyed. Doing so
+        again changes nothing."""
         with self._locked():
             self._refresh()
             if person not in self._forgotten:
                 self._append([_packed(_FORGOTTEN, KeyName(person), time.time_ns() // 1000, _BLANK)])
-            return self._destroy([name for name in self._kept if name.person == person])
+            mine = [name for name in self._kept if name.person == person]
+            self._destroy(mine)
+            return len(mine)
 
     def destroy_before(self, scope: bytes, epoch: int) -> int:
         """Destroy every key of a dataset whose stretch of time is before `epoch`; returns how many."""

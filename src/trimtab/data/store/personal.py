@@ -14,9 +14,10 @@ from trimtab.data.intake import CONTENT, Screened
 from trimtab.data.port import DIGEST, DataError
 from trimtab.data.privacy.keys import KeyStore
 from trimtab.data.privacy.master import read_master_key
-from trimtab.data.privacy.sealing import Gone, Sealing, sealed_columns, stored_types
+from trimtab.data.privacy.sealing import Gone, Sealing, of_person, sealed_columns, stored_types
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.state import DatasetVersion
+from trimtab.data.store.table import Table
 from trimtab.data.values.digest import row_digests
 
 FORGOTTEN = "forgotten: the source still gives rows of people who were forgotten here"
@@ -69,6 +70,14 @@ class Personal:
         if self._spec.subject not in rows.columns:
             return rows
         return self.sealing.open(rows, version.personal, gone=gone)
+
+    def of_person(self, table: Table, version: DatasetVersion, person: bytes, *, read: bool) -> pl.DataFrame:
+        """The rows of one person in a version, opened, or their digests alone."""
+        if self._spec.subject not in version.columns:
+            return pl.DataFrame(schema={DIGEST: pl.Binary})
+        where = of_person(str(self._spec.subject), person)
+        rows = table.read(version.number, columns=[*version.columns, DIGEST] if read else [DIGEST], where=where)
+        return self.reveal(rows, version) if read else rows
 
     def reveal_recent(self, rows: pl.DataFrame, version: DatasetVersion) -> pl.DataFrame:
         """Likewise of the newest rows, which are asked for again and again."""

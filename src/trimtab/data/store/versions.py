@@ -171,6 +171,12 @@ class DatasetStore:
         kept = [*wanted, *([DIGEST] if digests else [])]
         return in_order(rows, order).select(kept)
 
+    def of_person(self, person: bytes, version: str | None = None, *, read: bool = True) -> pl.DataFrame:
+        """The rows of one person, by the pseudonym: all columns, opened, or the digests alone."""
+        found = self.version(version)
+        assert self.personal is not None
+        return self.personal.of_person(self._table, found, person, read=read)
+
     def diff(self, a: str, b: str | None = None) -> Difference:
         """What changed from version `a` to version `b` (the newest for None)."""
         before, after = self.version(a), self.version(b)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,26 @@ class FeatureSnapshot:
                 connection.execute("DELETE FROM rows WHERE number = (SELECT number FROM views WHERE name = ?)", (name,))
                 connection.execute("DELETE FROM views WHERE name = ?", (name,))
             connection.execute("COMMIT")
+
+    def erase(self, tells: Callable[[object], bool]) -> int:
+        """Removes every row of which the entity or a value `tells` someone, overwrites where it lay, and returns how
+        many there were. What a view had is published anew by the next pass."""
+        if not self._path.exists():
+            return 0
+        with self._asked() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            gone = [
+                (number, entity, at)
+                for number, entity, at, cells in connection.execute("SELECT number, entity, at, cells FROM rows")
+                if any(tells(one) for one in (*self._decode(entity), *self._decode(cells)))
+            ]
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM rows WHERE number = ? AND entity = ? AND at = ?", gone)
+            connection.execute("UPDATE views SET version = ''")
+            connection.execute("COMMIT")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return len(gone)
 
     def close(self) -> None:
         """Lets go of the file."""

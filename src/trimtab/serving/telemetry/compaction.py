@@ -85,7 +85,7 @@ def _draw_up(draft: Path, path: Path, segment: FramedSegment, events: Events, st
     """All that the folder of a segment holds, on the disk and read back."""
     files = []
     for file, table in _tables(segment, path.read_bytes(), events):
-        files.append(_write(draft, file, table))
+        files.append(write_table(draft, file, table))
         step(file.name)
     files.append(_write_ids(draft, path.parent, events))
     step(IDS)
@@ -125,7 +125,8 @@ def _tables(segment: FramedSegment, content: bytes, events: Events) -> Iterator[
         yield ArchivedFile(name="failures.arrow", kind="failures", **blank), failures_table(events.failures)  # type: ignore[arg-type]
 
 
-def _write(draft: Path, file: ArchivedFile, table: pl.DataFrame) -> ArchivedFile:
+def write_table(draft: Path, file: ArchivedFile, table: pl.DataFrame) -> ArchivedFile:
+    """Write one file of a segment's folder, and wait until it is on the disk; what it is then."""
     path = draft / file.name
     oldest = pl.CompatLevel.oldest()  # types that any Arrow library knows
     table.write_ipc(path, compression="zstd", compat_level=oldest, record_batch_size=_BATCH)
@@ -133,8 +134,6 @@ def _write(draft: Path, file: ArchivedFile, table: pl.DataFrame) -> ArchivedFile
 
 
 def _write_ids(draft: Path, folder: Path, events: Events) -> ArchivedFile:
-    """The ids that were answered, as sorted 64-bit hashes, for a server that asks whether it gave an id out."""
-    path = draft / IDS
     answered = [one.ids.to_list() for one in events.answers]
     stages = [np.array([origin.stage != "shadow" for origin in one.origins])[one.origin] for one in events.answers]
     ids = [
@@ -143,6 +142,12 @@ def _write_ids(draft: Path, folder: Path, events: Events) -> ArchivedFile:
         for name, is_own in zip(names, own, strict=True)
         if is_own
     ]
+    return write_id_hashes(draft, folder, ids)
+
+
+def write_id_hashes(draft: Path, folder: Path, ids: list[str]) -> ArchivedFile:
+    """The ids that were answered, as sorted 64-bit hashes, for a server that asks whether it gave an id out."""
+    path = draft / IDS
     hashes = np.unique(hashed_ids(ids, secret_of(folder)))
     path.write_bytes(hashes.astype("<u8").tobytes())
     return _sized(path, ArchivedFile(name=IDS, kind="ids", rows=len(hashes), bytes=0, blake3=""))

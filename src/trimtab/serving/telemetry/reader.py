@@ -112,6 +112,8 @@ class TelemetryReader:
         those, changed = self._listing.now()
         if not changed and self._met:
             those = [found for found in those if found.name in self._growing]
+        elif self._met and not self._open.keys() <= {found.name for found in those}:
+            self._forget_all()  # something was pruned, or written again without someone's rows
         self._met = True
         count = 0
         for found in those:

@@ -57,6 +57,11 @@ class Abandoned:
             except OSError:  # a full disk: the tail stays where it is until a later start can move it
                 self.stuck = True
 
+    def let_go(self) -> None:
+        """Leaves the segment unsealed, to whoever takes it up next."""
+        self.data = memoryview(b"")
+        os.close(self._fd)
+
     def seal(self) -> None:
         """Ends the segment in order (an empty one is removed) and lets it go."""
         if self.stuck:
