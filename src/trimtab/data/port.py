@@ -27,7 +27,7 @@ class DataError(PermanentError):
     """The data, or the store that keeps it, is not what it must be."""
 
 
-PAGE_BYTES = 48 * 2**20
+PAGE_BYTES = 24 * 2**20
 """About how much memory the rows of one page may take; what a source reads in one go stays near it."""
 
 

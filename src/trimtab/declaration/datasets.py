@@ -9,6 +9,7 @@ from typing import Any
 
 from trimtab.data.kinds import SourceKind, SourceKinds
 from trimtab.data.sources.formats import format_of, nearest_ending
+from trimtab.data.sources.media_options import CONTENT, MEDIA_KIND
 from trimtab.data.spec import ColumnRule, DatasetSpec
 from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
@@ -64,7 +65,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     references, trusted = read_references(table), read_trusted(table)
     recorded = table.text("recorded", '"received_at"')
     late = table.duration("late", '"1 d"', zero=True)
-    media = table.texts("media", '["content"]') or ()
+    media = table.texts("media", '["content"]') or ((CONTENT,) if _kind(source, kinds) is MEDIA_KIND else ())
     changes = table.one_of("changes", ("refuse", "replace"))
     personal = read_personal(table, time, label, media)
     encoding, delimiter = _encoding(table), table.text("delimiter", '";"') or ""
@@ -181,13 +182,20 @@ def _comparisons(table: Table, key: str, example: str) -> tuple[str, ...]:
 
 def _kind(source: str | None, kinds: SourceKinds) -> SourceKind | None:
     """The kind of a source that has a scheme of its own, where there is one."""
+    form = format_of(source or "")
+    if form is not None and form.kind in ("image", "sound"):
+        return MEDIA_KIND
     head, colon, _ = (source or "").partition(":")
     return kinds.find(head.partition("+")[0]) if colon and "/" not in head and head != "python" else None
 
 
 def _check_source(problems: Problems, key: KeyPath, folder: str, source: str, kinds: SourceKinds) -> None:
     head, colon, rest = source.partition(":")
-    if _kind(source, kinds) is not None:
+    kind = _kind(source, kinds)
+    if kind is MEDIA_KIND:
+        check_inside(problems, key, source)
+        return
+    if kind is not None:
         return  # it is checked together with its options
     if head == "python":
         _check_python(problems, key, folder, source)

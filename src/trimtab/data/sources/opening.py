@@ -11,7 +11,7 @@ from trimtab.data.sources.python import PythonSource
 from trimtab.data.spec import DatasetSpec
 from trimtab.errors import DeclarationError
 
-_TABLES = ".csv, .parquet, .json, .ndjson or .arrow (also with .gz or .zst)"
+_TABLES = ".csv, .parquet, .json, .ndjson or .arrow (also with .gz or .zst), or of images or sounds"
 
 
 def open_source(spec: DatasetSpec, folder: Path) -> Source:
@@ -28,6 +28,10 @@ def open_source(spec: DatasetSpec, folder: Path) -> Source:
     form = format_of(spec.source)
     if form is None:
         raise _unknown(spec)
+    if form.kind in ("image", "sound"):
+        from trimtab.data.sources.media import MediaSource  # here: it brings the decoders' room with it
+
+        return MediaSource(spec, folder, form.kind)
     return FileSource(spec, folder)
 
 

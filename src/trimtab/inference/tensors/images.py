@@ -90,7 +90,7 @@ class ImageDecoder:
 
     def _decode(self, data: bytes, name: ImageFormat) -> tuple[NDArray[Any], Placed]:
         spec = self._spec
-        if name == "JPEG" and sum(1 for _ in _SCAN.finditer(data)) > _MOST_SCANS:
+        if name == "JPEG" and too_many_scans(data):
             raise InputError(f"the JPEG image has more than {_MOST_SCANS} scans", why="too_large")
         with self._pillow.open(io.BytesIO(data), formats=(name,)) as image:
             wide, high = image.size
@@ -157,6 +157,11 @@ class ImageDecoder:
         if spec.layout == "CHW":
             pixels = pixels.transpose(2, 0, 1)
         return np.ascontiguousarray(pixels, self._dtype)
+
+
+def too_many_scans(data: bytes) -> bool:
+    """Whether a JPEG file is made to keep a decoder busy."""
+    return sum(1 for _ in _SCAN.finditer(data)) > _MOST_SCANS
 
 
 def sniff(data: bytes | memoryview) -> str:
