@@ -42,6 +42,8 @@ OFFERS: tuple[Offer, ...] = (
     _source("http", "http:open_pages", "http", "urllib3"),
     _source("https", "http:open_pages", "http", "urllib3"),
     _source("sql", "sql:open_rows"),
+    _source("label-studio", "label_studio:open_source"),
+    Offer("labels", "label-studio", "trimtab.adapters.label_studio.labels:open_tool"),
 )
 
 

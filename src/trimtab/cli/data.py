@@ -68,7 +68,9 @@ class _Stores:
     def __init__(self, place: Place) -> None:
         from trimtab.data.store.versions import DatasetStore
 
-        self.all = {spec.name: DatasetStore(place.layout.data, spec) for spec in place.system.data}
+        extra = (place.system.annotations,) if place.system.annotations is not None else ()
+        specs = (*place.system.data, *extra)
+        self.all = {spec.name: DatasetStore(place.layout.data, spec) for spec in specs}
 
     def named(self, name: str) -> DatasetStore:
         from trimtab.declaration.problems import did_you_mean

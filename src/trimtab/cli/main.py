@@ -24,6 +24,7 @@ VERBS = {
     "plan": "what the loop would do now, and why",
     "log": "what happened, from the ledger",
     "data": "dataset versions: list, show, diff, verify, export, quarantine",
+    "labels": "what annotators said, what is contested or likely wrong, what to label next",
     "telemetry": "what was answered, and what was true: list, show, export, verify",
     "models": "model versions: list, show, diff, reproduce",
     "experiment": "hypotheses about models: list, run, show",
@@ -38,7 +39,7 @@ VERBS = {
 }
 _GROUPS = {
     "keep a system": ("check", "run", "up", "status", "plan", "log"),
-    "look closer": ("data", "telemetry", "models", "experiment", "report"),
+    "look closer": ("data", "labels", "telemetry", "models", "experiment", "report"),
     "decide by hand": ("promote", "rollback", "serve", "token", "forget"),
     "try a policy on history": ("backtest", "replay"),
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from trimtab.data.spec import METRICS as DATA_METRICS
 from trimtab.declaration.problems import nearest
+from trimtab.labels.spec import METRICS as LABELS_METRICS
 from trimtab.records.metric import Metric
 from trimtab.serving.spec import METRICS as SERVING_METRICS
 from trimtab.training.spec import METRICS as TRAINING_METRICS
@@ -53,7 +54,7 @@ _BETWEEN_SLICES = frozenset(
 
 def metrics() -> Mapping[str, Metric]:
     """All metrics by name, in the order the stages list them."""
-    return {metric.name: metric for metric in (*TRAINING_METRICS, *DATA_METRICS, *SERVING_METRICS)}
+    return {metric.name: metric for metric in (*TRAINING_METRICS, *DATA_METRICS, *LABELS_METRICS, *SERVING_METRICS)}
 
 
 def families() -> tuple[str, ...]:

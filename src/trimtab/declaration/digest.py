@@ -34,5 +34,6 @@ def digest_of(system: System) -> str:
         policy=replace(system.policy, retrain_on=tuple(sorted(triggers, key=canonical_json))),
         serve=replace(system.serve, line=0),
         experiments=(),
+        labels=None if system.labels is None else replace(system.labels, line=0),
     )
     return blake3.blake3(canonical_json(meaning)).hexdigest()

@@ -15,6 +15,7 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
 from trimtab.declaration.experiments import About, read_experiment
+from trimtab.declaration.labels import check_labels, read_labels
 from trimtab.declaration.locate import locate
 from trimtab.declaration.policy import check_canary_by, check_triggers, read_policy
 from trimtab.declaration.privacy import check_personal, read_privacy
@@ -78,6 +79,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     privacy = _section(root, "privacy", read_privacy)
     if privacy is not None:
         data = [msgspec.structs.replace(spec, privacy=privacy) for spec in data]
+    labels = _section(root, "labels", lambda table: read_labels(table, data, task, value))
     root.close("table")
 
     _check_unique(problems, "data", data, lambda spec: spec.name)
@@ -92,6 +94,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         check_canary_by(problems, policy, model, data)
     if task is not None:
         check_measurable(problems, requirements, data, value, task)
+    check_labels(problems, requirements, labels, declared="labels" in values)
     problems.raise_if_any()
     if heading.name is None or heading.problem is None or task is None or model is None:
         raise DeclarationError("the declaration is incomplete", path=path, line=1)
@@ -112,6 +115,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         serve=serve,
         replay=replay,
         experiments=tuple(experiments),
+        labels=labels,
     )
     return msgspec.structs.replace(system, digest=digest_of(system))
 

@@ -8,6 +8,7 @@ from typing import Literal
 from trimtab.data.spec import DatasetSpec
 from trimtab.experiments.spec import ExperimentSpec
 from trimtab.features.spec import FeatureViewSpec
+from trimtab.labels.spec import LabelsSpec
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Requirement, Value
@@ -100,8 +101,22 @@ class System(Record, kw_only=True):
     serve: ServeSpec
     replay: Replay | None = None
     experiments: tuple[ExperimentSpec, ...] = ()
+    labels: LabelsSpec | None = None
 
     @property
     def labelled(self) -> DatasetSpec:
         """The one dataset that has a label: what the model learns from."""
         return next(spec for spec in self.data if spec.label is not None)
+
+    @property
+    def annotations(self) -> DatasetSpec | None:
+        """The dataset of what annotators said, one row a revision; None where nobody labels."""
+        if self.labels is None:
+            return None
+        return DatasetSpec(
+            name=f"{self.labels.data}_labels",
+            source="",
+            key=("annotation", "at"),
+            time="at",
+            line=self.labels.line,
+        )

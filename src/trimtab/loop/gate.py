@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -27,6 +28,8 @@ from trimtab.records.facts import Compared, ModelTrained, VerdictsGiven
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Estimate, Requirement, Verdict
+
+_LABELS = "labels."
 
 
 class Decision(Record, kw_only=True):
@@ -88,7 +91,7 @@ class Gate:
         self, release: ReleaseState, model: ModelTrained, champion: ModelTrained | None, number: str, now: datetime
     ) -> tuple[Decision, tuple[Draft, ...]]:
         """The decision on a candidate, and the verdicts and comparisons it rests on as facts."""
-        verdicts = self._verdicts(model)
+        verdicts = (*self._verdicts(model), *self._of_labels(now))
         facts = [
             Draft(
                 key=f"verdicts:release:{release.release}:{number}",
@@ -142,7 +145,7 @@ class Gate:
         measured = entry.measured if entry is not None else {}
         verdicts = []
         for req in self.system.requirements:
-            if "release" not in req.places:
+            if "release" not in req.places or req.metric.startswith(_LABELS):
                 continue
             if req.by is not None:
                 prefix = f"{req.metric}|{req.by}="
@@ -155,6 +158,12 @@ class Gate:
                 missing = Estimate(figure=None, reason="the training did not measure it")
                 verdicts.append(judge(req, found or missing, place="release"))
         return tuple(verdicts)
+
+    def _of_labels(self, now: datetime) -> tuple[Verdict, ...]:
+        """Verdicts on the labels that the candidate learned from: no better model mends them."""
+        if not any(req.metric.startswith(_LABELS) for req in self.system.requirements):
+            return ()
+        return tuple(msgspec.structs.replace(v, place="release") for v in self.datasets.label_verdicts(now))
 
     def _champion_verdicts(
         self, champion: ModelTrained, rows: pl.DataFrame, y: np.ndarray, score: np.ndarray

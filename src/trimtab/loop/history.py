@@ -139,3 +139,7 @@ class HistoricDatasets:
 
         found = measure(recent, spec, wanted, now=now, quarantined={}, newest=newest, others=other, window=window)
         return tuple(found)
+
+    def label_verdicts(self, now: datetime) -> tuple[Verdict, ...]:  # noqa: ARG002 - the port's
+        """None: a history holds labels, not who gave them."""
+        return ()

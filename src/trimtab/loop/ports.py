@@ -52,7 +52,11 @@ class Datasets(Protocol):
         ...
 
     def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
-        """Verdicts on every `data.` requirement."""
+        """Verdicts on every `data.` and `labels.` requirement."""
+        ...
+
+    def label_verdicts(self, now: datetime) -> tuple[Verdict, ...]:
+        """Verdicts on every `labels.` requirement; none where nothing is known of annotators, as in a backtest."""
         ...
 
 

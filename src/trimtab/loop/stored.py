@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from trimtab.data.port import Opener, Source
 from trimtab.data.quality.check import Other
 from trimtab.data.quality.measure import longest_window, measure
 from trimtab.data.sources.opening import open_source
+from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.versions import DatasetStore
 from trimtab.data.values.moments import known_until
 from trimtab.declaration.system import System
-from trimtab.errors import DeclarationError, PermanentError
+from trimtab.errors import DeclarationError, PermanentError, TemporaryError, TrimtabError
 from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, with_digests, with_moments
+from trimtab.loop.labelling import Labelling, labelled_source
 from trimtab.loop.personal import has_people, open_to_training
 from trimtab.loop.ports import PartlyCollected
 from trimtab.measures.judge import judge
@@ -29,26 +31,39 @@ class StoredDatasets:
     """The declared datasets below one folder. The joined rows are kept in memory and only what is new is read."""
 
     def __init__(
-        self, system: System, root: Path, ledger: Ledger, *, remember: bool = False, opener: Opener = open_source
+        self,
+        system: System,
+        root: Path,
+        ledger: Ledger,
+        *,
+        remember: bool = False,
+        opener: Opener = open_source,
+        labelling: Labelling | None = None,
+        error_rate: Callable[[pl.DataFrame], Estimate] | None = None,
     ) -> None:
-        """`remember`: leave what the next process needs to find nothing new at little cost; `opener`: opens sources."""
+        """`remember`: leave what the next process needs to find nothing new at little cost; `opener`: opens sources;
+        `labelling`: what annotators say of a dataset; `error_rate`: the share of labelled rows that is likely wrong."""
         self._open = opener
         self._system = system
         self._remember = remember
         self._ledger = ledger
         self.stores = {spec.name: DatasetStore(root, spec) for spec in system.data}
         self._sources: dict[str, Source] = {}
+        self.labelling = labelling
+        self._error_rate = error_rate
         self._joined: pl.DataFrame | None = None
         self._version: str | None = None
         self._others: dict[str, tuple[str, Other]] = {}
 
     def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
-        commits, wrong = [], list[PermanentError | DeclarationError]()
+        commits, wrong = list[DatasetCommitted](), list[TrimtabError]()
+        if self.labelling is not None:
+            self._take_labels(self.labelling, now, commits, wrong)
         for spec in self._system.data:
             store = self.stores[spec.name]
             try:
                 if spec.name not in self._sources:
-                    self._sources[spec.name] = self._open(spec, Path(self._system.folder))
+                    self._sources[spec.name] = self._source(spec)
                 store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
             except (PermanentError, DeclarationError) as error:
                 wrong.append(error)
@@ -60,8 +75,34 @@ class StoredDatasets:
             raise PartlyCollected("; ".join(e.message for e in wrong), commits, hint=wrong[0].hint) from wrong[0]
         return commits
 
+    def _take_labels(
+        self, labelling: Labelling, now: datetime, commits: list[DatasetCommitted], wrong: list[TrimtabError]
+    ) -> None:
+        """Pull what annotators said and complete the stored rows by it, before their source is asked again: rows then
+        say the same from both. A tool that is away costs nothing but its news."""
+        try:
+            said = labelling.pull(now)
+            if said is not None and self._ledger.get(f"data:{said.dataset}:{said.version}") is None:
+                commits.append(said)
+        except (PermanentError, DeclarationError, TemporaryError) as error:
+            wrong.append(error)
+        try:
+            labelling.complete(self.stores[labelling.of.name], now)
+        except PermanentError as error:
+            wrong.append(error)
+
+    def _source(self, spec: DatasetSpec) -> Source:
+        source = self._open(spec, Path(self._system.folder))
+        if self.labelling is not None and self.labelling.of.name == spec.name:
+            return labelled_source(source, self.labelling)
+        return source
+
     def known(self, now: datetime) -> tuple[int, datetime | None]:
         spec = self._system.labelled
+        if self.labelling is not None and self.labelling.of.name == spec.name:
+            told = self.labelled(now)
+            told = told.filter(told[str(spec.label)].is_not_null()) if told.height else told
+            return told.height, told[spec.time].max() if told.height else None  # type: ignore[return-value]
         version = self.stores[spec.name].current()
         if version is None:
             return 0, None
@@ -125,12 +166,22 @@ class StoredDatasets:
         return rows_version(self.labelled(now))
 
     def verdicts(self, now: datetime) -> tuple[Verdict, ...]:
-        found = self._verdicts(now)
+        found = (*self._verdicts(now), *self.label_verdicts(now))
         if self._remember:
             for store in self.stores.values():
                 if store.current() is not None:
                     store.remember()
         return found
+
+    def label_verdicts(self, now: datetime) -> tuple[Verdict, ...]:
+        labelling, measured = self.labelling, self._error_rate
+        if labelling is None:
+            return ()
+
+        def error_rate() -> Estimate:
+            return measured(self.labelled(now)) if measured is not None else Estimate(figure=None)
+
+        return labelling.verdicts(self._system.requirements, self.stores[labelling.of.name], error_rate=error_rate)
 
     def _verdicts(self, now: datetime) -> tuple[Verdict, ...]:
         spec = self._system.labelled

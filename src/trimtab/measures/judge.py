@@ -11,7 +11,8 @@ from trimtab.records.requirement import Estimate, Requirement, Status, Verdict
 
 # Figures of a sample: too few rows say nothing. The others (a file's size, a dataset's age) are counted whole.
 _SAMPLED = (
-    "quality.", "value.", "labels.", "serving.latency", "serving.error_rate",
+    "quality.", "value.", "labels.agreement", "labels.first_agreement", "labels.error_rate",
+    "serving.latency", "serving.error_rate",
     "data.accuracy", "data.timeliness", "data.mean", "data.quantile", "data.balance",
 )  # fmt: skip
 _SHARES = frozenset(

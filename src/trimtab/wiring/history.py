@@ -122,9 +122,8 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     from trimtab.loop.backtest import summarise
     from trimtab.loop.replay import Replayer, Script
     from trimtab.loop.served import HttpTraffic
-    from trimtab.loop.stored import StoredDatasets
     from trimtab.training.trainer import Trainer
-    from trimtab.wiring.sources import open_any
+    from trimtab.wiring.labels import datasets_of
 
     system, span = place.system, span_of(place.system)
     history = history_of(system)
@@ -135,7 +134,7 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     traffic = HttpTraffic(system, server, server.token)
     try:
         serving = served(place, server)
-        datasets = StoredDatasets(system, place.layout.data, place.ledger, opener=open_any)
+        datasets = datasets_of(place, system)
         loop = build_loop(
             place,
             system=system,

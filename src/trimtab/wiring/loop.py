@@ -83,13 +83,12 @@ def running(
     that serves (default: whichever runs on this state)."""
     from trimtab.deployment.routes_file import RoutesFile
     from trimtab.loop.online import publisher
-    from trimtab.loop.stored import StoredDatasets
     from trimtab.training.trainer import Trainer
-    from trimtab.wiring.sources import open_any
+    from trimtab.wiring.labels import datasets_of
 
     found = server or server_of(place)
     target = found if server is not None or found.status() is not None else RoutesFile(place.layout.root)
-    datasets = StoredDatasets(place.system, place.layout.data, place.ledger, remember=True, opener=open_any)
+    datasets = datasets_of(place, place.system, remember=True)
     loop = build_loop(
         place,
         system=place.system,
