@@ -72,7 +72,18 @@ def allowed(hint: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "header",
-    ["[system]", "[value]", "[[data]]", "[[features]]", "[model]", "[policy]", "[serve]", "[replay]", "[privacy]"],
+    [
+        "[system]",
+        "[value]",
+        "[[data]]",
+        "[[features]]",
+        "[model]",
+        "[policy]",
+        "[serve]",
+        "[replay]",
+        "[privacy]",
+        "[labels]",
+    ],
 )
 def test_every_key_of_a_table_is_explained_in_its_section(header, place):
     text = completed(LOADING[-1]).replace(f"{header}\n", f"{header}\nunheard_of = 1\n", 1)

@@ -91,6 +91,8 @@ def _lines(found: Scope) -> list[tuple[str, str]]:
         lines.append(("value", _value(found)))
     lines.append(("training", _training(found)))
     lines.append(("data", _data(found)))
+    if found.labels is not None:
+        lines.append(("labels", _labels(found)))
     if found.release_days:
         lines.append(("release", f"about {number(found.release_days)} days from candidate to live"))
     return lines
@@ -121,6 +123,28 @@ def _training(found: Scope) -> str:
         low, high = effort.cost_per_month_least, effort.cost_per_month_most
         said += f": {number(low)} to {number(high)} {found.value.currency} a month"
     return said
+
+
+def _labels(found: Scope) -> str:
+    takes = found.labels
+    if takes is None:
+        return ""
+    currency = found.value.currency if found.value is not None else ""
+
+    def told(labels: float, cost: float | None, seconds: float | None) -> str:
+        parts = [f"{labels:,.0f} labels"]
+        parts += [f"{number(cost)} {currency}".strip()] if cost is not None else []
+        parts += [f"{number(seconds / 3600)} h"] if seconds is not None else []
+        return ", ".join(parts)
+
+    said = [f"{takes.annotators} an item, by {takes.policy}"]
+    if takes.labels is not None:
+        said.append(f"{told(takes.labels, takes.cost, takes.seconds)} for all rows")
+    if takes.labels_per_month is not None:
+        said.append(f"{told(takes.labels_per_month, takes.cost_per_month, takes.seconds_per_month)} a month")
+    if takes.budget is not None and takes.budget_rows is not None:
+        said.append(f"{number(takes.budget)} {currency} pay for {takes.budget_rows:,} rows")
+    return "; ".join(said)
 
 
 def _data(found: Scope) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trimtab.wiring.place import Place
 
 _ACTIONS = {
-    "show": "how many labels there are, by whom, and whether the requirements on them hold",
+    "show": "how many labels by whom, and whether the requirements hold",
     "next": "what to label next: the items that tell most for the budget",
     "push": "hand those to the tool, with what the live model says of them",
     "pull": "take in what annotators said, and complete the rows by it",

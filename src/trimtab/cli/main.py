@@ -24,7 +24,7 @@ VERBS = {
     "plan": "what the loop would do now, and why",
     "log": "what happened, from the ledger",
     "data": "dataset versions: list, show, diff, verify, export, quarantine",
-    "labels": "what annotators said, what is contested or likely wrong, what to label next",
+    "labels": "what people say, where they differ, and what to label next",
     "telemetry": "what was answered, and what was true: list, show, export, verify",
     "models": "model versions: list, show, diff, reproduce",
     "experiment": "hypotheses about models: list, run, show",

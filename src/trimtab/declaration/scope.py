@@ -9,6 +9,7 @@ from trimtab.declaration.catalog import metrics
 from trimtab.declaration.effort import TrainingScope, VolumeScope, release_days, training_effort, volume
 from trimtab.declaration.expectation import ValueScope, expected_value
 from trimtab.declaration.grammar import column_problems, format_condition
+from trimtab.declaration.label_effort import LabelScope, label_effort
 from trimtab.declaration.system import System
 from trimtab.declaration.units import format_duration, format_quantity
 from trimtab.records.base import Record
@@ -58,6 +59,7 @@ class Scope(Record, kw_only=True):
     value: ValueScope | None
     training: TrainingScope
     data: VolumeScope
+    labels: LabelScope | None = None
     release_days: float | None
     warnings: tuple[str, ...]
 
@@ -101,6 +103,7 @@ def scope(system: System, facts: DataFacts | None = None) -> Scope:
             last_minutes=known.training_minutes,
         ),
         data=volume(known.rows, known.bytes, known.rows_per_day),
+        labels=_of_labels(system, known),
         release_days=days,
         warnings=(
             *_about_requirements(system),
@@ -109,6 +112,14 @@ def scope(system: System, facts: DataFacts | None = None) -> Scope:
             *_about_data(system, known),
         ),
     )
+
+
+def _of_labels(system: System, known: DataFacts) -> LabelScope | None:
+    """What labelling takes; of another dataset than the labelled one, the rows are not known."""
+    labels = system.labels
+    mine = labels is not None and labels.data == system.labelled.name
+    rows, rate = (known.rows, known.rows_per_day) if mine else (None, None)
+    return label_effort(labels, rows=rows, rows_per_day=rate)
 
 
 def measured_at(requirement: Requirement, system: System) -> tuple[Place, ...]:

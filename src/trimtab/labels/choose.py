@@ -61,6 +61,8 @@ def distance_from(features: Floats, known: Floats, *, seed: int = 0, sample: int
 def standardised(features: Floats, by: Floats | None = None) -> Floats:
     """Features with mean 0 and deviation 1 by the rows `by` (default: themselves); missing ones at the mean."""
     reference = features if by is None or not len(by) else by
+    if not len(reference):
+        return features
     told = np.where(np.isfinite(reference), reference, np.nan)
     empty = np.isnan(told).all(axis=0)
     told = np.where(empty, 0.0, told)

@@ -127,7 +127,7 @@ def bootstrap(figure: Figure, items: int, *, rows: int, seed: int = 0, resamples
     """The figure over `items` items and its 95% percentile interval from drawing items with replacement (Efron 1979);
     `rows` is how many of them carry it. Without a figure in half of the resamples the interval is all there is: -1..1.
     """
-    found = figure(np.ones(items)) if items else float("nan")
+    found = float(figure(np.ones(items))) if items else float("nan")
     if not np.isfinite(found):
         return Estimate(figure=None, rows=rows, reason="no two annotators have labelled the same item")
     generator = np.random.default_rng(seed)

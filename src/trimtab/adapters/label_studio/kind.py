@@ -9,7 +9,9 @@ from trimtab.data.kinds import SourceKind
 from trimtab.errors import DeclarationError
 from trimtab.records.base import Record
 
-_SOURCE = re.compile(r"label-studio:(?P<url>(?P<scheme>https?)://(?P<host>[^\s/?#@:]+)(:\d+)?\S*?)/projects/(?P<id>\d+)/?")
+_SOURCE = re.compile(
+    r"label-studio:(?P<url>(?P<scheme>https?)://(?P<host>[^\s/?#@:]+)(:\d+)?\S*?)/projects/(?P<id>\d+)/?"
+)
 _HERE = ("localhost", "127.0.0.1")
 
 
