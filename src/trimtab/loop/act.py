@@ -13,8 +13,8 @@ import msgspec
 from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.gate import Gate
+from trimtab.loop.jobs import job_of
 from trimtab.loop.observe import Observer
-from trimtab.loop.personal import has_people, learned
 from trimtab.loop.plan import next_step
 from trimtab.loop.ports import Datasets, PartlyCollected
 from trimtab.loop.releases import Releases, ReleaseState, fold
@@ -133,31 +133,8 @@ class Actor:
         return Result(outcome="done", summary=summary, facts=facts), model
 
     def _job(self, code: str, name: str, now: datetime) -> TrainingJob:
-        system, spec, data = self.system, self.system.model, self.system.labelled
-        folder = Path(system.folder)
-        return TrainingJob(
-            task=system.task,
-            code=str(folder / code),
-            root=str(folder),
-            dataset=data.name,
-            versions={data.name: self.datasets.version(now)},
-            key=data.key,
-            time=data.time,
-            label=str(data.label),
-            predict_before=data.predict_before,
-            inputs=spec.inputs,
-            params=spec.params,
-            seed=spec.seed,
-            baseline=spec.baseline,
-            value=system.value,
-            requirements=system.requirements,
-            refit=True,
-            time_limit=spec.time_limit,
-            memory_limit=spec.memory_limit,
-            action=name,
-            personal=learned(system),
-            private=has_people(system),
-        )
+        job = job_of(self.system, self.datasets.version(now), name)
+        return msgspec.structs.replace(job, code=str(Path(self.system.folder) / code), refit=True)
 
     def _gate(self, action: PlannedAction, name: str, now: datetime) -> Result:
         release = self._named(action.arguments["release"])

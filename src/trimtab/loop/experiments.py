@@ -22,6 +22,7 @@ from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.session import load_model
 from trimtab.loop.evidence import truth_of
+from trimtab.loop.jobs import job_of
 from trimtab.loop.ports import Datasets
 from trimtab.measures.hypothesis import Effect, Fold, Look, effect_of, look
 from trimtab.measures.spending import shared, spent
@@ -285,25 +286,13 @@ class _Experiment:
         return result.fact
 
     def _job(self, arm: Arm, seed: int) -> TrainingJob:
-        system, data, model = self.system, self.system.labelled, self.system.model
-        return TrainingJob(
-            task=system.task,
-            code=str(Path(system.folder) / arm.code),
-            root=system.folder,
-            dataset=data.name,
-            versions={data.name: self.version},
-            key=data.key,
-            time=data.time,
-            label=str(data.label),
-            predict_before=data.predict_before,
+        return msgspec.structs.replace(
+            job_of(self.system, self.version, f"experiment:{self.spec.name}"),
+            code=str(Path(self.system.folder) / arm.code),
             inputs=arm.inputs,
             params=arm.params,
-            seed=model.seed + seed,
-            baseline=model.baseline,
-            value=system.value,
-            time_limit=model.time_limit,
-            memory_limit=model.memory_limit,
-            action=f"experiment:{self.spec.name}",
+            seed=self.system.model.seed + seed,
+            requirements=(),
         )
 
     def _scores(self, model: ModelTrained, rows: pl.DataFrame) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,6 +78,25 @@ def _say(verdict: Verdict) -> str:
     return f"{said}: {verdict.reason}" if verdict.reason else said
 
 
+def release_verdicts(system: System, model: ModelTrained, measured: Mapping[str, float]) -> tuple[Verdict, ...]:
+    """Every requirement that can be measured of a model before release, judged on what was measured of it."""
+    verdicts = []
+    for req in system.requirements:
+        if "release" not in req.places or req.metric.startswith(_LABELS):
+            continue
+        if req.by is not None:
+            prefix = f"{req.metric}|{req.by}="
+            slices = {k.removeprefix(prefix): e for k, e in model.slices.items() if k.startswith(prefix)}
+            verdicts.append(judge_slices(req, slices, place="release"))
+        else:
+            found = model.metrics.get(req.metric)
+            if found is None and req.metric in measured:
+                found = Estimate(figure=measured[req.metric])
+            missing = Estimate(figure=None, reason="the training did not measure it")
+            verdicts.append(judge(req, found or missing, place="release"))
+    return tuple(verdicts)
+
+
 @dataclass
 class Gate:
     """Measures what the rule decides on."""
@@ -142,22 +161,7 @@ class Gate:
 
     def _verdicts(self, model: ModelTrained) -> tuple[Verdict, ...]:
         entry = self.ledger.get(f"model:{model.identity.id}")
-        measured = entry.measured if entry is not None else {}
-        verdicts = []
-        for req in self.system.requirements:
-            if "release" not in req.places or req.metric.startswith(_LABELS):
-                continue
-            if req.by is not None:
-                prefix = f"{req.metric}|{req.by}="
-                slices = {k.removeprefix(prefix): e for k, e in model.slices.items() if k.startswith(prefix)}
-                verdicts.append(judge_slices(req, slices, place="release"))
-            else:
-                found = model.metrics.get(req.metric)
-                if found is None and req.metric in measured:
-                    found = Estimate(figure=measured[req.metric])
-                missing = Estimate(figure=None, reason="the training did not measure it")
-                verdicts.append(judge(req, found or missing, place="release"))
-        return tuple(verdicts)
+        return release_verdicts(self.system, model, entry.measured if entry is not None else {})
 
     def _of_labels(self, now: datetime) -> tuple[Verdict, ...]:
         """Verdicts on the labels that the candidate learned from: no better model mends them."""
