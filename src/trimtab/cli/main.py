@@ -28,6 +28,7 @@ VERBS = {
     "telemetry": "what was answered, and what was true: list, show, export, verify",
     "models": "model versions: list, show, diff, reproduce",
     "experiment": "hypotheses about models: list, run, show",
+    "search": "try hyper-parameters, within what must hold",
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
     "serve": "serve what is live, without the loop",
@@ -39,7 +40,7 @@ VERBS = {
 }
 _GROUPS = {
     "keep a system": ("check", "run", "up", "status", "plan", "log"),
-    "look closer": ("data", "labels", "telemetry", "models", "experiment", "report"),
+    "look closer": ("data", "labels", "telemetry", "models", "experiment", "search", "report"),
     "decide by hand": ("promote", "rollback", "serve", "token", "forget"),
     "try a policy on history": ("backtest", "replay"),
 }

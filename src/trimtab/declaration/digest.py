@@ -12,9 +12,9 @@ from trimtab.records.base import canonical_json
 def digest_of(system: System) -> str:
     """blake3 (hex) of the canonical JSON of everything declared, defaults included.
 
-    Left out: where the file lies, its text, line numbers, experiments (they change nothing about what must hold), and
-    how a limit was spelled (98% is 0.98). The order of
-    requirements and of triggers says nothing and does not count; that of columns, views and steps does.
+    Left out: where the file lies, its text, line numbers, experiments and the search (they change nothing about what
+    must hold), and how a limit was spelled (98% is 0.98). The order of requirements and of triggers says nothing and
+    does not count; that of columns, views and steps does.
     """
     replace = msgspec.structs.replace
     requirements = [
@@ -30,7 +30,7 @@ def digest_of(system: System) -> str:
         requirements=tuple(sorted(requirements, key=canonical_json)),
         data=tuple(replace(spec, line=0) for spec in system.data),
         features=tuple(replace(spec, line=0) for spec in system.features),
-        model=replace(system.model, line=0),
+        model=replace(system.model, search=None, line=0),
         policy=replace(system.policy, retrain_on=tuple(sorted(triggers, key=canonical_json))),
         serve=replace(system.serve, line=0),
         experiments=(),

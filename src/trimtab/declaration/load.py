@@ -70,7 +70,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     requirements = read_requirements(problems, root.table("requirements") or {}, task, value, serve)
     data = [spec for table in _tables(root, "data") if (spec := read_dataset(table, folder, kinds)) is not None]
     features = [view for table in _tables(root, "features") if (view := read_view(table, data)) is not None]
-    model = _section(root, "model", lambda table: read_model(table, folder), required=True)
+    model = _section(root, "model", lambda table: read_model(table, folder, task, value), required=True)
     policy = _section(root, "policy", read_policy) or Policy()
     replay = _section(root, "replay", lambda table: read_replay(table, folder))
     about = About(folder=folder, model=model, views=tuple(features), task=task, value=value)

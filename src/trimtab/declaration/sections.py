@@ -11,6 +11,7 @@ from trimtab.declaration.access import read_access
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
+from trimtab.declaration.search import read_search
 from trimtab.declaration.telemetry import read_telemetry
 from trimtab.declaration.units import format_duration, is_currency
 from trimtab.features.spec import FeatureViewSpec
@@ -89,7 +90,7 @@ def read_view(table: Table, data: Sequence[DatasetSpec]) -> FeatureViewSpec | No
     )
 
 
-def read_model(table: Table, folder: str) -> ModelSpec | None:
+def read_model(table: Table, folder: str, task: Task | None, value: Value | None) -> ModelSpec | None:
     """`[model]`; None when there is no code."""
     code = table.text("code", '"model.py"') if table.require("code", '"model.py"') else None
     if code is not None:
@@ -107,6 +108,10 @@ def read_model(table: Table, folder: str) -> ModelSpec | None:
         _check_params(table.problems, table.key("params"), found["params"])
     if table.raw("window") != "all":
         found["window"] = table.duration("window", '"90 d", or "all"')
+    search = table.table("search")
+    if search is not None:
+        own = Table(table.problems, table.key("search"), search)
+        found["search"] = read_search(own, found["params"] or {}, task, value)
     table.close()
     if code is None:
         return None

@@ -23,10 +23,12 @@ from trimtab.records.facts import (
     PersonForgetting,
     PersonForgotten,
     ReleaseMoved,
+    SearchFinished,
     SystemDeclared,
     TelemetryPruned,
     TrainingFailed,
     TrainingTried,
+    TrialFinished,
     VerdictsGiven,
 )
 from trimtab.records.journal import Entry
@@ -97,6 +99,11 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
             return "pass", _because(f"{fact.number}: {doing}", fact.causes)
         case BacktestFinished():
             return "backtest", _backtest(fact)
+        case TrialFinished():
+            return "trial", _trial(fact)
+        case SearchFinished():
+            found = ", ".join(f"{_name(name)} {_number(figure)}" for name, figure in fact.figures.items()) or "nothing"
+            return "search", f"{fact.search}: {found} in {_several(fact.trials, 'trial')}; {fact.stopped}"
         case ExperimentFinished():
             return "experiment", f"{fact.name} {fact.verdict}: {fact.why}"
 
@@ -156,6 +163,12 @@ def _backtest(fact: BacktestFinished) -> str:
     released = f"{fact.releases} released, {fact.refused} refused, {fact.rolled_back} rolled back"
     worth = f"value {fact.value:,.0f} ({_number(fact.per_1000)} per 1,000)"
     return f"{fact.policy}: {worth}, {_several(fact.retrainings, 'retraining')}, {released}"
+
+
+def _trial(fact: TrialFinished) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in fact.params.items())
+    misses = f", misses {', '.join(fact.broken)}" if fact.broken else ""
+    return f"{fact.search} {fact.number}: {settings}: {fact.why or fact.model}{misses}"
 
 
 def _because(said: str, causes: tuple[Cause, ...]) -> str:

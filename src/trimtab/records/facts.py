@@ -342,6 +342,47 @@ class ExperimentFinished(Fact, kw_only=True):
     rounds: tuple[Round, ...]
 
 
+class TrialFinished(Fact, kw_only=True):
+    """One trial of a search. Key: `trial:<search>:<number>`; number 0 is what was declared.
+
+    `figures` are means over the periods it was measured on, empty without a model. `broken` says by how much each
+    requirement it misses is missed, relative to the limit. `given_up`: it was behind after the newest period.
+    """
+
+    search: str
+    number: int
+    params: dict[str, Any]
+    model: str
+    figures: dict[str, float]
+    broken: dict[str, float]
+    given_up: bool
+    why: str
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it came to a model that holds every requirement that was measured of it."""
+        return bool(self.figures) and not self.broken and not self.given_up
+
+
+class SearchFinished(Fact, kw_only=True):
+    """What a search came to. Key: `search:<search>:<trials>`.
+
+    `declared` is the digest of the declared search. `front` are the numbers of the feasible trials that none beats in
+    every objective; `chosen` is the one of them that is best in the first objective, and `params` its values.
+    """
+
+    search: str
+    declared: str
+    objectives: tuple[str, ...]
+    trials: int
+    feasible: int
+    front: tuple[int, ...]
+    chosen: int | None
+    params: dict[str, Any]
+    figures: dict[str, float]
+    stopped: str
+
+
 AnyFact = (
     SystemDeclared
     | DatasetCommitted
@@ -362,4 +403,6 @@ AnyFact = (
     | PassFinished
     | BacktestFinished
     | ExperimentFinished
+    | TrialFinished
+    | SearchFinished
 )

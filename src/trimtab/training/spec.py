@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.records.base import Record
 from trimtab.records.metric import Metric, Place, Task
@@ -10,6 +10,39 @@ from trimtab.records.metric import Metric, Place, Task
 _BINARY: tuple[Task, ...] = ("binary_classification",)
 _CLASSES: tuple[Task, ...] = ("binary_classification", "multiclass_classification")
 _WATCHED: tuple[Place, ...] = ("release", "shadow", "canary", "live")
+
+
+class Dimension(Record, kw_only=True):
+    """The values that a search tries for one hyper-parameter: from `low` to `high`, `integer` or not, on a `log` scale
+    or not; or one of `choices`."""
+
+    name: str
+    low: float = 0.0
+    high: float = 0.0
+    integer: bool = False
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+
+class SearchSpec(Record, kw_only=True):
+    """`[model.search]`: which hyper-parameters to try, and for what.
+
+    `objectives` are metrics, better where their metric says so; several give a Pareto front. `period` is the span of
+    rows that trials are judged on, in seconds, right before `holdout` (None: as long as that), and `folds` how many
+    such periods, one before the other; a trial that is behind after one of them is given up. `workers` trials run at a
+    time. `horizon` is how long the result is expected to be used, in seconds: an improvement is worth that many
+    predictions.
+    """
+
+    space: tuple[Dimension, ...]
+    objectives: tuple[str, ...]
+    trials: int = 30
+    sampler: Literal["tpe", "cmaes", "random", "grid"] = "tpe"
+    folds: int = 1
+    period: float | None = None
+    workers: int = 1
+    horizon: float = 30 * 86400.0
+    line: int = 0
 
 
 class ModelSpec(Record, kw_only=True):
@@ -30,6 +63,7 @@ class ModelSpec(Record, kw_only=True):
     seed: int = 0
     time_limit: float = 600.0
     memory_limit: float = 4 * 2.0**30
+    search: SearchSpec | None = None
     line: int = 0
 
 

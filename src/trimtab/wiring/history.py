@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from trimtab.loop.ports import Datasets
     from trimtab.loop.reconcile import Watcher
     from trimtab.loop.replay import Tick
-    from trimtab.records.facts import BacktestFinished, ExperimentFinished
+    from trimtab.loop.search import Tell as SearchTell
+    from trimtab.records.facts import BacktestFinished, ExperimentFinished, SearchFinished
 
 
 def under_policy(system: System, policy: str) -> System:
@@ -48,26 +49,49 @@ def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) 
     """Run a declared experiment on the rows whose truth is known at a moment: the collected ones, or where nothing was
     collected those of the sources. The result, and whether it was there already."""
     from trimtab.loop.experiments import run_experiment
-    from trimtab.loop.history import HistoricDatasets, load_history
-    from trimtab.loop.stored import StoredDatasets
     from trimtab.training.trainer import Trainer
-    from trimtab.wiring.sources import open_any
 
-    system = place.system
-    datasets: Datasets = StoredDatasets(system, place.layout.data, place.ledger, opener=open_any)
-    if not datasets.known(at)[0]:
-        datasets = HistoricDatasets(system, load_history(system, at, open_any))
     with Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)) as trainer:
         return run_experiment(
             spec,
-            system=system,
-            datasets=datasets,
+            system=place.system,
+            datasets=_known(place, at),
             now=at,
             ledger=place.ledger,
             blobs=place.blobs,
             trainer=trainer,
             tell=tell,
         )
+
+
+def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
+    """Run the declared search on the rows whose truth is known at a moment, as `experiment` finds them."""
+    from trimtab.loop.search import run_search
+    from trimtab.training.trainer import Trainer
+
+    system = place.system
+    workers = system.model.search.workers if system.model.search is not None else 1
+    threads = max(1, ((os.cpu_count() or 2) - 1) // workers)
+    return run_search(
+        system,
+        datasets=_known(place, at),
+        now=at,
+        ledger=place.ledger,
+        trainer=lambda: Trainer(place.blobs, place.layout.work, threads=threads),
+        tell=tell,
+    )
+
+
+def _known(place: Place, at: datetime) -> Datasets:
+    """What was collected, or where nothing was what the sources have."""
+    from trimtab.loop.history import HistoricDatasets, load_history
+    from trimtab.loop.stored import StoredDatasets
+    from trimtab.wiring.sources import open_any
+
+    datasets = StoredDatasets(place.system, place.layout.data, place.ledger, opener=open_any)
+    if datasets.known(at)[0]:
+        return datasets
+    return HistoricDatasets(place.system, load_history(place.system, at, open_any))
 
 
 def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, say: Watcher = quiet) -> BacktestFinished:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from trimtab.declaration.edited import Edited
 from trimtab.declaration.system import System
 from trimtab.errors import TrimtabError, end_if_told
+from trimtab.loop.tuned import tuned
 from trimtab.records.base import SimulatedClock, SystemClock
 from trimtab.records.ledger import Ledger, StaleFence
 from trimtab.wiring.kinds import source_kinds
@@ -86,18 +87,19 @@ def running(
     from trimtab.training.trainer import Trainer
     from trimtab.wiring.labels import datasets_of
 
+    system = tuned(place.system, place.ledger)
     found = server or server_of(place)
     target = found if server is not None or found.status() is not None else RoutesFile(place.layout.root)
-    datasets = datasets_of(place, place.system, remember=True)
+    datasets = datasets_of(place, system, remember=True)
     loop = build_loop(
         place,
-        system=place.system,
+        system=system,
         ledger=place.ledger,
         datasets=datasets,
         serving=served(place, target),
         say=say or quiet,
         trainer=Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)),
-        publish=publisher(place.system, datasets.stores, place.layout.features, say or quiet),
+        publish=publisher(system, datasets.stores, place.layout.features, say or quiet),
     )
     return loop, SystemClock() if at is None else SimulatedClock(at)
 
@@ -107,13 +109,19 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
     again later; what is live goes on being served. Between two rounds a person may promote or roll back."""
     edited = Edited(place.system, source_kinds())
     loop, clock = running(place, say=say, server=server)
+    params = tuned(place.system, place.ledger).model.params
     while True:
         try:
             system = edited.now()
+            chosen = tuned(system or place.system, place.ledger).model.params
             if system is not None:
                 say("declared", f"{system.path} was changed and is in force from here on")
                 place = replace(place, system=system)
                 loop, clock = running(place, say=say, server=server)
+            elif chosen != params:
+                say("searched", "a search has chosen other hyper-parameters, which are in force from here on")
+                loop, clock = running(place, say=say, server=server)
+            params = chosen
             with place.lead():
                 loop.settle(clock.now())
         except StaleFence:  # another process leads: this one has to go

@@ -1,4 +1,4 @@
-"""`[[experiments]]`: what is understood, and what is refused with its line."""
+"""`[[experiments]]` and `[model.search]`: what is understood, and what is refused with its line."""
 
 from __future__ import annotations
 
@@ -94,3 +94,43 @@ def test_what_is_wrong_is_named_with_its_line(old: str, new: str, says: str) -> 
 def test_two_of_one_name_are_refused() -> None:
     with pytest.raises(DeclarationError, match='"sun" is declared twice'):
         parse(BAKERY.read_text() + GOOD + GOOD, BAKERY)
+
+
+SEARCH = """
+[model.search]
+space = { trees = [10, 60] }
+objective = ["quality.roc_auc", "resources.model_size"]
+trials = 7
+"""
+
+
+def test_a_search_is_understood() -> None:
+    system = parse(BAKERY.read_text() + SEARCH, BAKERY)
+    found = system.model.search
+    assert found is not None
+    (trees,) = found.space
+    assert (trees.name, trees.low, trees.high, trees.integer, trees.log) == ("trees", 10.0, 60.0, True, False)
+    assert (found.trials, found.sampler, found.objectives) == (7, "tpe", ("quality.roc_auc", "resources.model_size"))
+    assert system.digest == load(BAKERY).digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("trees = [10, 60]", "treees = [10, 60]", 'did you mean "trees"'),
+        ("trees = [10, 60]", "trees = [60, 10]", "says no range and no choices"),
+        ("trees = [10, 60]", 'trees = [0, 10, "log"]', "says no range and no choices"),
+        ("trees = [10, 60]", "trees = { choices = [] }", "says no range and no choices"),
+        ("{ trees = [10, 60] }", "{}", "names no hyper-parameter"),
+        ("quality.roc_auc", "quality.roc", "is not measured by a training"),
+        ("quality.roc_auc", "serving.latency_p95", "is not measured by a training"),
+        ("trials = 7", 'sampler = "cmaes"', "one objective and numbers only"),
+        ("trials = 7", 'sampler = "grid"', "a grid needs choices"),
+        ("trials = 7", "trails = 7", 'did you mean "trials"'),
+    ],
+)
+def test_what_is_wrong_with_a_search_is_named(old: str, new: str, says: str) -> None:
+    assert old in SEARCH
+    with pytest.raises(DeclarationError) as raised:
+        parse(BAKERY.read_text() + SEARCH.replace(old, new), BAKERY)
+    assert says in str(raised.value)

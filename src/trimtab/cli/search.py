@@ -1,0 +1,111 @@
+"""`trimtab search`: try hyper-parameters, and let the loop train with the ones that are chosen."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trimtab.cli.arguments import UsageError, add_moment, add_system, count
+from trimtab.cli.figures import number
+from trimtab.cli.output import emit_json
+from trimtab.cli.terminal import plain, say, show_table, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trimtab.records.facts import SearchFinished, TrialFinished
+    from trimtab.wiring.place import Place
+
+_SHOWN = 10
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `search`."""
+    add_system(parser)
+    add_moment(parser)
+    parser.add_argument("--trials", type=count, metavar="N", help="run until there are N trials (default: as declared)")
+    parser.add_argument("--show", action="store_true", help="show the newest search instead of running one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run or show; 1 when no trial holds all requirements."""
+    from trimtab.wiring.place import open_place
+
+    with open_place(args.system, args.state) as place:
+        search = place.system.model.search
+        if search is None:
+            raise UsageError("no search is declared", hint="write [model.search]: docs/search.md")
+        if args.trials:
+            search = msgspec.structs.replace(search, trials=args.trials)
+            model = msgspec.structs.replace(place.system.model, search=search)
+            place.system = msgspec.structs.replace(place.system, model=model)
+        fact = _newest(place) if args.show else _searched(place, args)
+        from trimtab.loop.search import trials_of
+
+        trials = trials_of(place.ledger, fact.search)
+        if args.json:
+            emit_json({"result": fact, "trials": trials})
+        else:
+            _tell(fact, trials)
+        return int(fact.chosen is None)
+
+
+def _newest(place: Place) -> SearchFinished:
+    from trimtab.records.facts import SearchFinished
+
+    entry = place.ledger.last(SearchFinished)
+    if entry is None:
+        raise UsageError("no search was run yet", hint="run `trimtab search`")
+    return entry.fact
+
+
+def _searched(place: Place, args: argparse.Namespace) -> SearchFinished:
+    from trimtab.cli.progress import Board
+    from trimtab.wiring.history import search
+
+    with Board(quiet=args.json) as board:
+        stage = board.stage("trials")
+        fact = search(place, at=args.at or datetime.now(UTC), tell=stage.tell)
+        stage.end()
+    return fact
+
+
+def _tell(fact: SearchFinished, trials: Sequence[TrialFinished]) -> None:
+    first = fact.objectives[0]
+    front = [trial for n in fact.front for trial in trials if trial.number == n]
+    others = sorted(
+        (t for t in trials if t.number not in fact.front and t.figures), key=lambda t: (bool(t.broken), t.number)
+    )
+    shown = [*front, *others][:_SHOWN]
+    rows = [
+        [
+            "declared" if t.number == 0 else str(t.number),
+            ", ".join(f"{name} {_plainly(value)}" for name, value in t.params.items()),
+            *(number(t.figures[name]) for name in fact.objectives),
+            styled("chosen", "green") if t.number == fact.chosen else "front" if t in front else _against(t),
+        ]
+        for t in shown
+    ]
+    heads = [name.partition(".")[2] for name in fact.objectives]
+    show_table("", ("trial", "hyper-parameters", *heads, ""), rows)
+    if len(trials) > len(shown):
+        say(f"{len(shown)} of {len(trials)} trials; --json has all")
+    say(f"{fact.feasible} of {fact.trials} trials hold every requirement a training measures; {plain(fact.stopped)}")
+    if fact.chosen == 0:
+        say(f"what is declared is as good as anything that was tried, in {first}")
+    elif fact.chosen is not None:
+        say(f"the loop trains with trial {fact.chosen} from now on, the best of the front in {first}")
+
+
+def _against(trial: TrialFinished) -> str:
+    """Why a trial is not to be chosen."""
+    if trial.broken:
+        return plain("misses " + ", ".join(name.partition(".")[2] or name for name in trial.broken))
+    return "given up" if trial.given_up else ""
+
+
+def _plainly(value: object) -> str:
+    return number(value) if isinstance(value, float) else plain(str(value))

@@ -1,0 +1,44 @@
+"""`trimtab search` as a person sees it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from trimtab.cli.main import main
+
+BAKERY = Path(__file__).parent.parent / "systems" / "bakery"
+DECLARED = """
+[model.search]
+space = { trees = { choices = [5, 40] } }
+objective = ["quality.roc_auc", "resources.model_size"]
+sampler = "grid"
+"""
+
+
+def test_a_search_and_what_it_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "bakery"
+    shutil.copytree(BAKERY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    assert main(["search", str(folder)]) == 2
+    assert "no search is declared" in capsys.readouterr().err
+    with (folder / "trimtab.toml").open("a") as file:
+        file.write(DECLARED)
+    assert main(["search", str(folder), "--show"]) == 2
+    assert "no search was run yet" in capsys.readouterr().err
+
+    assert main(["search", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [trial["number"] for trial in found["trials"]] == [0, 1, 2]
+    assert found["result"]["stopped"] == "all 3 combinations were tried"
+    assert main(["search", str(folder), "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert "chosen" in shown
+    assert "declared" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert main(["log", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "trial" in told
+    assert "search" in told
