@@ -15,7 +15,6 @@ from trimtab.records.facts import (
     ActionFinished,
     ActionIntended,
     AnyFact,
-    BacktestFinished,
     Cause,
     ColumnDrift,
     Compared,
@@ -23,7 +22,6 @@ from trimtab.records.facts import (
     DriftMeasured,
     ModelTrained,
     PassFinished,
-    Promotion,
     ReleaseMoved,
     VerdictsGiven,
 )
@@ -31,6 +29,7 @@ from trimtab.records.journal import Entry
 from trimtab.records.metric import Place
 from trimtab.records.model import ModelBundle, ModelIdentity, Signature, Stage
 from trimtab.records.requirement import Estimate, Requirement, Value, Verdict
+from trimtab.records.studies import BacktestFinished, Promotion
 from trimtab.serving.spec import ServeSpec
 from trimtab.training.spec import ModelSpec
 

@@ -11,13 +11,13 @@ from trimtab.console.collect import collect
 from trimtab.console.report import render
 from trimtab.records.facts import (
     ActionIntended,
-    BacktestFinished,
     ColumnDrift,
     DatasetCommitted,
     DriftMeasured,
     ReleaseMoved,
     VerdictsGiven,
 )
+from trimtab.records.studies import BacktestFinished
 
 
 def test_counts_are_those_of_the_ledger() -> None:

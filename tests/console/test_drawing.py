@@ -17,7 +17,7 @@ from tests.console.history import backtests
 from trimtab.console import words
 from trimtab.console.advantage import difference
 from trimtab.console.svg import Scale, element, text, ticks, time_ticks
-from trimtab.records.facts import BacktestFinished
+from trimtab.records.studies import BacktestFinished
 
 moments = st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)).map(lambda m: m.replace(tzinfo=UTC))
 

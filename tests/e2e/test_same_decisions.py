@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from tests.e2e.replaying import TIDES
 
-from trimtab.records.facts import BacktestFinished
+from trimtab.records.studies import BacktestFinished
 from trimtab.wiring.history import backtest, history_of, replay
 from trimtab.wiring.place import Place, open_place, span_of
 

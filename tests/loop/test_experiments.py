@@ -12,7 +12,7 @@ from tests.loop.conftest import Make, Run
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.experiments.spec import Change, Expectation, ExperimentSpec
 from trimtab.loop.experiments import run_experiment
-from trimtab.records.facts import ExperimentFinished
+from trimtab.records.studies import ExperimentFinished
 from trimtab.training.trainer import Trainer
 
 FLOUR = ExperimentSpec(

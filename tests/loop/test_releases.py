@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.loop.observed import NOW
 
 from trimtab.loop.releases import Releases, fold
-from trimtab.records.facts import Fact, PassFinished, ReleaseMoved
+from trimtab.records.fact import Fact
+from trimtab.records.facts import PassFinished, ReleaseMoved
 from trimtab.records.model import Stage
 
 

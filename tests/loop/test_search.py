@@ -13,8 +13,8 @@ from trimtab.declaration.grammar import Context, parse_requirement
 from trimtab.errors import PermanentError
 from trimtab.loop.search import run_search, trials_of
 from trimtab.loop.tuned import tuned
-from trimtab.records.facts import SearchFinished, TrialFinished
 from trimtab.records.requirement import Requirement
+from trimtab.records.studies import SearchFinished, TrialFinished
 from trimtab.training.spec import Dimension, SearchSpec
 from trimtab.training.trainer import Trainer
 

@@ -11,14 +11,7 @@ from tests.loop.observed import NOW, verdict
 
 from trimtab.declaration.load import load
 from trimtab.loop.status import Status, newest_verdicts, read_status
-from trimtab.records.facts import (
-    ActionFinished,
-    AnyFact,
-    Cause,
-    PassFinished,
-    ReleaseMoved,
-    VerdictsGiven,
-)
+from trimtab.records.facts import ActionFinished, AnyFact, Cause, PassFinished, ReleaseMoved, VerdictsGiven
 from trimtab.records.ledger import Ledger
 
 SYSTEM = load(BAKERY)

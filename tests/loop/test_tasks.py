@@ -10,7 +10,8 @@ from tests.loop.conftest import Make, Run
 
 from trimtab.declaration.system import ReleaseStep, Trigger
 from trimtab.loop.backtest import summarise
-from trimtab.records.facts import BacktestFinished, Compared, ReleaseMoved, VerdictsGiven
+from trimtab.records.facts import Compared, ReleaseMoved, VerdictsGiven
+from trimtab.records.studies import BacktestFinished
 
 START = datetime(2024, 1, 21, 6, tzinfo=UTC)
 END = START + timedelta(days=16)

@@ -12,7 +12,6 @@ from tests.records.generated import KINDS, facts, keys, moments, of_type
 from trimtab.records.describe import describe
 from trimtab.records.facts import (
     ActionFinished,
-    BacktestFinished,
     Cause,
     ColumnDrift,
     Compared,
@@ -26,6 +25,7 @@ from trimtab.records.facts import (
 )
 from trimtab.records.journal import Entry, kind_of
 from trimtab.records.requirement import Verdict
+from trimtab.records.studies import BacktestFinished
 
 AT = datetime(2013, 4, 2, 5, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 
 if TYPE_CHECKING:
     from trimtab.loop.backtest import Backtest
-    from trimtab.records.facts import BacktestFinished
+    from trimtab.records.studies import BacktestFinished
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,8 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 if TYPE_CHECKING:
     from trimtab.cli.progress import Board
     from trimtab.experiments.spec import ExperimentSpec
-    from trimtab.records.facts import ExperimentFinished
     from trimtab.records.journal import Entry
+    from trimtab.records.studies import ExperimentFinished
     from trimtab.wiring.place import Place
 
 _ACTIONS = {
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _newest(place: Place, name: str) -> Entry[ExperimentFinished] | None:
-    from trimtab.records.facts import ExperimentFinished
+    from trimtab.records.studies import ExperimentFinished
 
     return place.ledger.last(ExperimentFinished, prefix=f"experiment:{name}:")
 

@@ -17,7 +17,7 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.errors import PermanentError
 
 if TYPE_CHECKING:
-    from trimtab.records.facts import BacktestFinished
+    from trimtab.records.studies import BacktestFinished
     from trimtab.wiring.place import Place
 
 _AGAINST = ("never", "declared", "every:30d")

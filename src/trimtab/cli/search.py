@@ -16,7 +16,7 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trimtab.records.facts import SearchFinished, TrialFinished
+    from trimtab.records.studies import SearchFinished, TrialFinished
     from trimtab.wiring.place import Place
 
 _SHOWN = 10
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _newest(place: Place) -> SearchFinished:
-    from trimtab.records.facts import SearchFinished
+    from trimtab.records.studies import SearchFinished
 
     entry = place.ledger.last(SearchFinished)
     if entry is None:

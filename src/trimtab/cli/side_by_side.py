@@ -17,7 +17,7 @@ from trimtab.errors import PermanentError
 
 if TYPE_CHECKING:
     from trimtab.cli.progress import Board, Stage
-    from trimtab.records.facts import BacktestFinished
+    from trimtab.records.studies import BacktestFinished
 
 
 def one_thread_each() -> None:
@@ -58,7 +58,7 @@ class Running:
 
     def result(self) -> BacktestFinished:
         """What it came to. Raises PermanentError with the process's own words when it failed."""
-        from trimtab.records.facts import BacktestFinished
+        from trimtab.records.studies import BacktestFinished
 
         if self._process.wait() != 0:
             words = self._log.read_text("utf-8", "replace").strip().removeprefix("trimtab: ")

@@ -8,7 +8,7 @@ from math import sqrt
 
 from trimtab.console.report_data import Difference, PolicyLine
 from trimtab.measures.intervals import t_quantile
-from trimtab.records.facts import BacktestFinished
+from trimtab.records.studies import BacktestFinished
 
 DECLARED = "declared"
 NEVER = "never"

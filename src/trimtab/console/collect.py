@@ -24,7 +24,6 @@ from trimtab.declaration.system import System
 from trimtab.records.facts import (
     ActionFinished,
     ActionIntended,
-    BacktestFinished,
     ColumnDrift,
     Compared,
     DatasetCommitted,
@@ -38,6 +37,7 @@ from trimtab.records.facts import (
 from trimtab.records.journal import Entry
 from trimtab.records.metric import Place
 from trimtab.records.requirement import Estimate, Requirement, Verdict
+from trimtab.records.studies import BacktestFinished
 
 _When = tuple[str, datetime]
 """A release and a moment."""

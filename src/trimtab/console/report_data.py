@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from trimtab.records.base import Record
-from trimtab.records.facts import Compared, Promotion
+from trimtab.records.facts import Compared
 from trimtab.records.metric import Place
 from trimtab.records.model import Stage
 from trimtab.records.requirement import Comparison, Estimate, Status, Verdict
+from trimtab.records.studies import Promotion
 
 
 class Point(Record, kw_only=True):

@@ -21,16 +21,9 @@ from trimtab.measures.metrics import value_of
 from trimtab.monitoring.business import value_difference
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
-from trimtab.records.facts import (
-    BacktestFinished,
-    ModelTrained,
-    Promotion,
-    Refusal,
-    ReleaseMoved,
-    TrainingTried,
-    VerdictsGiven,
-)
+from trimtab.records.facts import ModelTrained, ReleaseMoved, TrainingTried, VerdictsGiven
 from trimtab.records.ledger import Ledger
+from trimtab.records.studies import BacktestFinished, Promotion, Refusal
 
 if TYPE_CHECKING:
     import polars as pl

@@ -28,8 +28,9 @@ from trimtab.measures.hypothesis import Effect, Fold, Look, effect_of, look
 from trimtab.measures.spending import shared, spent
 from trimtab.records.base import canonical_json
 from trimtab.records.blobs import Blobs
-from trimtab.records.facts import ExperimentFinished, ModelTrained, Round
+from trimtab.records.facts import ModelTrained
 from trimtab.records.ledger import Ledger
+from trimtab.records.studies import ExperimentFinished, Round
 from trimtab.training.evaluate import days_of
 from trimtab.training.job import TrainingJob
 from trimtab.training.split import Split, moments, split

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from trimtab.records.base import Record
-from trimtab.records.facts import Fact, ReleaseMoved
+from trimtab.records.fact import Fact
+from trimtab.records.facts import ReleaseMoved
 from trimtab.records.model import Stage
 
 IN_FLIGHT: tuple[Stage, ...] = ("candidate", "shadow", "canary")

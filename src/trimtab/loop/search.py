@@ -22,8 +22,8 @@ from trimtab.loop.tuned import declared_search
 from trimtab.measures.front import expected_gain, pareto
 from trimtab.measures.judge import acceptable
 from trimtab.records.base import canonical_json
-from trimtab.records.facts import SearchFinished, TrialFinished
 from trimtab.records.ledger import Ledger
+from trimtab.records.studies import SearchFinished, TrialFinished
 from trimtab.training.search import Sampler, excess
 from trimtab.training.spec import SearchSpec
 from trimtab.training.split import Split, moments, split

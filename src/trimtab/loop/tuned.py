@@ -7,8 +7,8 @@ import msgspec
 
 from trimtab.declaration.system import System
 from trimtab.records.base import canonical_json
-from trimtab.records.facts import SearchFinished
 from trimtab.records.ledger import Ledger
+from trimtab.records.studies import SearchFinished
 from trimtab.training.spec import SearchSpec
 
 

@@ -10,29 +10,26 @@ from trimtab.records.facts import (
     ActionFinished,
     ActionIntended,
     AnyFact,
-    BacktestFinished,
     Cause,
     Compared,
     DataExpired,
     DatasetCommitted,
     DriftMeasured,
-    ExperimentFinished,
     ModelTrained,
     PassFinished,
     PassPlanned,
     PersonForgetting,
     PersonForgotten,
     ReleaseMoved,
-    SearchFinished,
     SystemDeclared,
     TelemetryPruned,
     TrainingFailed,
     TrainingTried,
-    TrialFinished,
     VerdictsGiven,
 )
 from trimtab.records.journal import Entry
 from trimtab.records.requirement import Verdict
+from trimtab.records.studies import BacktestFinished, ExperimentFinished, SearchFinished, TrialFinished
 
 WIDTH = 100
 _HASH = re.compile(r"\b[0-9a-f]{16,}\b")

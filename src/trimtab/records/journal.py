@@ -14,7 +14,8 @@ from typing_extensions import TypeVar
 
 from trimtab.errors import PermanentError
 from trimtab.records.base import Record, canonical_json
-from trimtab.records.facts import AnyFact, Compared, Fact, ModelTrained, ReleaseMoved, TrainingFailed, VerdictsGiven
+from trimtab.records.fact import Fact
+from trimtab.records.facts import AnyFact, Compared, ModelTrained, ReleaseMoved, TrainingFailed, VerdictsGiven
 from trimtab.records.requirement import Estimate, Verdict
 
 F = TypeVar("F", bound=Fact, default=AnyFact)

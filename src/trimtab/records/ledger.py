@@ -22,7 +22,8 @@ from sqlalchemy import ColumnElement, Executable, bindparam, func, insert, selec
 
 from trimtab.errors import PermanentError, TemporaryError
 from trimtab.records.database import Database
-from trimtab.records.facts import AnyFact, Fact
+from trimtab.records.fact import Fact
+from trimtab.records.facts import AnyFact
 from trimtab.records.journal import (
     GENESIS,
     Draft,

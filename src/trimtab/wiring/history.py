@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trimtab.loop.reconcile import Watcher
     from trimtab.loop.replay import Tick
     from trimtab.loop.search import Tell as SearchTell
-    from trimtab.records.facts import BacktestFinished, ExperimentFinished, SearchFinished
+    from trimtab.records.studies import BacktestFinished, ExperimentFinished, SearchFinished
 
 
 def under_policy(system: System, policy: str) -> System:
