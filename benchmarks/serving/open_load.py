@@ -4,55 +4,52 @@
 
 A request's time is counted from when it was due, so that a server that is late cannot hide it. RATE 0 is a closed load:
 every connection asks again as soon as it is answered. Prints one JSON object. The time-outs of callers are not played.
+
+It shares the machine with the server, so it is a bare loop over sockets that sleeps until something is due or comes, a
+millisecond at least; `cores` tells what it took all the same.
 """
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import json
+import select
+import socket
 import sys
 import time
 from collections import Counter, deque
 from pathlib import Path
 
-import uvloop
+_TICK = 0.001
+_PATIENCE = 10.0
 
 
-class Caller(asyncio.Protocol):
+class Caller:
     """One connection with at most one request under way."""
 
-    def __init__(self, load: Load) -> None:
-        self.load = load
+    __slots__ = ("data", "due", "sock")
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.due = 0.0
         self.data = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.load.free.append(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        if self in self.load.free:
-            self.load.free.remove(self)
-        self.load.lost += 1
-
-    def ask(self, due: float) -> None:
-        """Sends the request that was due then."""
-        self.due = due
-        self.transport.write(self.load.request)  # type: ignore[attr-defined]
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        end = self.data.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = self.data[:end].lower()
-        start = head.index(b"content-length:") + 15
-        size = int(head[start:].split(b"\r\n", 1)[0])
-        if len(self.data) < end + 4 + size:
-            return
-        status = int(head[9:12])
-        self.data = b""
-        self.load.answered(self, status, time.perf_counter() - self.due)
+    def heard(self) -> int:
+        """The status of the answer that came; 0 while it is not whole. Raises OSError when the server has gone."""
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionResetError
+        data = self.data + data
+        end = data.find(b"\r\n\r\n")
+        if end >= 0:
+            head = data[:end].lower()
+            start = head.index(b"content-length:") + 15
+            if len(data) >= end + 4 + int(head[start:].split(b"\r\n", 1)[0]):
+                self.data = b""
+                return int(head[9:12])
+        self.data = data
+        return 0
 
 
 class Load:
@@ -65,54 +62,81 @@ class Load:
         self.free: deque[Caller] = deque()
         self.took: dict[int, list[float]] = {}
         self.late = self.lost = 0
-        self.until = 0.0
         self.statuses: Counter[int] = Counter()
+        self._poll = select.epoll()
+        self._callers: dict[int, Caller] = {}
 
-    def answered(self, caller: Caller, status: int, took: float) -> None:
-        self.took.setdefault(status, []).append(took)
-        self.statuses[status] += 1
-        if self.rate == 0.0 and time.perf_counter() < self.until:
-            caller.ask(time.perf_counter())
-        else:
+    def run(self, port: int, connections: int) -> dict[str, object]:
+        """The whole load; what came of it."""
+        for _ in range(connections):
+            caller = Caller(port)
+            self._callers[caller.sock.fileno()] = caller
+            self._poll.register(caller.sock.fileno(), select.EPOLLIN)
             self.free.append(caller)
-
-    async def run(self, port: int, connections: int) -> dict[str, object]:
-        loop = asyncio.get_running_loop()
-        for start in range(0, connections, 200):
-            count = min(200, connections - start)
-            await asyncio.gather(
-                *(loop.create_connection(lambda: Caller(self), "127.0.0.1", port) for _ in range(count))
-            )
-        began = time.perf_counter()
-        self.until = began + self.seconds
+        gc.freeze()
+        used, began = time.process_time(), time.perf_counter()
+        until = began + self.seconds
         sent = 0
-        if self.rate == 0.0:
-            while self.free:
-                self.free.popleft().ask(began)
-            await asyncio.sleep(self.seconds)
-        else:
-            while (now := time.perf_counter()) < self.until:
-                while sent < self.rate * (now - began):
-                    due = began + sent / self.rate
-                    sent += 1
-                    if self.free:
-                        self.free.popleft().ask(due)
-                    else:
-                        self.late += 1  # no connection is free: it cannot be sent
-                await asyncio.sleep(0.0005)
-        waited = time.perf_counter()
-        while len(self.free) + self.lost < connections and time.perf_counter() - waited < 10:
-            await asyncio.sleep(0.01)
+        while self.rate == 0.0 and self.free:
+            self._ask(self.free.popleft(), began)
+        while (now := time.perf_counter()) < until:
+            while sent < self.rate * (now - began):
+                due = began + sent / self.rate
+                sent += 1
+                if self.free:
+                    self._ask(self.free.popleft(), due)
+                else:
+                    self.late += 1  # no connection is free: it cannot be sent
+            self._hear(_TICK if self.rate else until - now, again=self.rate == 0.0)
+        cores = (time.process_time() - used) / self.seconds
+        while len(self.free) + self.lost < connections and time.perf_counter() < until + _PATIENCE:
+            self._hear(_TICK, again=False)
         return {
             "seconds": self.seconds,
             "statuses": {str(status): count for status, count in self.statuses.items()},
             "unsent": self.late,
             "lost": self.lost,
+            "cores": cores,
             "took": {
                 str(status): {f"p{share * 100:g}": quantile(those, share) for share in (0.5, 0.95, 0.99, 1.0)}
                 for status, those in self.took.items()
             },
         }
+
+    def _ask(self, caller: Caller, due: float) -> None:
+        caller.due = due
+        try:
+            caller.sock.sendall(self.request)
+        except OSError:
+            self._lose(caller)
+
+    def _hear(self, wait: float, *, again: bool) -> None:
+        for number, _ in self._poll.poll(wait):
+            caller = self._callers[number]
+            try:
+                status = caller.heard()
+            except OSError:
+                self._lose(caller)
+                continue
+            if not status:
+                continue
+            now = time.perf_counter()
+            self.took.setdefault(status, []).append(now - caller.due)
+            self.statuses[status] += 1
+            if again:
+                self._ask(caller, now)
+            else:
+                self.free.append(caller)
+
+    def _lose(self, caller: Caller) -> None:
+        number = caller.sock.fileno()
+        if self._callers.pop(number, None) is None:
+            return
+        self._poll.unregister(number)
+        caller.sock.close()
+        if caller in self.free:
+            self.free.remove(caller)
+        self.lost += 1
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -129,7 +153,7 @@ def main() -> None:
     head = "\r\n".join(["POST %s HTTP/1.1", "host: x", "content-type: application/json", *lines])
     head = head % "/v2/models/bench/infer" + f"\r\ncontent-length: {len(content)}\r\n\r\n"
     load = Load(head.encode() + content, float(rate), float(seconds))
-    print(json.dumps(uvloop.run(load.run(int(port), int(connections)))))
+    print(json.dumps(load.run(int(port), int(connections))))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def main() -> None:
         "--peers", type=Path, metavar="FOLDER", help="install peers below this folder, and run them too"
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some of the tables")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one run of wrk (default: 2)")
+    parser.add_argument("--seconds", type=int, default=2, help="length of one run of wrk, whole seconds (default: 2)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each server and load (default: 3)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64], help="loads (default: 1 16 64)")
     parser.add_argument("--quick", action="store_true", help="one round of one second each")
@@ -63,7 +63,7 @@ def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("this needs wrk, the load generator: apt-get install wrk")
     if args.quick:
-        args.rounds, args.seconds = 1, 1.0
+        args.rounds, args.seconds = 1, 1
     tables = {}
     for part in args.only:
         with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as name:
