@@ -44,6 +44,7 @@ OFFERS: tuple[Offer, ...] = (
     _source("sql", "sql:open_rows"),
     _source("label-studio", "label_studio:open_source"),
     Offer("labels", "label-studio", "trimtab.adapters.label_studio.labels:open_tool"),
+    _source("s3", "s3:open_objects"),
 )
 
 

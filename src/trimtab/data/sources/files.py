@@ -15,7 +15,7 @@ import polars as pl
 
 from trimtab.data.port import PAGE_BYTES, DataError, Page, in_one_frame
 from trimtab.data.sources.formats import Format, format_of
-from trimtab.data.sources.listing import Found, listed
+from trimtab.data.sources.listing import Found, LocalShelf, Shelf
 from trimtab.data.sources.pieces import pieces
 from trimtab.data.sources.reading import Piece, Reading, Unfinished
 from trimtab.data.sources.seen import Memory, Seen
@@ -32,8 +32,12 @@ class FileSource:
     a file lacks is null there. Cells of text are read one by one as the types of the store, else as those that the
     first rows suggest."""
 
-    def __init__(self, spec: DatasetSpec, folder: Path, *, page_bytes: int = PAGE_BYTES) -> None:
-        self._spec, self._folder, self._page_bytes = spec, folder, page_bytes
+    def __init__(
+        self, spec: DatasetSpec, folder: Path, *, page_bytes: int = PAGE_BYTES, shelf: Shelf | None = None
+    ) -> None:
+        """`shelf` is where the files lie, if not on this machine."""
+        self._spec, self._page_bytes = spec, page_bytes
+        self._shelf = shelf or LocalShelf(spec, folder)
         self._reading = Reading(spec, max(256, page_bytes // _PIECES))
 
     def expect(self, schema: Mapping[str, pl.DataType]) -> None:
@@ -52,27 +56,29 @@ class FileSource:
         """Rows of the files that have not been read, or have changed; what a cursor holds, `since` need not say."""
         del since
         upto = round(until.timestamp() * 1e6)
-        files, memory = listed(self._spec, self._folder), Memory(cursor)
+        files, memory = self._shelf.listed(), Memory(cursor)
         gone = memory.forget_all_but([found.name for found in files])
         if gone:
             self._reading.note(f"{gone} files that were read before are gone; their rows stay")
         whole, behind, wrong = max(1, sum(found.size for found in files)), 0, list[TrimtabError]()
         gathered = _Gathered(self._page_bytes)
         for found in files:
-            seen = self._due(found, memory, upto)
-            if seen is not None:
+            if self._is_due(memory.of(found.name), found, upto):
                 try:
-                    for piece in pieces(found, self._format(found), seen, self._reading, upto):
-                        rows = self._asked_for(piece, seen, upto)
-                        if rows is not None and not gathered.fits(rows):
-                            yield self._page(gathered, memory, behind / whole)
-                        memory.put(found.name, self._passed(piece, seen, upto))
-                        if rows is not None and gathered.add(rows):
-                            yield self._page(gathered, memory, (behind + min(piece.end, found.size)) / whole)
-                    seen.finish(found.mark)
-                    memory.put(found.name, seen)
-                except Unfinished as error:
-                    self._left(found, seen, memory, error, wrong)
+                    with self._shelf.at_hand(found) as here:
+                        seen = self._begun(here, memory, upto)
+                        try:
+                            for piece in pieces(here, self._format(here), seen, self._reading, upto):
+                                rows = self._asked_for(piece, seen, upto)
+                                if rows is not None and not gathered.fits(rows):
+                                    yield self._page(gathered, memory, behind / whole)
+                                memory.put(found.name, self._passed(piece, seen, upto))
+                                if rows is not None and gathered.add(rows):
+                                    yield self._page(gathered, memory, (behind + min(piece.end, found.size)) / whole)
+                            seen.finish(found.mark)
+                            memory.put(found.name, seen)
+                        except Unfinished as error:
+                            self._left(found, seen, memory, error, wrong)
                 except TrimtabError as error:
                     wrong.append(self._named(found, error))
             behind += found.size
@@ -88,8 +94,14 @@ class FileSource:
     def _format(self, found: Found) -> Format:
         return format_of(found.name) or format_of(self._spec.source) or Format("csv")
 
-    def _due(self, found: Found, memory: Memory, upto: int) -> Seen | None:
-        """What is known of a file that has to be read now, at the beginning of a pass or in the middle of one."""
+    def _is_due(self, seen: Seen | None, found: Found, upto: int) -> bool:
+        """Whether a file has to be read now: it is new or changed, or rows were left in it that are out by now."""
+        if seen is None or seen.mark != found.mark or not seen.done:
+            return True
+        return seen.later is not None and seen.later <= upto
+
+    def _begun(self, found: Found, memory: Memory, upto: int) -> Seen:
+        """What is known of a file that is read now, at the beginning of a pass or in the middle of one."""
         seen = memory.of(found.name)
         if seen is None:
             return _begun(found, upto)
@@ -99,8 +111,6 @@ class FileSource:
                     return _begun(found, upto)
             except (TrimtabError, Unfinished):
                 return _begun(found, upto)  # the pass says what is wrong
-        elif seen.done and (seen.later is None or seen.later > upto):
-            return None
         if seen.done:
             again = seen.later is not None and seen.later <= upto
             seen.begin(seen.start if again else seen.at, upto)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from trimtab.data.port import DataError
 from trimtab.data.spec import DatasetSpec
@@ -28,6 +30,38 @@ class Found:
     fresh: bool
 
 
+class Shelf(Protocol):
+    """Where the files of a source lie."""
+
+    def listed(self) -> list[Found]:
+        """The files now, in order of name. Raises DataError when none ever was there."""
+        ...
+
+    def at_hand(self, found: Found) -> AbstractContextManager[Found]:
+        """The file with a `path` on this machine, for as long as it is read."""
+        ...
+
+
+class LocalShelf:
+    """Files of this machine, by the path or glob of a source."""
+
+    def __init__(self, spec: DatasetSpec, folder: Path) -> None:
+        self._spec, self._folder = spec, folder
+
+    def listed(self) -> list[Found]:
+        """The files now."""
+        return listed(self._spec, self._folder)
+
+    def at_hand(self, found: Found) -> AbstractContextManager[Found]:
+        """The file itself."""
+        return nullcontext(found)
+
+
+def is_draft(name: str) -> bool:
+    """Whether a name is one under which programs keep what they have not finished."""
+    return name.endswith(_UNFINISHED) or name.rsplit("/", 1)[-1].startswith((".", "~"))
+
+
 def listed(spec: DatasetSpec, folder: Path) -> list[Found]:
     """The files now, in order of name. Raises DataError when none ever was there."""
     pattern = str(folder / spec.source)
@@ -35,7 +69,7 @@ def listed(spec: DatasetSpec, folder: Path) -> list[Found]:
     now = time.time()  # how old a file is, is a matter of the real clock, whatever moment is asked for
     files = list[Found]()
     for name in names:
-        if name.endswith(_UNFINISHED) or name.rsplit("/", 1)[-1].startswith((".", "~")):
+        if is_draft(name):
             continue
         try:
             found = os.stat(name)  # noqa: PTH116 - many thousands of files
