@@ -9,40 +9,47 @@ from trimtab.records.base import Record
 from trimtab.records.telemetry import TelemetryPolicy
 
 
-class ServerConfig(Record, kw_only=True):
-    """What a server needs to start, kept in `serve/config.json`. Port 0 is any free one; `grpc_port` None: no gRPC.
-    `processes` share the address, 0: one for each core.
-    `token_digest` is the SHA-256 of the bearer token in hexadecimal (empty: no token, loopback only); the token itself
-    is never stored. Sizes in bytes, times in seconds."""
+class ServerSettings(Record, kw_only=True):
+    """What a person sets of a server, and the server goes by. Port 0 is any free one; `grpc_port` None: no gRPC.
+    `processes` share the address, 0: one for each core. `explain_time` is how long explaining the rows of one request
+    may take. `cors` are the origins whose pages may ask; `max_held` is what large bodies may take together. Sizes in
+    bytes, times in seconds."""
 
-    system: str
     host: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int | None = None
     processes: int = 1
-    token_digest: str = ""
     max_body: int = 8 * 2**20
     max_batch: int = 2**30
     max_rows: int = 10_000
-    max_header: int = 32 * 2**10
     max_connections: int = 4096
     max_connections_per_address: int = 1024
     max_held: int = 256 * 2**20
+    max_wait: float = 1.0
+    max_queue: int = 256 * 2**20
     compress_over: int = 32 * 2**10
     cors: tuple[str, ...] = ()
     tls_cert: str = ""
     tls_key: str = ""
     header_timeout: float = 5.0
     body_timeout: float = 30.0
-    idle_timeout: float = 75.0
     answer_timeout: float = 30.0
-    max_wait: float = 1.0
-    max_queue: int = 256 * 2**20
     run_timeout: float = 10.0
     load_timeout: float = 120.0
-    max_future: float = 300.0
     explain_time: float = 0.1
     telemetry: TelemetryPolicy = TelemetryPolicy()
+
+
+class ServerConfig(ServerSettings, kw_only=True):
+    """What a server needs to start, kept in `serve/config.json`. `token_digest` is the SHA-256 of the bearer token in
+    hexadecimal (empty: no token, loopback only); the token itself is never stored. The paths of `tls_cert` and
+    `tls_key` are absolute."""
+
+    system: str
+    token_digest: str = ""
+    max_header: int = 32 * 2**10
+    idle_timeout: float = 75.0
+    max_future: float = 300.0
 
 
 class ServerInfo(Record, kw_only=True):

@@ -13,7 +13,7 @@ import msgspec
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
-from trimtab.records.server import ServerConfig
+from trimtab.records.server import ServerConfig, ServerSettings
 from trimtab.serving.spec import ServeSpec
 
 _LOG = logging.getLogger("trimtab.serving")
@@ -30,33 +30,10 @@ def server_config(
     only its digest goes on. `tokens` is the file of those that were made, `folder` where relative paths begin. Raises
     DeclarationError where the address is open to others and no token is asked for."""
     token = environment.get(spec.token_env, "").strip()
-    config = ServerConfig(
-        system=system,
-        host=spec.host,
-        port=spec.port,
-        grpc_port=spec.grpc_port,
-        processes=spec.processes,
-        token_digest=hashlib.sha256(token.encode()).hexdigest() if token else "",
-        max_body=spec.max_body,
-        max_batch=spec.max_batch,
-        max_rows=spec.max_rows,
-        header_timeout=spec.header_timeout,
-        body_timeout=spec.body_timeout,
-        explain_time=spec.explain_time,
-        telemetry=spec.telemetry,
-        answer_timeout=spec.answer_timeout,
-        run_timeout=spec.run_timeout,
-        load_timeout=spec.load_timeout,
-        max_wait=spec.max_wait,
-        max_queue=spec.max_queue,
-        max_connections=spec.max_connections,
-        max_connections_per_address=spec.max_connections_per_address,
-        max_held=spec.max_held,
-        compress_over=spec.compress_over,
-        cors=spec.cors,
-        tls_cert=_located(spec.tls_cert, folder),
-        tls_key=_located(spec.tls_key, folder),
-    )
+    settings = {name: getattr(spec, name) for name in ServerSettings.__struct_fields__}
+    settings |= {"tls_cert": _located(spec.tls_cert, folder), "tls_key": _located(spec.tls_key, folder)}
+    digest = hashlib.sha256(token.encode()).hexdigest() if token else ""
+    config = ServerConfig(system=system, token_digest=digest, **settings)
     if not is_safe(config, tokens):
         raise DeclarationError(
             f"host {spec.host} is open to other machines and there is no token",

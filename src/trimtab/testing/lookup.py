@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,16 @@ SKY = View(name="sky", entity=("place", "lane"), columns=("wind", "word", "wet")
 _SECOND = 1_000_000
 
 
-class FeatureLookupSuite:
+class FeatureLookupSuite(ABC):
     """Run by pytest; each test gets a folder of its own."""
 
+    @abstractmethod
     def open(self, folder: Path) -> FeatureLookup:
         """A store in an empty folder, or another one on what lies there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def publish(self, store: FeatureLookup, view: View, version: str, rows: Rows) -> None:
         """Puts rows in place of the view's former ones: entity, moment in microseconds, values in the view's order."""
-        raise NotImplementedError
 
     def test_an_empty_store_tells_of_no_views(self, tmp_path: Path) -> None:
         """There is nothing to look up, and no error."""

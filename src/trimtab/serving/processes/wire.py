@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +46,7 @@ class Folder:
         return f"/proc/self/fd/{self._descriptor}/{name}"
 
 
-class _Wire(asyncio.Protocol):
+class _Wire(asyncio.Protocol, ABC):
     """Cuts what comes into messages."""
 
     def __init__(self) -> None:
@@ -72,8 +73,9 @@ class _Wire(asyncio.Protocol):
             self._take(message)
         del buffer[:start]
 
+    @abstractmethod
     def _take(self, message: bytes) -> None:
-        raise NotImplementedError
+        """One message that came whole."""
 
     def _send(self, message: tuple[object, ...]) -> None:
         encoded = msgspec.msgpack.encode(message)
