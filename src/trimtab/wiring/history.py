@@ -85,10 +85,10 @@ def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
 def _known(place: Place, at: datetime) -> Datasets:
     """What was collected, or where nothing was what the sources have."""
     from trimtab.loop.history import HistoricDatasets, load_history
-    from trimtab.loop.stored import StoredDatasets
+    from trimtab.wiring.labels import datasets_of
     from trimtab.wiring.sources import open_any
 
-    datasets = StoredDatasets(place.system, place.layout.data, place.ledger, opener=open_any)
+    datasets = datasets_of(place, place.system)
     if datasets.known(at)[0]:
         return datasets
     return HistoricDatasets(place.system, load_history(place.system, at, open_any))
