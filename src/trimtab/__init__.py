@@ -1,7 +1,8 @@
 """Trimtab keeps what a machine learning system must hold, by itself, with the evidence.
 
 Programs that ask a prediction server import from here: `trimtab.Client`, `trimtab.AsyncClient`, what they take and
-give, and `trimtab.TrimtabError`, the root of every error.
+give, and `trimtab.TrimtabError`, the root of every error. `trimtab.adopt` turns a model that was fitted in a notebook
+into a system.
 """
 
 from __future__ import annotations
@@ -10,14 +11,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts fast
+    from trimtab.adoption.adopt import Adoption, adopt
     from trimtab.errors import TrimtabError
     from trimtab.serving.client.answers import AnswerError, Inference, Prediction, Truth
     from trimtab.serving.client.asynchronous import AsyncClient
     from trimtab.serving.client.sync import Client
 
 __version__ = "0.1.0"
-__all__ = ["AnswerError", "AsyncClient", "Client", "Inference", "Prediction", "TrimtabError", "Truth", "__version__"]
+__all__ = [
+    "Adoption",
+    "AnswerError",
+    "AsyncClient",
+    "Client",
+    "Inference",
+    "Prediction",
+    "TrimtabError",
+    "Truth",
+    "__version__",
+    "adopt",
+]
 _HOMES = {
+    "Adoption": "trimtab.adoption.adopt",
     "AnswerError": "trimtab.serving.client.answers",
     "AsyncClient": "trimtab.serving.client.asynchronous",
     "Client": "trimtab.serving.client.sync",
@@ -25,6 +39,7 @@ _HOMES = {
     "Prediction": "trimtab.serving.client.answers",
     "TrimtabError": "trimtab.errors",
     "Truth": "trimtab.serving.client.answers",
+    "adopt": "trimtab.adoption.adopt",
 }
 
 

@@ -1,0 +1,127 @@
+"""A model leaves its notebook: adopted, measured, required, live, and served."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import trimtab
+from trimtab.adoption.code import write_estimator
+from trimtab.cli.main import main
+from trimtab.declaration.load import load
+from trimtab.errors import PermanentError
+
+
+def rows(count: int = 600, seed: int = 0) -> tuple[pl.DataFrame, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    frame = pl.DataFrame(
+        {
+            "size": generator.normal(size=count),
+            "age": generator.uniform(0, 50, count),
+            "sold_at": [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(count)],
+        }
+    )
+    return frame, frame["size"].to_numpy() - frame["age"].to_numpy() / 25 + generator.normal(scale=0.5, size=count)
+
+
+@pytest.mark.timeout(180)
+def test_a_classifier_goes_live_under_the_requirements_it_was_measured_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame, figure = rows()
+    y = (figure > -1).astype(int)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3)).fit(frame.select("size", "age").to_numpy(), y)
+    found = trimtab.adopt(model, frame, y, folder=tmp_path / "sales", time="sold_at", problem="What will sell")
+    assert found.live == "r-001 is live"
+    assert set(found.requirements) == {"quality.roc_auc", "quality.log_loss"}
+    system = load(found.folder)
+    assert system.problem == "What will sell"
+    assert system.model.inputs == ("size", "age")
+    for requirement in system.requirements:
+        if requirement.metric in found.requirements:
+            figure_then = found.metrics[requirement.metric].figure
+            assert figure_then is not None
+            assert (figure_then >= requirement.limit) == (requirement.comparison == ">=")
+    assert "next: trimtab up" in str(found)
+    assert any("no key" in note for note in found.notes)
+    assert main(["status", str(found.folder)]) in (0, 1)
+    assert "r-001" in capsys.readouterr().out
+    assert main(["models", "list", str(found.folder)]) == 0
+
+    with pytest.raises(PermanentError, match="is not an empty folder"):
+        trimtab.adopt(model, frame, y, folder=found.folder)
+
+
+@pytest.mark.timeout(180)
+def test_a_regressor_from_a_bare_array_keeps_its_order_as_time(tmp_path: Path) -> None:
+    frame, figure = rows(300)
+    x = frame.select("size", "age").to_numpy()
+    model = RandomForestRegressor(n_estimators=np.int64(7), max_depth=3, random_state=1).fit(x, figure)
+    found = trimtab.adopt(model, x, figure, folder=tmp_path / "9 prices!")
+    system = load(found.folder)
+    assert system.name == "prices"
+    assert system.task == "regression"
+    assert system.model.params == {"n_estimators": 7, "max_depth": 3, "random_state": 1}
+    assert "RandomForestRegressor()" in (found.folder / "model.py").read_text()
+    assert set(found.requirements) == {"quality.mae", "quality.r2"}
+    assert any("no time" in note for note in found.notes)
+
+
+class Own:
+    """An estimator of nobody's."""
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (Own(), "Own cannot be adopted"),
+        (make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()), "cannot be written down as code"),
+        (
+            make_pipeline(ColumnTransformer([("a", StandardScaler(), ["size"])]), LogisticRegression()),
+            "picks columns by name",
+        ),
+    ],
+)
+def test_what_cannot_be_adopted_says_why_and_leaves_nothing(tmp_path: Path, model: Any, says: str) -> None:
+    frame, figure = rows(100)
+    with pytest.raises(PermanentError, match=says) as raised:
+        trimtab.adopt(model, frame, figure > 0, folder=tmp_path / "own")
+    assert raised.value.hint
+    assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"time": "when"}, "X has no column 'when'"),
+        ({"label": "size"}, "X has a column 'size', as the label is called"),
+        ({"y": [1, 2, 3]}, "X has 100 rows and y has 3"),
+        ({"X": np.zeros(4)}, r"X has shape \(4,\)"),
+        ({"X": pl.DataFrame({"t": [datetime(2026, 1, 1)] * 100}), "time": "t"}, "not moments with a time zone"),
+    ],
+)
+def test_rows_that_are_none_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    frame, figure = rows(100)
+    given = {"X": frame, "y": figure > 0, **change}
+    with pytest.raises(PermanentError, match=says):
+        trimtab.adopt(LogisticRegression(), folder=tmp_path / "own", **given)
+    assert not (tmp_path / "own").exists()
+
+
+def test_code_makes_the_same_estimator_again() -> None:
+    model = make_pipeline(StandardScaler(with_mean=False), LogisticRegression(C=0.25, class_weight={0: 1.0, 1: 3.0}))
+    written = write_estimator(model)
+    space: dict[str, Any] = {}
+    exec(f"{written.import_lines()}\nmade = {written.expression}", space)
+    made = space["made"].set_params(**written.params)
+    assert repr(made) == repr(model)
