@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from trimtab.version import __version__
+
 if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts fast
     from trimtab.adoption.adopt import Adoption, adopt
     from trimtab.errors import TrimtabError
@@ -17,7 +19,6 @@ if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts f
     from trimtab.serving.client.asynchronous import AsyncClient
     from trimtab.serving.client.sync import Client
 
-__version__ = "0.1.0"
 __all__ = [
     "Adoption",
     "AnswerError",

@@ -12,9 +12,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from trimtab import __version__
 from trimtab.cli.arguments import UsageError
 from trimtab.errors import DeclarationError, TrimtabError
+from trimtab.version import __version__
 
 VERBS = {
     "check": "what is declared, where it is measured and what it is worth",

@@ -7,20 +7,20 @@ from typing import Any
 
 import msgspec
 
-import trimtab
 from trimtab.inference.lookup.port import View
 from trimtab.records.model import Signature
 from trimtab.records.tensors import Tensors
 from trimtab.serving.open_inference.outputs import named_metadata
 from trimtab.serving.open_inference.tensors import DATATYPES
 from trimtab.serving.routing.releases import ENCODED, Fleet, Release, label_type
+from trimtab.version import __version__
 
 EXTENSIONS = ("binary_tensor_data", "model_repository", "parameters", "statistics")
 
 
 def server_metadata() -> dict[str, Any]:
     """Name, version, and the extensions of the protocol that are offered."""
-    return {"name": "trimtab", "version": trimtab.__version__, "extensions": list(EXTENSIONS)}
+    return {"name": "trimtab", "version": __version__, "extensions": list(EXTENSIONS)}
 
 
 def model_metadata(system: str, fleet: Fleet, release: Release, views: Sequence[View] = ()) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import trimtab
 from trimtab.records.model import Signature
 from trimtab.serving.access.scopes import named
 from trimtab.serving.batch.formats import CONTENT_TYPES
 from trimtab.serving.http.addresses import Listed
 from trimtab.serving.http.openapi.columns import ID, Found, Schema, file_types
 from trimtab.serving.http.openapi.schemas import ref, schemas
+from trimtab.version import __version__
 
 _PROBLEMS = {
     400: "The request cannot be understood.",
@@ -101,7 +101,7 @@ def document(
         "openapi": "3.1.0",
         "info": {
             "title": system,
-            "version": trimtab.__version__,
+            "version": __version__,
             "description": f"Predictions of the system {system}, served by Trimtab.",
         },
         "paths": paths,
