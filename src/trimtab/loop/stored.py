@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -18,13 +19,15 @@ from trimtab.data.values.moments import known_until
 from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError, PermanentError, TemporaryError, TrimtabError
 from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, with_digests, with_moments
-from trimtab.loop.labelling import Labelling, labelled_source
 from trimtab.loop.personal import has_people, open_to_training
 from trimtab.loop.ports import PartlyCollected
 from trimtab.measures.judge import judge
 from trimtab.records.facts import DatasetCommitted
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Estimate, Verdict
+
+if TYPE_CHECKING:
+    from trimtab.loop.labelling import Labelling
 
 
 class StoredDatasets:
@@ -94,6 +97,8 @@ class StoredDatasets:
     def _source(self, spec: DatasetSpec) -> Source:
         source = self._open(spec, Path(self._system.folder))
         if self.labelling is not None and self.labelling.of.name == spec.name:
+            from trimtab.loop.labelling import labelled_source  # here: most systems have no labels to wait for
+
             return labelled_source(source, self.labelling)
         return source
 

@@ -76,13 +76,14 @@ class Calls:
             int(u["id"]): str(u.get("email") or u.get("username") or u["id"]) for u in self.ask("GET", "/api/users")
         }
 
-    def tasks(self, project: int, *, since: str = "", fields: str = "all") -> Iterator[dict[str, Any]]:
-        """Every task of a project in order of id, those that changed after `since` (ISO 8601) only. Annotations, but
+    def tasks(self, project: int, *, since: datetime | None = None, fields: str = "all") -> Iterator[dict[str, Any]]:
+        """Every task of a project in order of id, those that changed after `since` only. Annotations, but
         not drafts, come with `fields` "all"."""
-        items = [{"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": since}]
         query: dict[str, Any] = {"ordering": ["tasks:id"]}
-        if since:
-            query["filters"] = {"conjunction": "and", "items": items}
+        if since is not None:
+            newer = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime"}
+            value = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"  # the one form that it reads
+            query["filters"] = {"conjunction": "and", "items": [{**newer, "value": value}]}
         page, seen = 1, 0
         while True:
             found = self.ask(

@@ -48,7 +48,7 @@ class ProjectSource:
 
         users = self._calls.users()
         rows: list[dict[str, Any]] = []
-        for task in self._calls.tasks(self._project, since="" if since is None else since.isoformat()):
+        for task in self._calls.tasks(self._project, since=since):
             for one in task.get("annotations") or ():
                 at = moment(one["updated_at"])
                 if at > until or (since is not None and at <= since):

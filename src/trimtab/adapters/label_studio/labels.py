@@ -51,7 +51,7 @@ class LabelStudio:
     def pull(self, cursor: str = "") -> Pull:
         """Every annotation of the tasks that changed since the newest one seen before, less a little."""
         project = self._project(make=False)
-        since = (datetime.fromisoformat(cursor) - _SLACK).isoformat() if cursor else ""
+        since = datetime.fromisoformat(cursor) - _SLACK if cursor else None
         users = self._calls.users()
         items: list[str] = []
         found: list[Annotation] = []
