@@ -62,7 +62,7 @@ def _facts(place: Place) -> DataFacts:
     last = place.ledger.last(ModelTrained)
     spent = last.measured.get("resources.train_time") if last is not None else None
     minutes = spent / 60 if spent is not None else None
-    return facts_of_data(place.system, place.layout.data, datetime.now(UTC), minutes, open_any)
+    return facts_of_data(place.system, place.data, datetime.now(UTC), minutes, open_any)
 
 
 def _show(found: Scope, problem: str) -> None:

@@ -70,7 +70,7 @@ class _Stores:
 
         extra = (place.system.annotations,) if place.system.annotations is not None else ()
         specs = (*place.system.data, *extra)
-        self.all = {spec.name: DatasetStore(place.layout.data, spec) for spec in specs}
+        self.all = {spec.name: DatasetStore(place.data, spec) for spec in specs}
 
     def named(self, name: str) -> DatasetStore:
         from trimtab.declaration.problems import did_you_mean

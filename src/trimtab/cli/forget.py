@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("say whom to forget", hint="trimtab forget [SYSTEM] SUBJECT")
     subject = words[0]
     with open_place(system, args.state, create=False) as place, lead(place, args.wait):
-        forgetting = Forgetting(place.system, place.layout, place.ledger)
+        forgetting = Forgetting(place.system, place.layout, place.ledger, place.data)
         found = forgetting.find(subject)
         if isinstance(found, Outcome):
             _tell(found, args)

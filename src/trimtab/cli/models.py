@@ -209,7 +209,9 @@ def _reproduce(place: Place, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.wiring.kinds import source_kinds
 
     entry = _find(place, words[0])
-    found = make_again(place.system, place.ledger, place.blobs, place.layout, entry=entry, kinds=source_kinds())
+    found = make_again(
+        place.system, place.ledger, place.blobs, place.layout, data=place.data, entry=entry, kinds=source_kinds()
+    )
     if args.json:
         emit_json(found)
     else:

@@ -102,6 +102,15 @@ class DatasetSpec(Record, kw_only=True):
         return self.label_delay - self.predict_before if self.label is not None else 0.0
 
 
+class StoreSpec(Record, kw_only=True):
+    """`[store]`: where dataset versions lie. `url` is `s3://bucket/prefix` (empty: in the system's state folder);
+    region, endpoint and keys come from the environment. `writers` "one" is the word of whoever declares it that a
+    single process writes: then the store need not honour conditional PUT."""
+
+    url: str = ""
+    writers: Literal["one", "several"] = "several"
+
+
 METRICS: tuple[Metric, ...] = (
     Metric(name="data.completeness", unit="ratio", better="higher", places=("data",), sliceable=True,
            takes_columns=True, meaning="share of cells that are not null in the named columns"),

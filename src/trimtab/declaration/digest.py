@@ -5,6 +5,7 @@ from __future__ import annotations
 import blake3
 import msgspec
 
+from trimtab.data.spec import StoreSpec
 from trimtab.declaration.system import System
 from trimtab.records.base import canonical_json
 
@@ -12,9 +13,9 @@ from trimtab.records.base import canonical_json
 def digest_of(system: System) -> str:
     """blake3 (hex) of the canonical JSON of everything declared, defaults included.
 
-    Left out: where the file lies, its text, line numbers, experiments and the search (they change nothing about what
-    must hold), and how a limit was spelled (98% is 0.98). The order of requirements and of triggers says nothing and
-    does not count; that of columns, views and steps does.
+    Left out: where the file and the datasets lie, its text, line numbers, experiments and the search (they change
+    nothing about what must hold), and how a limit was spelled (98% is 0.98). The order of requirements and of triggers
+    says nothing and does not count; that of columns, views and steps does.
     """
     replace = msgspec.structs.replace
     requirements = [
@@ -34,6 +35,7 @@ def digest_of(system: System) -> str:
         policy=replace(system.policy, retrain_on=tuple(sorted(triggers, key=canonical_json))),
         serve=replace(system.serve, line=0),
         experiments=(),
+        store=StoreSpec(),
         labels=None if system.labels is None else replace(system.labels, line=0),
     )
     return blake3.blake3(canonical_json(meaning)).hexdigest()

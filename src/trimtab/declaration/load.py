@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from trimtab.data.kinds import SourceKinds
-from trimtab.data.spec import DatasetSpec
+from trimtab.data.spec import DatasetSpec, StoreSpec
 from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
 from trimtab.declaration.experiments import About, read_experiment
@@ -25,6 +25,7 @@ from trimtab.declaration.references import check_references
 from trimtab.declaration.replay import read_replay
 from trimtab.declaration.requirements import check_measurable, read_requirements
 from trimtab.declaration.sections import Heading, check_span, read_model, read_serve, read_system, read_value, read_view
+from trimtab.declaration.store import read_store
 from trimtab.declaration.system import Policy, System
 from trimtab.errors import DeclarationError
 from trimtab.serving.spec import ServeSpec
@@ -80,6 +81,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     if privacy is not None:
         data = [msgspec.structs.replace(spec, privacy=privacy) for spec in data]
     labels = _section(root, "labels", lambda table: read_labels(table, data, task, value))
+    store = _section(root, "store", read_store) or StoreSpec()
     root.close("table")
 
     _check_unique(problems, "data", data, lambda spec: spec.name)
@@ -114,6 +116,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         policy=policy,
         serve=serve,
         replay=replay,
+        store=store,
         experiments=tuple(experiments),
         labels=labels,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from trimtab.data.spec import DatasetSpec
+from trimtab.data.spec import DatasetSpec, StoreSpec
 from trimtab.experiments.spec import ExperimentSpec
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.labels.spec import LabelsSpec
@@ -102,6 +102,7 @@ class System(Record, kw_only=True):
     replay: Replay | None = None
     experiments: tuple[ExperimentSpec, ...] = ()
     labels: LabelsSpec | None = None
+    store: StoreSpec = StoreSpec()
 
     @property
     def labelled(self) -> DatasetSpec:

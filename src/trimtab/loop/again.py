@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from trimtab.data.kinds import SourceKinds
+from trimtab.data.store.home import Home
 from trimtab.declaration.system import System
 from trimtab.errors import PermanentError
 from trimtab.loop.stored import StoredDatasets
@@ -20,7 +21,14 @@ from trimtab.training.trainer import Trainer
 
 
 def make_again(
-    system: System, ledger: Ledger, blobs: Blobs, layout: Layout, *, entry: Entry[ModelTrained], kinds: SourceKinds
+    system: System,
+    ledger: Ledger,
+    blobs: Blobs,
+    layout: Layout,
+    *,
+    data: Home,
+    entry: Entry[ModelTrained],
+    kinds: SourceKinds,
 ) -> Reproduced:
     """Train the model of `entry` again and compare.
 
@@ -33,7 +41,7 @@ def make_again(
         raise PermanentError(f"the settings of model {entry.fact.identity.id} are not kept here")
     job = msgspec.json.decode(blobs.get(kept), type=TrainingJob)
     then = _declared_then(system, ledger, entry, kinds)
-    rows = StoredDatasets(then, layout.data, ledger).labelled(entry.at)
+    rows = StoredDatasets(then, data, ledger).labelled(entry.at)
     parts = split(
         rows,
         spec=then.labelled,

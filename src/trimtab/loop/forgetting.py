@@ -18,6 +18,7 @@ from blake3 import blake3
 from trimtab.data.port import DIGEST
 from trimtab.data.privacy.keys import KeyStore
 from trimtab.data.privacy.sealing import sealed_columns
+from trimtab.data.store.home import Home
 from trimtab.data.store.personal import key_store
 from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.system import System
@@ -73,6 +74,7 @@ class Forgetting:
     system: System
     layout: Layout
     ledger: Ledger
+    data: Home
 
     def find(self, subject: str) -> Found | Outcome:
         """All that holds a person; an Outcome where they were forgotten already. Changes nothing that counts.
@@ -146,9 +148,7 @@ class Forgetting:
         )
 
     def _stores(self) -> Mapping[str, DatasetStore]:
-        return {
-            spec.name: DatasetStore(self.layout.data, spec) for spec in self.system.data if spec.subject is not None
-        }
+        return {spec.name: DatasetStore(self.data, spec) for spec in self.system.data if spec.subject is not None}
 
     def _rows(self, person: bytes) -> dict[str, pl.DataFrame]:
         """The person's rows of each dataset that has some, as any of its versions holds them."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trimtab.data.port import DIGEST, UNREAD, Opener
 from trimtab.data.quality.rules import named_columns
 from trimtab.data.sources.opening import open_source
+from trimtab.data.store.home import Home
 from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.grammar import column_problems
 from trimtab.declaration.problems import Problems, did_you_mean
@@ -24,7 +25,7 @@ _DAY = 86_400.0
 
 def facts_of_data(
     system: System,
-    data: Path,
+    data: Path | Home,
     now: datetime,
     training_minutes: float | None = None,
     opener: Opener = open_source,
@@ -61,7 +62,7 @@ def _check_columns(system: System, columns: tuple[str, ...]) -> None:
     problems.raise_if_any()
 
 
-def _rows(system: System, name: str, data: Path, now: datetime, opener: Opener) -> pl.DataFrame:
+def _rows(system: System, name: str, data: Path | Home, now: datetime, opener: Opener) -> pl.DataFrame:
     spec = next(spec for spec in system.data if spec.name == name)
     store = DatasetStore(data, spec)
     if store.current() is not None:
@@ -78,7 +79,7 @@ def _rows(system: System, name: str, data: Path, now: datetime, opener: Opener) 
     return rows
 
 
-def _joined(system: System, data: Path, now: datetime, opener: Opener) -> list[str]:
+def _joined(system: System, data: Path | Home, now: datetime, opener: Opener) -> list[str]:
     """The columns that feature views add; a source is read only where the declaration does not name them."""
     found: list[str] = []
     for view in system.features:

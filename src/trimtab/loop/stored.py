@@ -14,6 +14,7 @@ from trimtab.data.quality.check import Other
 from trimtab.data.quality.measure import longest_window, measure
 from trimtab.data.sources.opening import open_source
 from trimtab.data.spec import DatasetSpec
+from trimtab.data.store.home import Home
 from trimtab.data.store.versions import DatasetStore
 from trimtab.data.values.moments import known_until
 from trimtab.declaration.system import System
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
 
 class StoredDatasets:
-    """The declared datasets below one folder. The joined rows are kept in memory and only what is new is read."""
+    """The declared datasets below one folder, or in a home of theirs. The joined rows are kept in memory and only what
+    is new is read."""
 
     def __init__(
         self,
         system: System,
-        root: Path,
+        root: Path | Home,
         ledger: Ledger,
         *,
         remember: bool = False,

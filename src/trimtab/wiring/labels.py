@@ -51,7 +51,7 @@ def datasets_of(place: Place, system: System, *, remember: bool = False) -> Stor
     labelling = labelling_of(system, place.layout.data)
     return StoredDatasets(
         system,
-        place.layout.data,
+        place.data,
         place.ledger,
         remember=remember,
         opener=open_any,

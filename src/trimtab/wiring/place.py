@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from trimtab.wiring.kinds import source_kinds
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from trimtab.data.store.home import Home
     from trimtab.records.lease import Lease
 
 
@@ -34,6 +36,14 @@ class Place:
     layout: Layout
     ledger: Ledger
     blobs: Blobs
+
+    @property
+    def data(self) -> Home:
+        """Where its dataset versions lie. Keys for a bucket come from the environment, and stay there."""
+        from trimtab.data.store.home import Home  # here: most verbs touch no rows
+
+        store = self.system.store
+        return Home(self.layout.data, store.url, os.environ, one_writer=store.writers == "one")
 
     def keep(self) -> Lease:
         """The lease of the one process that goes on running this system's loop."""

@@ -62,7 +62,7 @@ class Seaweed:
             str(WEED), "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self._folder / 'data'}",
             f"-s3.port={s3}", f"-s3.config={self._folder / 's3.json'}", f"-master.port={master}",
             f"-volume.port={volume}", f"-filer.port={filer}", "-webdav=false", "-admin.ui=false",
-            "-s3.port.iceberg=0", f"-bucket={BUCKET}",
+            "-s3.port.iceberg=0", "-s3.port.lance=0", f"-bucket={BUCKET}",
         ]  # fmt: skip
         (self._folder / "data").mkdir(exist_ok=True)
         with (self._folder / "log").open("ab") as log:

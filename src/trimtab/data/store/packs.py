@@ -48,6 +48,10 @@ class Packs:
         self._at: dict[bytes, _At] = {}
         self._packs: dict[str, int] = {}
 
+    def afresh(self) -> Packs:
+        """The same, as one who knows nothing of them yet and trusts no copy."""
+        return Packs(self._objects)
+
     def put(self, contents: Iterable[bytes]) -> list[bytes]:
         """Keep each content, unless it is kept already; their digests, in order. They last when this returns."""
         digests: list[bytes] = []
@@ -103,16 +107,6 @@ class Packs:
             for digest, content in self._read(wanted[start : start + 1000]):
                 if content is None:
                     bad[digest] = self._at[digest].pack if digest in self._at else ""
-        return bad
-
-    def damaged_packs(self) -> list[str]:
-        """Packs whose index does not agree with its own digest."""
-        bad = []
-        for name in sorted(self._names()):
-            try:
-                self._index(name.rpartition("/")[2], self._names()[name], cached=False)
-            except DataError:
-                bad.append(name.rpartition("/")[2])
         return bad
 
     def sweep(self, keep: set[bytes], *, dry: bool, may: Callable[[str], bool] = lambda _: True) -> tuple[int, int]:
@@ -196,9 +190,9 @@ class Packs:
                 self._at.update({digest: _At(pack, begin, length) for digest, begin, length in entries})
                 self._packs[pack] = there[pack]
 
-    def _index(self, pack: str, size: int, *, cached: bool = True) -> list[tuple[bytes, int, int]]:
+    def _index(self, pack: str, size: int) -> list[tuple[bytes, int, int]]:
         copy = self._cache / f"{pack}.index" if self._cache is not None else None
-        if cached and copy is not None and copy.is_file():
+        if copy is not None and copy.is_file():
             index = copy.read_bytes()
             if blake3(index).hexdigest() == pack:
                 return list(_ENTRY.iter_unpack(index))

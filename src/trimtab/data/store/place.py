@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from trimtab.records.durable import write_atomically
 from trimtab.records.objects import BucketObjects, s3_options, without_keys
 
 _TICK = 50_000_000
@@ -31,6 +32,10 @@ class TablePlace(Protocol):
 
     def ready(self) -> None:
         """Make what must be there before a table can be written."""
+        ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file of the table; it lasts when this returns."""
         ...
 
     def exists(self) -> bool:
@@ -74,6 +79,9 @@ class FolderPlace:
 
     def ready(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+
+    def put(self, name: str, data: bytes) -> None:
+        write_atomically(self._path / name, data)
 
     def exists(self) -> bool:
         return any((self._path / "_versions").glob("*.manifest"))
@@ -126,6 +134,9 @@ class BucketPlace:
 
     def ready(self) -> None:
         """A bucket has no folders."""
+
+    def put(self, name: str, data: bytes) -> None:
+        self._objects.put(f"{self._branch}{name}", data)
 
     def exists(self) -> bool:
         return bool(self.mark())

@@ -5,29 +5,28 @@ Lance starts threads of its own: a process that has opened a table must start ot
 
 from __future__ import annotations
 
-import errno
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
+from blake3 import blake3
 
 from trimtab.data.port import DIGEST, DataError
 from trimtab.data.store.arrow import fitted, to_arrow
+from trimtab.data.store.failures import meaning
 from trimtab.data.store.filters import among
 from trimtab.data.store.place import TablePlace
-from trimtab.errors import TemporaryError, TrimtabError
+from trimtab.errors import TrimtabError
 
 if TYPE_CHECKING:
     import lance
 
 _NOTE = "trimtab"
 _STORAGE: Literal["2.2"] = "2.2"
-
-
-class ConflictError(TemporaryError):
-    """Another writer has committed since this one looked: look again."""
+_DIGITS = 32
 
 
 class Table:
@@ -109,8 +108,18 @@ class Table:
                 transaction = newest.read_transaction(wanted)
             properties = (transaction.transaction_properties if transaction is not None else None) or {}
             if _NOTE in properties:
-                return properties[_NOTE]
+                return self._checked(properties[_NOTE])
         return self._trunk.note(begins) if self._trunk is not None else None
+
+    def _checked(self, kept: str) -> str:
+        """A note without the digest that it is kept with. Raises DataError where they do not agree."""
+        digest, note = kept[:_DIGITS], kept[_DIGITS:]
+        if _digest(note) != digest:
+            raise DataError(
+                f"the dataset in {self.place.uri} is damaged: the note of a version is not what was written",
+                hint="restore its folder `_versions` and `_transactions` from a backup",
+            )
+        return note
 
     def append(self, rows: pl.DataFrame, note: str) -> int:
         """Commit rows and note at once; creates the table when there is none. Returns the new number."""
@@ -127,7 +136,7 @@ class Table:
                 self.place.uri if newest is None else newest,
                 mode="create" if newest is None else "append",
                 data_storage_version=_STORAGE,
-                transaction_properties={_NOTE: note},
+                transaction_properties={_NOTE: _digest(note) + note},
                 storage_options=self.place.options if newest is None else None,
             )
         return self.number
@@ -143,7 +152,7 @@ class Table:
             newest = self._newest()
             merge = newest.merge_insert(list(key)).when_matched_update_all().when_not_matched_insert_all()
             transaction, _ = merge.execute_uncommitted(to_arrow(fitted(rows, newest.schema)))
-            transaction.transaction_properties = {_NOTE: note}
+            transaction.transaction_properties = {_NOTE: _digest(note) + note}
             self._lance = lance.LanceDataset.commit(newest, transaction)
         return self.number
 
@@ -159,8 +168,7 @@ class Table:
 
         with self._translated():
             newest = self._newest()
-            parts = [self._without(part, gone) for part in newest.get_fragments()]
-            stay = [part for part in parts if part is not None]
+            stay = [self._without(part, gone) or self._emptied(part, newest.version) for part in newest.get_fragments()]
             number = max((part.fragment_id for part in newest.get_fragments()), default=-1)
             more = []
             if rows.height:
@@ -176,7 +184,7 @@ class Table:
             transaction = lance.Transaction(
                 read_version=newest.version,
                 operation=lance.LanceOperation.Merge([*stay, *more], newest.lance_schema),
-                transaction_properties={_NOTE: note},
+                transaction_properties={_NOTE: _digest(note) + note},
             )
             self._lance = lance.LanceDataset.commit(newest, transaction, max_retries=0)
         return self.number
@@ -192,6 +200,29 @@ class Table:
         if len(lost) == len(digests):
             return None
         return part.delete(among(DIGEST, lost)) if len(lost) else part.metadata
+
+    def _emptied(self, part: Any, number: int) -> Any:
+        """A part of which every row is deleted. Lance gives none such, yet takes it: a Merge has to name every part
+        that there was, and one without rows is left out of what it writes."""
+        import pyarrow as pa
+        from lance.fragment import FragmentMetadata
+        from lance.lance import DeletionFile
+
+        known, mark = part.metadata, secrets.randbits(63)
+        schema = pa.schema([pa.field("row_id", pa.uint32(), nullable=False)])
+        rows = pa.table([pa.array(range(known.physical_rows), pa.uint32())], schema=schema)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, schema) as writer:
+            writer.write_table(rows)
+        self.place.put(f"_deletions/{known.id}-{number}-{mark}.arrow", sink.getvalue().to_pybytes())
+        deleted = DeletionFile(number, mark, "array", known.physical_rows, None)
+        return FragmentMetadata(
+            id=known.id,
+            files=known.files,
+            physical_rows=known.physical_rows,
+            deletion_file=deleted,
+            row_id_meta=known.row_id_meta,
+        )
 
     def add_columns(self, columns: Mapping[str, pl.DataType]) -> None:
         """Add columns, null in every row there is. One that is there already is left over from a process that was
@@ -360,28 +391,8 @@ class Table:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
             self._lance = None
-            raise self._meaning(error) from error
-
-    def _meaning(self, error: BaseException) -> TrimtabError:
-        where, said = self.place.uri, str(error)
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in said or "os error 28" in said:
-            return TemporaryError(
-                f"the disk that holds {where} is full; nothing was committed", delay=60, hint="make room"
-            )
-        if "Permission denied" in said or "os error 13" in said:
-            return DataError(f"{where} may not be read or written by this user")
-        if any(words in said.lower() for words in _PREEMPTED):
-            return ConflictError(f"another process is writing to {where}", delay=1)
-        if self.place.shared and any(words in said for words in _UNREACHED):
-            brief = self.place.without_keys(said)[:200]
-            hint = "look at the endpoint, the bucket and the keys in the environment"
-            return TemporaryError(f"{where} cannot be reached: {brief}", delay=10, hint=hint)
-        brief = self.place.without_keys(said.strip().splitlines()[0].split(", /home/")[0]) if said.strip() else ""
-        return DataError(
-            f"the dataset in {where} is damaged or unreadable: {brief or type(error).__name__}",
-            hint="`trimtab data verify` names what is damaged; older versions may still be whole",
-        )
+            raise meaning(error, self.place) from error
 
 
-_PREEMPTED = ("too many concurrent writers", "commit conflict", "preempted by concurrent", "dataset already exists")
-_UNREACHED = ("error sending request", "HTTP error", "Connection refused", "timed out", "403 Forbidden", "AccessDenied")
+def _digest(note: str) -> str:
+    return blake3(note.encode()).hexdigest()[:_DIGITS]

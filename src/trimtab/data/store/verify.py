@@ -25,6 +25,7 @@ def verify(table: Table, packs: Packs, spec: DatasetSpec, version: DatasetVersio
     again too, and named by the pack it lies in."""
     damages: list[Damage] = []
     seen: list[np.ndarray] = []
+    packs = packs.afresh()
     for file, rows, part in table.parts(version.number):
         try:
             frame = table.read_part(part)

@@ -16,6 +16,7 @@ from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.collecting import Step, fold_in
+from trimtab.data.store.failures import ConflictError
 from trimtab.data.store.known import Known
 from trimtab.data.store.lock import held
 from trimtab.data.store.media import keep_media
@@ -27,7 +28,7 @@ from trimtab.data.store.personal import FORGOTTEN, Personal, families_of
 from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.quarantine import Quarantine
 from trimtab.data.store.state import Commit, DatasetVersion
-from trimtab.data.store.table import ConflictError, Table
+from trimtab.data.store.table import Table
 from trimtab.records.base import canonical_json
 
 _PARTS = ((25_000, 32), (1_000_000, 128))
