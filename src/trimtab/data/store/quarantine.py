@@ -24,8 +24,8 @@ _TRIES = 20
 
 class Quarantine:
     """A table of refused rows. `parent` is the dataset version that was current when the row was first refused: the
-    version that follows it accounts for the row; unless another machine was committing that version just then, when none
-    does."""
+    version that follows it accounts for the row; unless another machine was committing that version just then, when
+    none does."""
 
     def __init__(self, place: TablePlace) -> None:
         self._table = Table(place)
