@@ -45,6 +45,7 @@ OFFERS: tuple[Offer, ...] = (
     _source("label-studio", "label_studio:open_source"),
     Offer("labels", "label-studio", "trimtab.adapters.label_studio.labels:open_tool"),
     _source("s3", "s3:open_objects"),
+    _source("dvc", "dvc:open_repository"),
 )
 
 

@@ -14,9 +14,9 @@ from tests.data.test_file_sources import as_csv, as_ndjson, as_parquet
 
 from trimtab.adapters.s3.data import objects
 from trimtab.adapters.s3.kind import KIND, S3Options
-from trimtab.adapters.s3.shelf import matching
 from trimtab.data.port import DataError
 from trimtab.data.sources.files import FileSource
+from trimtab.data.sources.listing import matching
 from trimtab.data.sources.patience import Waiting
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.versions import DatasetStore

@@ -15,7 +15,7 @@ from obstore.store import S3Store
 
 from trimtab.adapters.s3.kind import S3Options
 from trimtab.data.port import DataError
-from trimtab.data.sources.listing import Found, is_draft
+from trimtab.data.sources.listing import Found, is_draft, matching
 from trimtab.data.sources.patience import Patience
 from trimtab.data.spec import DatasetSpec
 from trimtab.errors import TemporaryError, TrimtabError
@@ -120,24 +120,6 @@ class Bucket:
     def _holds_key(self, error: Exception) -> bool:
         keys = (self._environment.get(name) for name in ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"))
         return any(key and key in f"{error!r}{error}" for key in keys)
-
-
-def matching(pattern: str) -> re.Pattern[str]:
-    """A glob as an expression: `*` and `?` stay within a folder, `**/` is any number of folders, `[a-c]` one letter."""
-    parts, at = list[str](), 0
-    while at < len(pattern):
-        closing = pattern.find("]", at + 2)
-        if pattern.startswith("**/", at):
-            parts.append("(?:[^/]+/)*")
-            at += 3
-        elif pattern[at] == "[" and closing > 0:
-            inside = pattern[at + 1 : closing].replace("\\", "\\\\")
-            parts.append(f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]")
-            at = closing + 1
-        else:
-            parts.append({"*": "[^/]*", "?": "[^/]"}.get(pattern[at], re.escape(pattern[at])))
-            at += 1
-    return re.compile("".join(parts))
 
 
 def _beginning(pattern: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -86,3 +87,21 @@ def listed(spec: DatasetSpec, folder: Path) -> list[Found]:
             f"dataset {spec.name!r}: no file matches {spec.source!r}", hint=f"a path is relative to {folder}"
         )
     return files
+
+
+def matching(pattern: str) -> re.Pattern[str]:
+    """A glob as an expression: `*` and `?` stay within a folder, `**/` is any number of folders, `[a-c]` one letter."""
+    parts, at = list[str](), 0
+    while at < len(pattern):
+        closing = pattern.find("]", at + 2)
+        if pattern.startswith("**/", at):
+            parts.append("(?:[^/]+/)*")
+            at += 3
+        elif pattern[at] == "[" and closing > 0:
+            inside = pattern[at + 1 : closing].replace("\\", "\\\\")
+            parts.append(f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]")
+            at = closing + 1
+        else:
+            parts.append({"*": "[^/]*", "?": "[^/]"}.get(pattern[at], re.escape(pattern[at])))
+            at += 1
+    return re.compile("".join(parts))

@@ -1,0 +1,1 @@
+"""Files that DVC keeps, through its command line: it asks for more packages than Trimtab wants beside itself."""
