@@ -88,22 +88,22 @@ def parse_line(text: str, context: Context, *, line: int = 0) -> Requirement:
 
 def format_requirement(requirement: Requirement) -> str:
     """The line of `[requirements]` that says this; `parse_line` reads the same requirement back."""
-    limit = _quote(format_condition(requirement))
+    limit = quoted(format_condition(requirement))
     more = []
     if requirement.by is not None:
-        more.append(f"by = {_quote(requirement.by)}")
+        more.append(f"by = {quoted(requirement.by)}")
     if requirement.min_rows != _DEFAULT_MIN_ROWS:
         more.append(f"min_rows = {requirement.min_rows}")
     if requirement.window is not None:
-        more.append(f"window = {_quote(format_duration(requirement.window))}")
+        more.append(f"window = {quoted(format_duration(requirement.window))}")
     if requirement.columns:
-        more.append(f"columns = [{', '.join(map(_quote, requirement.columns))}]")
+        more.append(f"columns = [{', '.join(map(quoted, requirement.columns))}]")
     if requirement.quantile is not None:
         more.append(f"quantile = {requirement.quantile!r}")
     if requirement.distance is not None:
         more.append(f"distance = {requirement.distance}")
     entry = f"{{ limit = {', '.join([limit, *more])} }}" if more else limit
-    return f"{_quote(requirement.metric)} = {entry}"
+    return f"{quoted(requirement.metric)} = {entry}"
 
 
 def format_condition(requirement: Requirement) -> str:
@@ -306,6 +306,6 @@ def _example(metric: Metric, context: Context, found: object = None) -> str:
     return f"{_default_comparison(metric)} {number} {unit}".strip()
 
 
-def _quote(text: str) -> str:
+def quoted(text: str) -> str:
     """A TOML basic string."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
