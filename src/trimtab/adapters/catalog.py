@@ -43,6 +43,7 @@ OFFERS: tuple[Offer, ...] = (
     _source("https", "http:open_pages", "http", "urllib3"),
     _source("sql", "sql:open_rows"),
     _source("label-studio", "label_studio:open_source"),
+    Offer("quality", "great_expectations", "trimtab.adapters.great_expectations.quality:GreatExpectations"),
     Offer("labels", "label-studio", "trimtab.adapters.label_studio.labels:open_tool"),
     _source("s3", "s3:open_objects"),
     _source("dvc", "dvc:open_repository"),

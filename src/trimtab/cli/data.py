@@ -26,16 +26,23 @@ _ACTIONS = {
     "verify": "[NAME [VERSION]]: read every row again and recompute every digest",
     "export": "NAME FILE: write a version to a .parquet or .csv file",
     "quarantine": "NAME: the rows that were refused, and why",
+    "profile": "NAME: what its columns hold; --suggest: what could be required of them",
+    "report": "NAME: its quality as one HTML page (--out FILE)",
+    "expectations": "export|import NAME FILE: a suite of Great Expectations, written or read",
 }
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `data`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<11}{meaning}" for action, meaning in _ACTIONS.items())
+    parser.description = "\n".join(f"  {action:<14}{meaning}" for action, meaning in _ACTIONS.items())
     parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
     add_words(parser, "ACTION [SYSTEM] ...", "then what the action takes")
     parser.add_argument("--version", metavar="VERSION", help="export this version: a tag, or the beginning of its id")
+    parser.add_argument("--suggest", action="store_true", help="profile: write lines that could be declared")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="report: where the page goes (default: with the state)"
+    )
     parser.add_argument(
         "-n", type=count, default=20, metavar="N", help="the newest N of what may be long (default: 20)"
     )
@@ -51,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
         "verify": _verify,
         "export": _export,
         "quarantine": _quarantine,
+        "profile": _profile,
+        "report": _report,
+        "expectations": _expectations,
     }
     with _open(system, args) as place:
         return actions[args.action](_Stores(place), words, args)
@@ -66,6 +76,7 @@ class _Stores:
     """The declared datasets by name."""
 
     def __init__(self, place: Place) -> None:
+        self.place = place
         from trimtab.data.store.versions import DatasetStore
 
         extra = (place.system.annotations,) if place.system.annotations is not None else ()
@@ -218,6 +229,27 @@ def _quarantine(stores: _Stores, words: list[str], args: argparse.Namespace) -> 
     ]
     show_table("", ("refused at", "key", "row"), rows)
     return 0
+
+
+def _profile(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+    from trimtab.cli.data_quality import profile
+
+    _expect(words, 1, 1, "profile [SYSTEM] NAME [--suggest]")
+    return profile(stores.place, stores.named(words[0]), args)
+
+
+def _report(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+    from trimtab.cli.data_quality import report
+
+    _expect(words, 1, 1, "report [SYSTEM] NAME [--out FILE]")
+    return report(stores.place, stores.named(words[0]), args)
+
+
+def _expectations(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+    from trimtab.cli.data_quality import expectations
+
+    _expect(words, 3, 3, "expectations export|import [SYSTEM] NAME FILE")
+    return expectations(stores.place, stores.named(words[1]), words[0], Path(words[2]), args)
 
 
 def _span(version: DatasetVersion) -> str:

@@ -29,7 +29,7 @@ def render(data: ReportData) -> str:
     """The page. PermanentError when jinja2 is not installed."""
     span = _span(data)
     found = marks_of(data.releases)
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         data=data,
         style=files("trimtab.console").joinpath("templates", "report.css").read_text("utf-8"),
@@ -52,7 +52,7 @@ def render(data: ReportData) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined  # only a report needs it
     except ImportError as error:

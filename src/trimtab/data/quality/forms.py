@@ -11,6 +11,7 @@ from trimtab.data.quality.profile import ColumnProfile, shape
 from trimtab.data.spec import ColumnRule
 
 _ROOM = 0.1
+_DENSE = 0.9
 _LIST = 30
 _SEEN = 5
 _KNOWN_FORMS = (
@@ -26,10 +27,12 @@ _RUN = re.compile(r"[A-Z]+|[a-z]+|[0-9]+|[^A-Za-z0-9]")
 
 def range_rule(column: ColumnProfile) -> ColumnRule | None:
     """The range of the values, a tenth wider on both sides and with round ends; not beyond zero, or one of a share,
-    where no value is."""
+    where no value is. Whole numbers of which nearly all in between are there keep their ends."""
     if column.low is None or column.high is None or column.low == column.high:
         return None
     low, high = float(column.low), float(column.high)
+    if "Int" in column.type and column.distinct >= _DENSE * (high - low + 1):
+        return ColumnRule(column=column.name, low=low, high=high)
     room = _ROOM * (high - low)
     step = 10.0 ** floor(log10(high - low))
     step /= 1 if (high - low) / step >= 5 else 2 if (high - low) / step >= 2 else 10
