@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from trimtab.wiring.place import Place
 
 _SHORT = 10
+_FROM_THE_START = ("profile", "report", "expectations")
+"""What is of use before anything was collected."""
 _ACTIONS = {
     "list": "every dataset with its newest version",
     "show": "NAME: its versions; NAME VERSION: that one and its columns",
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _open(system: str, args: argparse.Namespace) -> AbstractContextManager[Place]:
     from trimtab.wiring.place import open_place
 
-    return open_place(system, args.state, create=False)
+    return open_place(system, args.state, create=args.action in _FROM_THE_START)
 
 
 class _Stores:
@@ -248,7 +250,7 @@ def _report(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
 def _expectations(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.cli.data_quality import expectations
 
-    _expect(words, 3, 3, "expectations export|import [SYSTEM] NAME FILE")
+    _expect(words, 3, 3, "expectations [SYSTEM] export|import NAME FILE")
     return expectations(stores.place, stores.named(words[1]), words[0], Path(words[2]), args)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trimtab.data.quality.profile import ColumnProfile, Profile
     from trimtab.data.quality.suggest import Suggested
     from trimtab.data.store.versions import DatasetStore
+    from trimtab.declaration.system import System
     from trimtab.wiring.place import Place
 
 _TOOL = "great_expectations"
@@ -36,11 +37,11 @@ def profile(place: Place, store: DatasetStore, args: argparse.Namespace) -> int:
     told = profiled(looked.rows, store.spec.name)
     suggested = _suggested(place, store, looked.rows, now) if args.suggest else None
     if args.json:
-        lines = _lines(suggested) if suggested is not None else None
+        lines = _lines(suggested, place.system) if suggested is not None else None
         emit_json({"profile": told, "version": looked.version, "hidden": looked.hidden, "suggested": lines})
         return 0
     if suggested is not None:
-        _show_suggested(store.spec.name, suggested, told, looked.rows.height)
+        _show_suggested(place.system, suggested, told)
         return 0
     where = f"version {looked.version[:10]}" if looked.version else "from its source, not collected yet"
     say(f"{styled(store.spec.name, 'bold')}: {told.rows:,} rows, {len(told.columns)} columns, {where}")
@@ -90,7 +91,7 @@ def expectations(place: Place, store: DatasetStore, way: str, file: Path, args: 
         return _export(place, store, file, args)
     if way == "import":
         return _import(store, file, args)
-    raise UsageError("write `trimtab data expectations export|import NAME FILE`")
+    raise UsageError("write `trimtab data expectations [SYSTEM] export|import NAME FILE`")
 
 
 def _export(place: Place, store: DatasetStore, file: Path, args: argparse.Namespace) -> int:
@@ -150,21 +151,28 @@ def _suggested(place: Place, store: DatasetStore, rows: pl.DataFrame, now: datet
     return suggest(rows, spec, now=now, coming=coming, have=system.requirements, others=lambda name: other(place, name))
 
 
-def _lines(suggested: Suggested) -> dict[str, list[str]]:
+def _lines(suggested: Suggested, system: System) -> dict[str, list[str]]:
+    """The lines by the table they belong to, and in `instead` which metrics are required already: TOML has each key
+    once, so their lines stand here too, and these take their place."""
     from trimtab.declaration.writing import dataset_lines, requirement_lines
 
+    metrics = {one.metric for one in suggested.requirements}
+    there = [one for one in system.requirements if one.metric in metrics]
     return {
-        "requirements": requirement_lines(suggested.requirements),
+        "requirements": requirement_lines([*there, *suggested.requirements]),
         "data": dataset_lines(suggested.valid, suggested.consistent),
+        "instead": list(dict.fromkeys(one.metric for one in there)),
     }
 
 
-def _show_suggested(name: str, suggested: Suggested, told: Profile, rows: int) -> None:
-    lines = _lines(suggested)
+def _show_suggested(system: System, suggested: Suggested, told: Profile) -> None:
+    lines, name, rows = _lines(suggested, system), told.dataset, told.rows
     if not lines["requirements"] and not lines["data"]:
         say(f"{rows:,} rows of {name} suggest nothing that is not declared already")
         return
     say(f"# suggested by {rows:,} rows of {name}: they hold it, and the next ones of their kind nearly always will")
+    if lines["instead"]:
+        say(f"# in place of what is there: {', '.join(lines['instead'])}")
     _show_lines(name, lines["requirements"], lines["data"])
     silent = [column for column in suggested.left_out if told.column(column).nulls < told.rows]
     if silent:

@@ -49,8 +49,8 @@ def distribution(cells: pl.Series, column: ColumnProfile) -> str:
 
 
 def _histogram(values: Floats, label: str, span: tuple[datetime, datetime] | None, *, whole: bool = False) -> str:
-    """Bars between the ends, one for each number where they are `whole` and few; where a few values lie far out, between
-    the half percentiles, and the rest is counted."""
+    """Bars between the ends, one for each number where they are `whole` and few; where a few values lie far out,
+    between the half percentiles, and the rest is counted."""
     values = values[np.isfinite(values)]
     if not values.size:
         return ""
