@@ -147,7 +147,7 @@ class ServedSystem:
         until = loop.time() + _DRAIN_SHADOWS
         while self.shadows.backlog and loop.time() < until:
             await asyncio.sleep(0.01)
-        if not self._debts and not self.shadows.backlog:
+        if not self._debts and not self.book.owes():
             self._seal_left()
         for task in self._tasks:
             task.cancel()
@@ -168,10 +168,8 @@ class ServedSystem:
                 _LOG.exception("%s of system %r failed: it is begun again", name, self.config.system)
                 await asyncio.sleep(_AGAIN)
 
-    def _owes(self) -> bool:
-        """Whether rows that are written wait for a shadow release, or for the answer after which they will."""
-        waiting = self.book.commits.rows if self.book.commits is not None else 0
-        return bool(self.shadows.backlog or waiting)
+    def _owes(self, segment: str) -> bool:
+        return self.book.owes(segment)  # the book comes after the writer that asks this
 
     def _load_failed(self) -> None:
         self.metrics.load_errors += 1
@@ -220,7 +218,7 @@ class ServedSystem:
                 why = self._telemetry.why_dropped
                 _LOG.error("%d rows were answered and are not kept, %d in all: %s", dropped - told, dropped, why)
                 told = dropped
-            if self._left and not self._debts and not self.shadows.backlog:
+            if self._left and not self._debts and not self.book.owes():
                 self._seal_left()
             if self._compactor is not None:
                 self._compactor.tend()

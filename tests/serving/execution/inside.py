@@ -75,9 +75,11 @@ class Listener:
 class Inside:
     """A state folder and its batcher, on the running loop."""
 
-    def __init__(self, root: Path, threads: int = 2, limits: Limits | None = None) -> None:
+    def __init__(
+        self, root: Path, threads: int = 2, limits: Limits | None = None, segment_bytes: int = 64 * 2**20
+    ) -> None:
         self.blobs = Blobs(root / "blobs")
-        self.telemetry = TelemetryWriter(root / "telemetry")
+        self.telemetry = TelemetryWriter(root / "telemetry", limit=segment_bytes, owing=self._owes)
         self.book = Book(self.telemetry, Metrics(), KnownIds())
         limits = limits or Limits()
         loop = asyncio.get_running_loop()
@@ -114,6 +116,9 @@ class Inside:
         except RefusalError as error:
             caller.refuse(error)
         return caller
+
+    def _owes(self, segment: str) -> bool:
+        return self.book.owes(segment)
 
     def close(self) -> None:
         self.batcher.close()

@@ -6,13 +6,15 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.serving import models
-from tests.serving.execution.inside import REGRESSION, Inside, row, told
+from tests.serving.execution.inside import REGRESSION, Inside, Listener, row, told
 
 from trimtab.records.model import Route
 from trimtab.serving.execution import shadow
 from trimtab.serving.execution.lane import Limits
+from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, Scored, frames, read_seal
 
 BURNS = """
 import time
@@ -139,6 +141,49 @@ def test_what_may_wait_for_a_shadow_is_bounded_and_the_rest_is_counted(
         assert dropped >= 180
         await _settled(inside)
         assert len(inside.reader().predictions().filter(release="r2")) == 300 - dropped
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_segments_are_sealed_though_a_shadow_never_catches_up(tmp_path: Path) -> None:
+    """Each as soon as its own rows were scored, in their order: never one that still owes."""
+
+    async def main() -> None:
+        inside = Inside(tmp_path, segment_bytes=1)
+        inside.route(_route(inside, "r1", 1.0, "live"), _route(inside, "r2", 2.0, code=BURNS))
+        asked: list[Listener] = []
+        until = time.perf_counter() + 60.0
+        while inside.telemetry.sealed < 10:
+            assert time.perf_counter() < until
+            while inside.shadows.backlog < 100:  # a second of work
+                asked.append(inside.ask([row(float(len(asked)))]))
+                await told(asked[-1:])
+            await asyncio.sleep(0.005)
+            inside.telemetry.tend()
+            assert inside.shadows.backlog > 0
+        sealed = [one for one in sorted(inside.telemetry.folder.glob("*.seg")) if read_seal(one) is not None]
+        scored = set(inside.reader().predictions().filter(stage="shadow")["id"])
+        for path in sealed:
+            for frame in frames(path.read_bytes()[len(MAGIC) :]):
+                if frame.kind == ANSWERED:
+                    assert scored.issuperset(msgspec.msgpack.decode(frame.meta, type=Scored).ids)
+        await _settled(inside, 60.0)
+        assert not inside.book.owes()
+        inside.close()
+        assert len(inside.reader().predictions()) == 2 * len(asked)
+
+    asyncio.run(main())
+
+
+def test_what_a_shadow_will_never_score_is_owed_no_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path, segment_bytes=1)
+        inside.route(_route(inside, "r1", 1.0, "live"), _route(inside, "r2", 2.0, code=FAILS))
+        await told([inside.ask([row(3.0)]), inside.ask([row(1.0)])])
+        await _settled(inside)
+        inside.telemetry.tend()
+        assert inside.telemetry.sealed == len(list(inside.telemetry.folder.glob("*.seg")))
         inside.close()
 
     asyncio.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -43,7 +44,8 @@ _LARGE_ANSWER = 64 * 2**10
 
 @dataclass(slots=True)
 class Owed:
-    """Answered rows that shadow releases are to score: frame `batch` of `run`, in the encoding `key`."""
+    """Answered rows that shadow releases are to score: frame `batch` of `run`, in the encoding `key`. `segment` has
+    their answers; empty where a former run left it."""
 
     fleet: Fleet
     releases: Sequence[Release]
@@ -54,6 +56,7 @@ class Owed:
     key: str
     matrix: Matrix
     rows: Rows | None
+    segment: str = ""
 
 
 class Book:
@@ -73,6 +76,7 @@ class Book:
         self.metrics = metrics
         self.known = known
         self.commits: GroupCommit | None = None
+        self._debts: Counter[str] = Counter()
         self._inputs = InputSampling(policy)
         self._answers_anyway = policy.full == "answer"
         self._described: set[str] = set()
@@ -120,6 +124,7 @@ class Book:
             self.telemetry.drop(min(stamps), max(stamps), len(ids), error.message)
             owed = []
         self.known.add(ids, self.telemetry.segment)
+        self.owe(owed, self.telemetry.segment)
         for part in parts:
             counts = self.metrics.of(part.release.release)
             counts.rows[part.release.stage] += len(part.scores)
@@ -130,6 +135,23 @@ class Book:
             else:
                 counts.time([waits[place] for place in part.places or range(len(ids))])
         return owed
+
+    def owe(self, owed: Sequence[Owed], segment: str = "") -> None:
+        """They are to be paid: until then the segment is not sealed, so that a start after a kill finds them."""
+        for debt in owed:
+            debt.segment = segment
+            self._debts[segment] += 1
+
+    def paid(self, debt: Owed) -> None:
+        """It has been paid, or never will be."""
+        self._debts[debt.segment] -= 1
+        if self._debts[debt.segment] <= 0:
+            del self._debts[debt.segment]
+
+    def owes(self, segment: str = "") -> bool:
+        """Whether a segment of this run, or those that former ones left, have answers that shadow releases have not
+        scored. What is scored for former ones is written to those of this run, which then have to stay as well."""
+        return segment in self._debts or "" in self._debts
 
     def when_kept(self, done: Callable[[], None], failed: Callable[[TemporaryError], None], rows: int) -> None:
         """Calls `done` once what was kept last is as safe as the policy asks for: at once, or when it is on the disk;

@@ -54,7 +54,7 @@ class Settling:
             self._answer(batch, parts, owed)
         else:
             rows = sum(len(part.scores) for part in parts)
-            self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._turn_away, batch), rows)
+            self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._take_back, batch, owed), rows)
 
     def refuse(self, question: Question, error: RefusalError) -> None:
         """Ends it with an error."""
@@ -78,7 +78,13 @@ class Settling:
 
     def _answer(self, batch: Sequence[Question], parts: Sequence[Part], owed: Sequence[Owed]) -> None:
         rows = batch[0].count if len(batch) == 1 else sum([one.count for one in batch])
-        answers = answers_of(parts, rows)
+        try:
+            self._tell(batch, answers_of(parts, rows))
+        finally:
+            for debt in owed:
+                self._shadow(debt)
+
+    def _tell(self, batch: Sequence[Question], answers: Answers) -> None:
         self.waiting -= len(batch)
         offset = 0
         for one in batch:
@@ -94,8 +100,11 @@ class Settling:
             else:
                 one.caller.answer(200, body)
             offset += one.count
+
+    def _take_back(self, batch: Sequence[Question], owed: Sequence[Owed], error: TemporaryError) -> None:
         for debt in owed:
-            self._shadow(debt)
+            self._book.paid(debt)
+        self._turn_away(batch, error)
 
     def _turn_away(self, batch: Sequence[Question], error: TemporaryError) -> None:
         """The disk refuses."""

@@ -50,6 +50,7 @@ class Shadows:
         size = owed.matrix.size if isinstance(owed.matrix, EncodedRows) else owed.matrix.nbytes
         if self.backlog + len(owed.ids) > _MOST_ROWS or self._bytes + size > _MOST_BYTES:
             self._book.metrics.shadow_dropped += len(owed.ids) * len(owed.releases)
+            self._book.paid(owed)
             return
         self.backlog += len(owed.ids)
         self._bytes += size
@@ -75,7 +76,9 @@ class Shadows:
                 matrix = np.frombuffer(debt.matrix, np.float32).reshape(-1, answered.width)
                 rows = orjson.loads(answered.rows) if answered.rows else None
             key = "" if sent else answered.encoding  # files are decoded anew
-            self.take(Owed(fleet, [one], answered.run, answered.batch, answered.ids, answered.at, key, matrix, rows))
+            owed = Owed(fleet, [one], answered.run, answered.batch, answered.ids, answered.at, key, matrix, rows)
+            self._book.owe([owed])
+            self.take(owed)
 
     def close(self) -> None:
         """Lets the threads end."""
@@ -97,6 +100,7 @@ class Shadows:
             self._open[id(owed)] = left
             return
         del self._open[id(owed)]
+        self._book.paid(owed)
         self.backlog -= len(owed.ids)
         self._bytes -= owed.matrix.size if isinstance(owed.matrix, EncodedRows) else owed.matrix.nbytes
 

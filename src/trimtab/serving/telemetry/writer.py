@@ -28,8 +28,9 @@ class TelemetryWriter:
     `run` tells this start of the server from every other; a segment is sealed at `limit` bytes, or when it is `age`
     seconds old; `segment` names the one that has what was written last. `fsync` None leaves it to the kernel when what
     is written reaches the disk; rows that wait longer than `slow` seconds for a sync are `trouble`. A segment is locked
-    (flock) while it is written, so that nobody cuts or seals it under its writer. While `owing`, a full segment stays
-    unsealed: a start after a kill looks for what is owed in unsealed ones only.
+    (flock) while it is written, so that nobody cuts or seals it under its writer. While a segment is
+    `owing` (by its name), it and those after it stay unsealed when they are full: a start after a kill looks for what
+    is owed, and what has been paid, in unsealed ones only.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class TelemetryWriter:
         run: int | None = None,
         fsync: Callable[[int], None] | None = os.fsync,
         slow: float = 10.0,
-        owing: Callable[[], bool] | None = None,
+        owing: Callable[[str], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
@@ -61,7 +62,7 @@ class TelemetryWriter:
         self._fsync = fsync
         self._slow = slow
         self._owing = owing
-        self._unsealed: list[tuple[int, int, Seal]] = []
+        self._unsealed: list[tuple[int, int, Seal, str]] = []
         self._clock = clock
         self._number = 0
         self._fd = -1
@@ -143,8 +144,7 @@ class TelemetryWriter:
         """Writes down a gap that waits, and seals a segment that is old enough; belongs to the event loop, like
         `write`."""
         self._own_up()
-        if self._unsealed and self._owing is not None and not self._owing():
-            self._seal_full()
+        self._seal_full()
         if self._fd >= 0 and self._clock() - self._opened >= self.age:
             self._retire()
 
@@ -154,7 +154,7 @@ class TelemetryWriter:
         follows goes to another file."""
         with self._turning:
             full, self._full = self._full, []
-            waiting = [fd for fd, _, _ in self._unsealed]
+            waiting = [fd for fd, _, _, _ in self._unsealed]
             current, rows, since = self._fd, self.rows, self._dirty_since
             self._syncing_since, self._dirty_since = since, None
         failure: OSError | None = None
@@ -179,7 +179,7 @@ class TelemetryWriter:
         self._own_up()
         if self._fd >= 0:
             self._retire(seal=seal)
-        self._seal_full(seal=seal)
+        self._seal_full(all_of_them=True, seal=seal)
         self.sync()
 
     def _own_up(self) -> None:
@@ -241,17 +241,19 @@ class TelemetryWriter:
             if self._dirty_since is None:
                 self._dirty_since = self._clock()
             if trusted and seal:
-                self._unsealed.append((fd, size, held))
+                self._unsealed.append((fd, size, held, self.segment))
             else:
                 self._full.append(fd)
             self._fd = self._distrusted = -1
         if self._owing is None:
             self._seal_full()
 
-    def _seal_full(self, *, seal: bool = True) -> None:
-        """Ends full segments that owe nothing any more."""
-        full, self._unsealed = self._unsealed, []
-        for fd, size, held in full:
+    def _seal_full(self, *, all_of_them: bool = False, seal: bool = True) -> None:
+        """Ends full segments that owe nothing any more, oldest first, up to the first that does."""
+        while self._unsealed:
+            fd, size, held, name = self._unsealed[0]
+            if self._owing is not None and not all_of_them and self._owing(name):
+                return
             if seal:
                 data = pack_seal(held)
                 try:
@@ -265,4 +267,5 @@ class TelemetryWriter:
             with self._turning:
                 if self._dirty_since is None:
                     self._dirty_since = self._clock()
+                del self._unsealed[0]  # with what follows, so that no sync misses it
                 self._full.append(fd)
