@@ -8,6 +8,7 @@ from trimtab.adapters.catalog import find
 from trimtab.data.port import Source
 from trimtab.data.sources.opening import open_source
 from trimtab.data.spec import DatasetSpec
+from trimtab.wiring.kinds import SCHEME
 
 
 def open_any(spec: DatasetSpec, folder: Path) -> Source:
@@ -15,6 +16,11 @@ def open_any(spec: DatasetSpec, folder: Path) -> Source:
 
     An adapter is a function of the same two arguments, found by what stands before the first colon of `source`.
     """
-    adapter = find("data", spec.source.partition(":")[0].partition("+")[0]) if ":" in spec.source else None
+    scheme = spec.source.partition(":")[0]
+    if scheme == SCHEME:
+        from trimtab.loop.traffic import open_traffic  # here: the telemetry of servers comes with it
+
+        return open_traffic(spec, folder)
+    adapter = find("data", scheme.partition("+")[0]) if ":" in spec.source else None
     source: Source = adapter(spec, folder) if adapter is not None else open_source(spec, folder)
     return source
