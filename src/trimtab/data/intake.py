@@ -10,10 +10,12 @@ from datetime import datetime
 import polars as pl
 
 from trimtab.data.port import DIGEST, UNREAD, DataError
+from trimtab.data.privacy.patterns import masked, tells
 from trimtab.data.quality.rules import (
     DUPLICATE,
     FUTURE,
     MISSING,
+    PERSONAL,
     WRONG_TYPE,
     consistency_rules,
     named_columns,
@@ -74,6 +76,7 @@ def screen(
     bad = nothing_described()
     if refused.any():
         bad = described(_first_reason(frame.filter(refused), checks), raw.filter(refused), frame.filter(refused), spec)
+        bad = _without_patterns(bad, spec)
     early = (frame.get_column(spec.time) > until) & ~refused
     keep = ~(refused | early.fill_null(value=False))
     good, raw = (frame, raw) if keep.all() else (frame.filter(keep), raw.filter(keep))
@@ -185,7 +188,26 @@ def _checks(frame: pl.DataFrame, spec: DatasetSpec, now: datetime) -> list[_Chec
         *((f"{MISSING}: subject {name}", pl.col(name).is_null()) for name in (spec.subject,) if name is not None),
         (f"{FUTURE}: {spec.time} lies after the present", pl.col(spec.time) > microseconds(now)),
         *((rule.reason, rule.broken) for rule in rules),
+        *_patterns(spec, schema),
     ]
+
+
+def _patterns(spec: DatasetSpec, schema: Mapping[str, pl.DataType]) -> list[_Check]:
+    """What tells a person where no column is declared to, where such rows are refused."""
+    if not spec.privacy.quarantine:
+        return []
+    texts = [name for name, dtype in schema.items() if dtype == pl.String and not name.startswith("_")]
+    open_ = [name for name in texts if name not in (spec.subject, *spec.personal)]
+    return [
+        (f"{PERSONAL}: {kind} in {name}", tells(pl.col(name), kind)) for name in open_ for kind in spec.privacy.scan
+    ]
+
+
+def _without_patterns(bad: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
+    """Refused rows of a dataset without a subject, under whose key they could be sealed: patterns are taken out."""
+    if not spec.privacy.quarantine or spec.subject is not None:
+        return bad
+    return bad.with_columns(masked(pl.col(CONTENT), spec.privacy.scan), masked(pl.col("key"), spec.privacy.scan))
 
 
 def _first_reason(bad: pl.DataFrame, checks: Sequence[_Check]) -> pl.Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from trimtab.records.base import Record
-from trimtab.records.metric import Metric
+from trimtab.records.metric import Metric, Task
 
 
 class ColumnRule(Record, kw_only=True):
@@ -65,7 +65,8 @@ class DatasetSpec(Record, kw_only=True):
     These measure and refuse no row: `references` to other datasets, `trusted` values to compare with, `plausible`
     comparisons like those of `consistent`, and `recorded`, the column that says when a row was written down.
     `subject` is the column that says whose data a row is, `personal` are those that are sealed with that person's key;
-    what is personal in rows older than `retention` seconds is no longer readable.
+    what is personal in rows older than `retention` seconds is no longer readable. `population` tells of a column which
+    share each value has where the rows are drawn from.
 
     `encoding` and `delimiter` are those of text files, where they cannot be told from the files themselves.
     """
@@ -91,6 +92,7 @@ class DatasetSpec(Record, kw_only=True):
     subject: str | None = None
     personal: tuple[str, ...] = ()
     retention: float | None = None
+    population: dict[str, dict[str, float]] = {}  # noqa: RUF012 - msgspec copies an empty default
     privacy: PrivacySpec = PrivacySpec()
     encoding: str = ""
     delimiter: str = ""
@@ -111,6 +113,7 @@ class StoreSpec(Record, kw_only=True):
     writers: Literal["one", "several"] = "several"
 
 
+_CLASSES: tuple[Task, ...] = ("binary_classification", "multiclass_classification")
 METRICS: tuple[Metric, ...] = (
     Metric(name="data.completeness", unit="ratio", better="higher", places=("data",), sliceable=True,
            takes_columns=True, meaning="share of cells that are not null in the named columns"),
@@ -150,4 +153,14 @@ METRICS: tuple[Metric, ...] = (
            one_column=True, meaning="greatest value of a column"),
     Metric(name="data.distinct", unit="number", better="higher", places=("data",), sliceable=True, takes_columns=True,
            one_column=True, meaning="different values in a column"),
+    Metric(name="data.personal_patterns", unit="number", better="lower", places=("data",), takes_columns=True,
+           meaning="cells that hold a personal pattern (`[privacy]` says which) in columns that are not personal"),
+    Metric(name="data.forbidden_columns", unit="number", better="lower", places=("data",),
+           meaning="columns that `[privacy]` forbids"),
+    Metric(name="data.coverage", unit="ratio", better="higher", places=("data",), takes_columns=True,
+           meaning="share of the combinations of the columns' values that have `min_rows` rows at least"),
+    Metric(name="data.label_gap", unit="ratio", better="lower", places=("data",), tasks=_CLASSES, takes_columns=True,
+           one_column=True, meaning="greatest difference between the shares of a class in two slices of a column"),
+    Metric(name="data.representation", unit="ratio", better="lower", places=("data",), takes_columns=True,
+           one_column=True, meaning="how far the shares of a column's values lie from those of `population`"),
 )  # fmt: skip

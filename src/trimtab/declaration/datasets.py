@@ -13,7 +13,7 @@ from trimtab.data.sources.media_options import CONTENT, MEDIA_KIND
 from trimtab.data.spec import ColumnRule, DatasetSpec
 from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
-from trimtab.declaration.privacy import read_personal
+from trimtab.declaration.privacy import read_personal, read_population
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
 from trimtab.declaration.references import read_references, read_trusted
@@ -67,7 +67,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     late = table.duration("late", '"1 d"', zero=True)
     media = table.texts("media", '["content"]') or ((CONTENT,) if _kind(source, kinds) is MEDIA_KIND else ())
     changes = table.one_of("changes", ("refuse", "replace"))
-    personal = read_personal(table, time, label, media)
+    personal = read_personal(table, time, label, media) | {"population": read_population(table)}
     encoding, delimiter = _encoding(table), table.text("delimiter", '";"') or ""
     if len(delimiter.encode()) > 1:
         problems.add(table.key("delimiter"), f'"{delimiter}" is not one character', hint="write ; or | or \\t")

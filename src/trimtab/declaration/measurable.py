@@ -39,7 +39,9 @@ _UNNAMED = {
 _BY_DEFAULT = ("data.balance", "data.corrupt")
 
 
-def without_data(requirement: Requirement, spec: DatasetSpec, task: Task) -> tuple[str, str]:
+def without_data(  # noqa: PLR0911 - one line for each way in which something is missing
+    requirement: Requirement, spec: DatasetSpec, task: Task
+) -> tuple[str, str]:
     """What is missing and how to mend it; empty where the requirement can be measured."""
     metric = requirement.metric
     declared = _declared(metric, spec)
@@ -51,8 +53,15 @@ def without_data(requirement: Requirement, spec: DatasetSpec, task: Task) -> tup
         for column in requirement.columns:
             if column not in declared:
                 return f'{problem} "{column}"{did_you_mean(column, declared)}', f"{what}: {', '.join(declared)}"
+    if metric == "data.forbidden_columns" and not spec.privacy.forbid:
+        return "no column is forbidden", 'declare forbid = ["ssn", "passport*"] in [privacy]'
+    if metric == "data.representation" and (unsaid := [c for c in requirement.columns if c not in spec.population]):
+        hint = f"declare population = {{ {unsaid[0]} = {{ value = 0.5, ... }} }} there"
+        return f'[[data]] "{spec.name}" tells no population of "{unsaid[0]}"', hint
     if requirement.columns:
         return "", ""
+    if metric == "data.coverage":
+        return f"{metric} is of columns, and none is named", 'write { limit = "...", columns = ["origin", "carrier"] }'
     if metric == "data.balance" and task == "regression":
         return "the label of a regression has no classes", 'name a column that has: columns = ["carrier"]'
     if metrics()[metric].one_column and metric not in _BY_DEFAULT:

@@ -13,6 +13,7 @@ from trimtab.declaration.system import Policy
 from trimtab.records.requirement import Requirement
 
 PATTERNS = ("email", "phone", "card", "iban", "national_id", "ip")
+_ROUNDED = 0.005
 _PLACE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+")
 
 
@@ -70,6 +71,22 @@ def read_personal(table: Table, time: str | None, label: str | None, media: Sequ
                     table.key(key), f'"{name}" is the label: a model that learns it tells it to everybody'
                 )
     return {"subject": subject, "personal": personal, "retention": retention}
+
+
+def read_population(table: Table) -> dict[str, dict[str, float]]:
+    """By column, the share that each of its values has where the rows are drawn from; shares of a column sum to 1."""
+    found: dict[str, dict[str, float]] = {}
+    for column, shares in (table.table("population") or {}).items():
+        key = table.key("population", column)
+        if not isinstance(shares, dict) or not shares:
+            table.problems.add(key, "expected a table of shares", hint="write { EWR = 0.4, JFK = 0.6 }")
+        elif not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares.values()):
+            table.problems.add(key, "a share is a number between 0 and 1", hint="write { EWR = 0.4, JFK = 0.6 }")
+        elif abs(sum(shares.values()) - 1) > _ROUNDED:
+            table.problems.add(key, f"the shares sum to {sum(shares.values()):g}, not 1")
+        else:
+            found[column] = {value: float(share) for value, share in shares.items()}
+    return found
 
 
 def check_personal(

@@ -10,6 +10,8 @@ from trimtab.records.base import Record
 from trimtab.records.facts import Cause, Compared, PlannedAction
 
 _OPERATIONAL = ("serving.", "resources.")
+_NOT_TO_LEARN = frozenset({"data.personal_patterns", "data.forbidden_columns"})
+"""While these are broken no model learns from the rows: what it learned could not be taken back."""
 _URGENT = frozenset({"no_model", "code_changed"})
 _LOOKS = 1.4
 """A watched release is looked at every day of a week: its 95% interval, stretched so that seven looks together err no
@@ -134,11 +136,15 @@ def _let_go(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> Pla
     return _act("move", why, causes=causes, release=standby.release, to="retired")
 
 
-def _train(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> Plan:
+def _train(  # noqa: PLR0911 - one line for each reason not to
+    seen: Observation, causes: tuple[Cause, ...], policy: Policy
+) -> Plan:
     if not causes:
         return Plan(reason=_settled(seen))
     why = "; ".join(f"{cause.name}: {cause.evidence}" for cause in causes)
     last = seen.last_training
+    if leaking := [v for v in seen.data if v.status == "broken" and v.metric in _NOT_TO_LEARN]:
+        return Plan(causes=causes, reason=f"would train, but {leaking[0].metric} is broken: {leaking[0].reason}")
     if seen.forgotten and seen.unanswered and seen.known_rows:
         return _act("train", why, causes=causes)
     if last is not None and seen.known_rows <= last.rows and (seen.code, seen.params) == (last.code, last.params):

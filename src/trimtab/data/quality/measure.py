@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from trimtab.data.port import DataError
-from trimtab.data.quality import compared, copies, counted, spread
+from trimtab.data.quality import compared, copies, counted, people, spread
 from trimtab.data.quality.check import Answer, Batch, Check, Other, Others
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.values.moments import known_until
@@ -174,4 +174,9 @@ _METRICS: Mapping[str, Callable[[Requirement, Batch], Check]] = {
     "data.balance": spread.balance,
     "data.duplicates": copies.duplicates,
     "data.corrupt": copies.corrupt,
+    "data.personal_patterns": people.personal_patterns,
+    "data.forbidden_columns": people.forbidden_columns,
+    "data.coverage": people.coverage,
+    "data.label_gap": people.label_gap,
+    "data.representation": people.representation,
 }

@@ -23,6 +23,7 @@ DUPLICATE = "duplicate"
 WRONG_TYPE = "wrong type"
 MISSING = "missing"
 FUTURE = "future"
+PERSONAL = "personal"
 
 _LINE = re.compile(r"^\s*(?P<left>`[^`]+`|[^\W\d][\w.]*)\s*(?P<op><=|>=|==|!=|=|<|>)\s*(?P<right>\S.*?)\s*$")
 _NAME = re.compile(r"^(?:`[^`]+`|[^\W\d][\w.]*)$")
