@@ -17,10 +17,11 @@ import pytest
 from tests.cli.conftest import Cli, Place, real
 
 from trimtab.data.spec import DatasetSpec
+from trimtab.data.store.place import FolderPlace
 from trimtab.data.store.table import Table
 from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.load import load
-from trimtab.records.facts import ModelTrained, PersonForgotten
+from trimtab.records.facts import DataExpired, ModelTrained, PersonForgotten
 from trimtab.records.ledger import Ledger
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.client.sync import Client
@@ -114,7 +115,7 @@ def texts(state: Path) -> Iterator[tuple[str, str]]:
                     yield f"{path} ({name})", archive.read(name).decode("latin-1")
     for lance in sorted(state.rglob("*.lance")):
         if (lance / "_versions").is_dir():
-            table = Table(lance)
+            table = Table(FolderPlace(lance))
             for number in range(1, table.number + 1):
                 yield f"{lance} (version {number})", str(table.read(number).to_dicts())
 
@@ -230,3 +231,45 @@ def test_killed_in_the_middle_it_goes_on(staffed: Place, free_port: int) -> None
     assert len(done.json["models"]) == 1
     assert found(state) == []
     assert real("telemetry", "verify", staffed).code == 0
+
+
+def test_what_is_older_than_it_may_be_is_shredded_by_the_next_pass(cli: Cli, staffed: Place) -> None:
+    staffed.edit("trimtab.toml", 'subject = "engineer"\npersonal = ["name", "email"]\n',
+                 'subject = "engineer"\npersonal = ["name", "email"]\nretention = "20 d"\n')  # fmt: skip
+    ran = cli("run", staffed)
+    assert ran.code == 0, ran.said
+    with Ledger.open(staffed.folder / ".trimtab" / "ledger.db", create=False) as ledger:
+        (told,) = [entry.fact for entry in ledger.entries(DataExpired)]
+        trained = next(iter(ledger.entries(ModelTrained))).fact
+    store = next(store for spec, store in stores(staffed) if spec.name == "readings")
+    rows = store.read()
+    assert rows.filter(pl.col("name").is_not_null())["at"].min() >= told.before  # type: ignore[operator]
+    assert 0 < rows["name"].null_count() < rows.height
+    assert told.keys > 0
+    assert trained.train_from >= told.before
+    assert store.verify().sound
+    assert "no longer readable" in cli("log", staffed).out
+
+
+def test_what_is_personal_is_shown_only_when_asked(cli: Cli, staffed: Place, tmp_path: Path) -> None:
+    assert cli("run", staffed).code == 0
+    assert cli("data", "export", staffed, "readings", tmp_path / "a.csv").code == 0
+    assert "Surname" not in (tmp_path / "a.csv").read_text("utf-8")
+    assert cli("data", "export", staffed, "readings", tmp_path / "b.csv", "--personal").code == 0
+    assert "Surname3" in (tmp_path / "b.csv").read_text("utf-8")
+    assert "Surname" not in cli("data", "quarantine", staffed, "readings").out
+    assert "Surname3" in cli("data", "quarantine", staffed, "readings", "--personal", "--json").out
+
+
+def test_who_is_in_the_rows_is_shown(cli: Cli, lived: Place) -> None:
+    lived.edit("trimtab.toml", 'label = "hot"', 'label = "hot"\npopulation = { pump = { north = 0.8, south = 0.2 } }')
+    ran = cli("data", "bias", lived, "readings")
+    assert ran.code == 0, ran.said
+    assert re.search(r"north .*80\.0% +too few +1: ", ran.out), ran.out
+    found = cli("data", "bias", lived, "readings", "--json").json
+    assert [each["value"] for each in found["slices"]["pump"]] == sorted(
+        ("north", "south", "east"),
+        key=lambda pump: next(s["rows"] for s in found["slices"]["pump"] if s["value"] == pump),
+    )
+    assert sum(each["rows"] for each in found["slices"]["pump"]) == found["rows"]
+    assert cli("data", "bias", lived, "readings", "pumb").code == 2

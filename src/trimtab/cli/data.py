@@ -31,6 +31,7 @@ _ACTIONS = {
     "profile": "NAME: what its columns hold; --suggest: what could be required of them",
     "report": "NAME: its quality as one HTML page (--out FILE)",
     "expectations": "export|import NAME FILE: a suite of Great Expectations, written or read",
+    "bias": "NAME [COLUMN ...]: rows and labels by slice, and what is missing",
 }
 
 
@@ -40,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "\n".join(f"  {action:<14}{meaning}" for action, meaning in _ACTIONS.items())
     parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
     add_words(parser, "ACTION [SYSTEM] ...", "then what the action takes")
+    parser.add_argument("--personal", action="store_true", help="show or export what is personal, too")
     parser.add_argument("--version", metavar="VERSION", help="export this version: a tag, or the beginning of its id")
     parser.add_argument("--suggest", action="store_true", help="profile: write lines that could be declared")
     parser.add_argument(
@@ -63,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         "profile": _profile,
         "report": _report,
         "expectations": _expectations,
+        "bias": _bias,
     }
     with _open(system, args) as place:
         return actions[args.action](_Stores(place), words, args)
@@ -205,7 +208,7 @@ def _verify(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
 def _export(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 2, 2, "export [SYSTEM] NAME FILE [--version VERSION]")
     path = Path(words[1])
-    rows = stores.named(words[0]).export(path, args.version)
+    rows = stores.named(words[0]).export(path, args.version, personal=args.personal)
     if args.json:
         emit_json({"rows": rows, "file": str(path)})
     else:
@@ -215,7 +218,7 @@ def _export(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
 
 def _quarantine(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 1, 1, "quarantine [SYSTEM] NAME")
-    found = stores.named(words[0]).quarantined(args.n or 1_000_000)
+    found = stores.named(words[0]).quarantined(args.n or 1_000_000, personal=args.personal)
     if args.json:
         emit_json({"reasons": found.reasons, "rows": found.rows.to_dicts()})
         return 0
@@ -252,6 +255,12 @@ def _expectations(stores: _Stores, words: list[str], args: argparse.Namespace) -
 
     _expect(words, 3, 3, "expectations [SYSTEM] export|import NAME FILE")
     return expectations(stores.place, stores.named(words[1]), words[0], Path(words[2]), args)
+def _bias(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+    from trimtab.cli.data_bias import show_bias
+
+    if not words:
+        raise UsageError("write `trimtab data bias [SYSTEM] NAME [COLUMN ...]`")
+    return show_bias(stores.named(words[0]), words[1:], args)
 
 
 def _span(version: DatasetVersion) -> str:

@@ -54,6 +54,12 @@ def read_personal(table: Table, time: str | None, label: str | None, media: Sequ
             "whose data this is is not said",
             hint='write subject = "passenger_id": the column that tells people apart',
         )
+    if retention is not None and subject is None and not table.misspelt("subject"):
+        table.problems.add(
+            table.key("retention"),
+            "nothing in this dataset is said to be personal, so there is nothing to shred",
+            hint='write subject = "passenger_id" and personal = [...] beside it',
+        )
     for key, names in (("subject", (subject,) if subject else ()), ("personal", personal)):
         for name in names:
             if name == time:

@@ -23,7 +23,7 @@ from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, 
 from trimtab.loop.personal import has_people, open_to_training
 from trimtab.loop.ports import PartlyCollected
 from trimtab.measures.judge import judge
-from trimtab.records.facts import DatasetCommitted
+from trimtab.records.facts import DataExpired, DatasetCommitted
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Estimate, Verdict
 
@@ -72,6 +72,7 @@ class StoredDatasets:
                 store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
             except (PermanentError, DeclarationError) as error:
                 wrong.append(error)
+            self._expire(store, now)
             version = store.current()
             # Also after a pass that was killed between the store's commit and the ledger's.
             if version is not None and self._ledger.get(f"data:{spec.name}:{version.id}") is None:
@@ -103,6 +104,18 @@ class StoredDatasets:
 
             return labelled_source(source, self.labelling)
         return source
+
+    def _expire(self, store: DatasetStore, now: datetime) -> None:
+        """Shred what is older than the dataset may keep readable; the ledger is told before."""
+        if store.personal is None or store.spec.retention is None:
+            return
+        before, keys = store.personal.sealing.expiring(now)
+        if keys:
+            name = store.spec.name
+            key = f"expired:{name}:{before:%Y-%m-%dT%H:%M}"
+            if self._ledger.get(key) is None:
+                self._ledger.append(key, DataExpired(dataset=name, before=before, keys=keys), at=now)
+            store.personal.sealing.expire(now)
 
     def known(self, now: datetime) -> tuple[int, datetime | None]:
         spec = self._system.labelled

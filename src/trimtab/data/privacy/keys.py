@@ -120,6 +120,13 @@ class KeyStore:
             self._destroy(mine)
             return len(mine)
 
+    def count_before(self, scope: bytes, epoch: int) -> int:
+        """How many keys `destroy_before` would destroy."""
+        self._refresh()
+        return sum(
+            kept.kind == _KEY and name.scope == scope and name.epoch < epoch for name, kept in self._kept.items()
+        )
+
     def destroy_before(self, scope: bytes, epoch: int) -> int:
         """Destroy every key of a dataset whose stretch of time is before `epoch`; returns how many."""
         with self._locked():

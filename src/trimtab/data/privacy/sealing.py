@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Literal
 
@@ -162,12 +162,19 @@ class Sealing:
         ]
         return rows.with_columns(pl.Series(content, opened, dtype=pl.String))
 
+    def expiring(self, now: datetime) -> tuple[datetime, int]:
+        """Up to which moment rows are older than the dataset's retention, and how many keys of theirs there are."""
+        if self._spec.retention is None or not self.keys.exists():
+            return now, 0
+        epoch = self._epoch(now.timestamp() - self._spec.retention)
+        before = datetime.fromtimestamp(epoch * self._stretch, UTC)
+        return before, self.keys.count_before(self._scope, epoch)
+
     def expire(self, now: datetime) -> int:
-        """Destroy the keys of what is older than the dataset's retention; returns how many."""
+        """Destroy those keys; returns how many."""
         if self._spec.retention is None or not self.keys.exists():
             return 0
-        oldest = self._epoch(now.timestamp() - self._spec.retention)
-        return self.keys.destroy_before(self._scope, oldest)
+        return self.keys.destroy_before(self._scope, self._epoch(now.timestamp() - self._spec.retention))
 
     @cached_property
     def _scope(self) -> bytes:

@@ -16,7 +16,7 @@ from trimtab.data.privacy.keys import KeyStore
 from trimtab.data.privacy.master import read_master_key
 from trimtab.data.privacy.sealing import Gone, Sealing, of_person, sealed_columns, stored_types
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.store.state import DatasetVersion
+from trimtab.data.store.state import DatasetVersion, Quarantined
 from trimtab.data.store.table import Table
 from trimtab.data.values.digest import row_digests
 
@@ -78,6 +78,10 @@ class Personal:
         where = of_person(str(self._spec.subject), person)
         rows = table.read(version.number, columns=[*version.columns, DIGEST] if read else [DIGEST], where=where)
         return self.reveal(rows, version) if read else rows
+
+    def refused(self, found: Quarantined) -> Quarantined:
+        """Refused rows as they came."""
+        return Quarantined(found.reasons, self.sealing.open_refused(found.rows, CONTENT))
 
     def reveal_recent(self, rows: pl.DataFrame, version: DatasetVersion) -> pl.DataFrame:
         """Likewise of the newest rows, which are asked for again and again."""

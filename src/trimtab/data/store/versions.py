@@ -197,9 +197,10 @@ class DatasetStore:
         columns = None if personal else readable(self.spec, self.version(version).columns)
         return write_rows(self.read(version, columns=columns), path)
 
-    def quarantined(self, limit: int = 100) -> Quarantined:
-        """The rows that were refused so far: counts by reason, and the newest ones."""
-        return self._quarantine.look(limit)
+    def quarantined(self, limit: int = 100, *, personal: bool = False) -> Quarantined:
+        """The rows that were refused so far: counts by reason, and the newest ones, sealed unless asked for."""
+        found = self._quarantine.look(limit)
+        return found if self.personal is None or not personal else self.personal.refused(found)
 
     def tag(self, name: str, version: str | None = None) -> DatasetVersion:
         """Give a version a name of one's own; naming again moves it. Raises DataError for a name that cannot be one."""
