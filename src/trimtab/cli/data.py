@@ -255,6 +255,8 @@ def _expectations(stores: _Stores, words: list[str], args: argparse.Namespace) -
 
     _expect(words, 3, 3, "expectations [SYSTEM] export|import NAME FILE")
     return expectations(stores.place, stores.named(words[1]), words[0], Path(words[2]), args)
+
+
 def _bias(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.cli.data_bias import show_bias
 
