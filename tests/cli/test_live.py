@@ -184,7 +184,7 @@ def test_up_brings_its_server_back(up: Up) -> None:
     first = up.server
     os.kill(first.pid, signal.SIGKILL)
     up.wait_for("server", "starting it again")
-    with Client(first.url) as client:
+    with Client(first.url, patience=60.0) as client:
         assert client.predict([ROW], ["after"])[0].release == "r-001"
     assert up.server.pid != first.pid
 

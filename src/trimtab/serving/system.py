@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -25,6 +24,7 @@ from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.processes.cores import cores
+from trimtab.serving.processes.memory import give_back
 from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.siblings import Siblings
 from trimtab.serving.routing.desired import Desired
@@ -181,8 +181,8 @@ class ServedSystem:
         if self._debts and fleet.generation == self.desired.applied:
             owed, self._debts = self._debts, []
             self.shadows.pay(owed, fleet)
-        gc.collect()  # what was replaced; requests make no cycles, so that this seldom happens by itself
-        asyncio.get_running_loop().call_later(_LEFT, gc.collect)  # and what was still at work
+        give_back()  # what was replaced; requests make no cycles, so that this seldom happens by itself
+        asyncio.get_running_loop().call_later(_LEFT, give_back)  # and what was still at work
 
     async def _sync(self) -> None:
         """Brings telemetry to the disk as often as is declared."""

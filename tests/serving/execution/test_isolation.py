@@ -71,10 +71,9 @@ def test_python_code_that_spins_does_not_stop_the_loop(tmp_path: Path) -> None:
         inside.route(_linear(inside, "r1", 1.0, code=SPINS))
         hanging = inside.ask([row(666.0)])
         await asyncio.sleep(0.02)
-        start = time.perf_counter()
         other = inside.ask([row(1.0)])
         await told([other])
-        assert time.perf_counter() - start < 0.15
+        assert not hanging.told
         await told([hanging])
         lane = inside.batcher.lane(inside.fleet.live)
         while lane.status(inside.book.metrics.of("r1")).given_up:
@@ -92,7 +91,7 @@ def test_a_model_that_hangs_for_good_says_so_at_once_and_leaves_others_alone(tmp
         lane = bad.batcher.lane(bad.fleet.live)
         threads = threading.active_count()
         hung = [bad.ask([row(5.0)]) for _ in range(4)]
-        slowest = 0.0
+        took: list[float] = []
         refused = None
         until = time.perf_counter() + 10
         while refused is None:
@@ -101,7 +100,7 @@ def test_a_model_that_hangs_for_good_says_so_at_once_and_leaves_others_alone(tmp
             one = good.ask([row(3.0)])
             await told([one])
             assert one.scores == [5.0]
-            slowest = max(slowest, time.perf_counter() - start)
+            took.append(time.perf_counter() - start)
             if lane.ready:
                 hung.append(bad.ask([row(5.0)]))
             else:
@@ -113,7 +112,8 @@ def test_a_model_that_hangs_for_good_says_so_at_once_and_leaves_others_alone(tmp
         assert refused.error.retry_after > 0
         await told(hung)
         assert {one.status for one in hung} <= {503, 504}
-        assert slowest < 0.15  # a fifth of a second is what the other's threads hang for
+        # a fifth of a second is what the other's threads hang for; a busy machine may stop anybody once
+        assert sorted(took)[len(took) // 2] < 0.15
         assert threading.active_count() - threads <= MOST_GIVEN_UP + 4
         assert bad.book.metrics.of("bad").failed
         assert not good.book.metrics.of("good").failed
@@ -128,19 +128,21 @@ def test_a_canary_that_hangs_leaves_its_rows_to_the_live_release(tmp_path: Path)
         inside = Inside(tmp_path, limits=QUICK)
         inside.route(_linear(inside, "r1", 1.0), _linear(inside, "r2", 2.0, "canary", 0.5, code=ALWAYS))
         asked = [inside.ask([row(3.0)], [f"id-{number}"]) for number in range(40)]
-        await asyncio.sleep(0.05)
-        quick = [one for one in asked if one.told]
-        assert 5 < len(quick) < 35  # the live release's rows do not wait for the canary's
+        until = time.perf_counter() + 10.0
+        while sum(one.told for one in asked) <= 5 and time.perf_counter() < until:
+            await asyncio.sleep(0.005)
+        # the live release's rows do not wait for the canary's, none of which has been given up by then
+        assert (inside.book.metrics.of("r2").failed, all(one.told for one in asked)) == (0, False)
         await told(asked)
         assert {tuple(one.releases) for one in asked} == {("r1",)}
         assert {tuple(one.scores) for one in asked} == {(4.0,)}
         assert inside.book.metrics.of("r2").failed
         lane = inside.batcher.lane(inside.fleet.canaries[0])
         assert not lane.ready
-        start = time.perf_counter()
+        failed = inside.book.metrics.of("r2").failed
         mixed = inside.ask([row(3.0)] * 20)
         await told([mixed])
-        assert time.perf_counter() - start < 0.1  # it is known to hang: nobody waits for it any more
+        assert inside.book.metrics.of("r2").failed == failed  # it is known to hang: nobody waits for it any more
         assert mixed.releases == ["r1"] * 20
         inside.close()
 
