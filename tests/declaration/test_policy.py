@@ -79,7 +79,8 @@ def test_one_requirement_may_be_a_cause():
 
 def test_every_cause_but_a_missing_model_can_be_declared():
     assert set(TRIGGERS) == {
-        "data_drift", "concept_drift", "requirement_broken", "schedule", "new_rows", "code_changed"
+        "data_drift", "concept_drift", "requirement_broken", "schedule", "new_rows", "code_changed",
+        "schema_changed",
     }  # fmt: skip
 
 

@@ -43,6 +43,8 @@ CASES: list[tuple[Trigger, dict[str, Any], str | None]] = [
     ),
     (Trigger(cause="concept_drift"), {"concept": ""}, None),
     (Trigger(cause="concept_drift"), {"concept": "the loss rose"}, "the loss rose"),
+    (Trigger(cause="schema_changed"), {"schema": ""}, None),
+    (Trigger(cause="schema_changed"), {"schema": "trips: column 'a' added"}, "trips: column 'a' added"),
     (Trigger(cause="requirement_broken"), {"verdicts": (verdict("quality.roc_auc", "unknown"),)}, None),
     (Trigger(cause="requirement_broken"), {"verdicts": (LATENCY,)}, None),
     (

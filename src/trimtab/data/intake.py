@@ -64,6 +64,8 @@ def screen(
     does not hang on their order. Raises DataError where a column is missing, reserved or cannot be stored.
     """
     _check_columns(frame, spec, stored)
+    if gone := [name for name in stored or () if name not in frame.columns]:
+        frame = frame.with_columns(pl.lit(None).alias(name) for name in gone)
     raw, frame = frame, in_utc(frame, spec)
     types = _types(frame, stored)
     lost = raw.get_column(spec.time).is_not_null() & frame.get_column(spec.time).is_null()
@@ -138,10 +140,10 @@ def _check_columns(frame: pl.DataFrame, spec: DatasetSpec, stored: Mapping[str, 
                 f"dataset {spec.name!r}: the rows have no column {name!r} ({place}); nothing was collected",
                 hint=f"the columns are {', '.join(sorted(have)[:20])}",
             )
-    for name in sorted(set(stored or ()) - have):
+    for name in sorted(set(stored or ()) - have) if spec.schema_changes != "accept" else ():
         raise DataError(
             f"dataset {spec.name!r}: column {name!r} is missing, which earlier rows have; nothing was collected",
-            hint="mend the source, or let it give the column with nulls",
+            hint='mend the source, let it give the column with nulls, or declare `schema_changes = "accept"`',
         )
 
 

@@ -68,6 +68,8 @@ class DatasetSpec(Record, kw_only=True):
     what is personal in rows older than `retention` seconds is no longer readable. `population` tells of a column which
     share each value has where the rows are drawn from.
 
+    A change in the columns is told; a column that is gone is refused unless `schema_changes` is "accept", and with
+    "refuse" nothing that shows any change is collected.
     `encoding` and `delimiter` are those of text files, where they cannot be told from the files themselves.
     """
 
@@ -94,6 +96,7 @@ class DatasetSpec(Record, kw_only=True):
     retention: float | None = None
     population: dict[str, dict[str, float]] = {}  # noqa: RUF012 - msgspec copies an empty default
     privacy: PrivacySpec = PrivacySpec()
+    schema_changes: Literal["", "accept", "refuse"] = ""
     encoding: str = ""
     delimiter: str = ""
     line: int = 0

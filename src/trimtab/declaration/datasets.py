@@ -68,6 +68,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     media = table.texts("media", '["content"]') or ((CONTENT,) if _kind(source, kinds) is MEDIA_KIND else ())
     changes = table.one_of("changes", ("refuse", "replace"))
     personal = read_personal(table, time, label, media) | {"population": read_population(table)}
+    schema_changes = table.one_of("schema_changes", ("accept", "refuse"))
     encoding, delimiter = _encoding(table), table.text("delimiter", '";"') or ""
     if len(delimiter.encode()) > 1:
         problems.add(table.key("delimiter"), f'"{delimiter}" is not one character', hint="write ; or | or \\t")
@@ -91,6 +92,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
         references=references,
         trusted=trusted,
         recorded=recorded,
+        schema_changes=schema_changes or "",  # type: ignore[arg-type]
         encoding=encoding,
         delimiter=delimiter,
         line=table.line,

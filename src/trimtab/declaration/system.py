@@ -22,6 +22,7 @@ CauseName = Literal[
     "schedule",
     "new_rows",
     "code_changed",
+    "schema_changed",
     "no_model",
     "person_forgotten",
 ]

@@ -74,6 +74,10 @@ def _code_changed(seen: Observation, _: Trigger) -> str:
     return f"{what} changed since the last training"
 
 
+def _schema_changed(seen: Observation, _: Trigger) -> str:
+    return seen.schema
+
+
 def _no_model(_: Observation, __: Trigger) -> str:
     return ""
 
@@ -81,6 +85,7 @@ def _no_model(_: Observation, __: Trigger) -> str:
 _CHECKS: dict[str, Callable[[Observation, Trigger], str]] = {
     "data_drift": _data_drift,
     "concept_drift": _concept_drift,
+    "schema_changed": _schema_changed,
     "requirement_broken": _requirement_broken,
     "schedule": _schedule,
     "new_rows": _new_rows,

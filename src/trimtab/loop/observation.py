@@ -55,6 +55,8 @@ class Observation(Record, kw_only=True):
     standby: Progress | None = None
     tainted: frozenset[str] = frozenset()
     """The models that learned from people who were forgotten since."""
+    schema: str = ""
+    """What changed in the columns of the datasets since the last training."""
     forgotten: str = ""
     """Whom the live model learned from and must not have; empty where there is nobody."""
     unanswered: bool = False

@@ -29,6 +29,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.facts import (
     ColumnDrift,
     Compared,
+    DatasetCommitted,
     DriftMeasured,
     ModelTrained,
     ReleaseMoved,
@@ -107,6 +108,7 @@ class Observer:
             challenger=challenger,
             standby=standby,
             tainted=tainted_models(self.ledger),
+            schema=self._schema() if self._waits_for("schema_changed") else "",
             forgotten=gone.evidence if gone is not None else "",
             unanswered=gone is not None and gone.unanswered,
         )
@@ -122,6 +124,17 @@ class Observer:
             return None
         tried = entry.fact
         return LastTraining(at=entry.at, rows=tried.known_rows, code=tried.code, params=tried.params)
+
+    def _schema(self) -> str:
+        """What changed in the columns of any dataset since the last training was tried."""
+        tried = self.ledger.last(TrainingTried)
+        after = tried.seq if tried is not None else 0
+        changed = [
+            f"{entry.fact.dataset}: {change.in_words}"
+            for entry in self.ledger.entries(DatasetCommitted, after=after)
+            for change in entry.fact.changes
+        ]
+        return "; ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 
     def model(self, name: str) -> ModelTrained:
         """What the ledger says of a model."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import polars as pl
 
 from trimtab.data.port import Opener, Source
@@ -65,18 +66,19 @@ class StoredDatasets:
         if self.labelling is not None:
             self._take_labels(self.labelling, now, commits, wrong)
         for spec in self._system.data:
-            store = self.stores[spec.name]
+            store, commit = self.stores[spec.name], None
             try:
                 if spec.name not in self._sources:
                     self._sources[spec.name] = self._source(spec)
-                store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
+                commit = store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
             except (PermanentError, DeclarationError) as error:
                 wrong.append(error)
             self._expire(store, now)
             version = store.current()
             # Also after a pass that was killed between the store's commit and the ledger's.
             if version is not None and self._ledger.get(f"data:{spec.name}:{version.id}") is None:
-                commits.append(version.fact)
+                changes = commit.changes if commit is not None else version.changes
+                commits.append(msgspec.structs.replace(version.fact, changes=changes))
         if wrong:
             raise PartlyCollected("; ".join(e.message for e in wrong), commits, hint=wrong[0].hint) from wrong[0]
         return commits

@@ -129,7 +129,8 @@ def _dataset(fact: DatasetCommitted) -> str:
     aside = sum(fact.quarantined.values())
     quarantined = f"{aside:,} quarantined, " if aside else ""
     growth = f"+{fact.added:,} rows to {fact.rows:,}"
-    return f"{fact.dataset} {fact.version}: {growth}, {quarantined}until {fact.until:%Y-%m-%d %H:%M}"
+    changed = "".join(f"; {change.in_words}" for change in fact.changes)
+    return f"{fact.dataset} {fact.version}: {growth}, {quarantined}until {fact.until:%Y-%m-%d %H:%M}{changed}"
 
 
 def _model(fact: ModelTrained) -> str:

@@ -26,8 +26,23 @@ class SystemDeclared(Fact, kw_only=True):
     text: str
 
 
+class SchemaChange(Record, kw_only=True):
+    """What is not as it was in a column of a dataset: it was added, removed, came back, is of another type, or its
+    numbers look like those of another unit."""
+
+    column: str
+    kind: Literal["added", "removed", "returned", "retyped", "unit"]
+    detail: str
+
+    @property
+    def in_words(self) -> str:
+        """The column and what became of it."""
+        return f"column {self.column!r} {'changed' if self.kind == 'unit' else self.kind}: {self.detail}"
+
+
 class DatasetCommitted(Fact, kw_only=True):
-    """A new version of a dataset. `version` is its content's digest. Key: `data:<dataset>:<version>`."""
+    """A new version of a dataset. `version` is its content's digest, `changes` is what is not as it was in its columns.
+    Key: `data:<dataset>:<version>`."""
 
     dataset: str
     version: str
@@ -36,6 +51,7 @@ class DatasetCommitted(Fact, kw_only=True):
     added: int
     until: datetime
     quarantined: dict[str, int]
+    changes: tuple[SchemaChange, ...] = ()
 
 
 class ModelTrained(Fact, kw_only=True):

@@ -115,6 +115,8 @@ class _Text:
             if not rows.width:
                 return unread_lines(bad)
             reading.check(tuple(rows.columns))
+            absent = [name for name in reading.expected if name not in rows.columns]  # JSON leaves nulls out
+            rows = rows.with_columns(pl.lit(None).alias(name) for name in absent)
         frame = reading.typed(rows, bad)
         return in_utc(frame, reading.spec)
 

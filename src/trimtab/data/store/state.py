@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trimtab.records.base import Record
-from trimtab.records.facts import DatasetCommitted
+from trimtab.records.facts import DatasetCommitted, SchemaChange
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,6 +24,9 @@ class DatasetVersion(Record, kw_only=True):
 
     Of a source of pages, `cursor` is where the reading goes on that made this version (`data.store.position` says how
     it is kept), and `asked_since` is where that reading began.
+
+    `changes` is what the step brought that is not as it was before in the columns, `troubled` which columns were gone
+    or of another type in it.
     """
 
     dataset: str
@@ -42,6 +45,8 @@ class DatasetVersion(Record, kw_only=True):
     cursor: str = ""
     asked_since: datetime | None = None
     personal: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
+    changes: tuple[SchemaChange, ...] = ()
+    troubled: tuple[str, ...] = ()
 
     @property
     def fact(self) -> DatasetCommitted:
@@ -54,17 +59,20 @@ class DatasetVersion(Record, kw_only=True):
             added=self.added,
             until=self.until,
             quarantined=self.quarantined,
+            changes=self.changes,
         )
 
 
 class Commit(Record, kw_only=True):
     """What one collection came to. `same` rows were stored already, `early` ones lie after `until` and were left for
-    later; `refused` counts the rows of this collection that went to the quarantine, by reason."""
+    later; `refused` counts the rows of this collection that went to the quarantine, by reason. `changes` is
+    what is not as it was in the columns."""
 
     version: DatasetVersion
     same: int
     early: int
     refused: dict[str, int]
+    changes: tuple[SchemaChange, ...] = ()
 
 
 def all_of(commits: Sequence[Commit]) -> Commit | None:
@@ -75,8 +83,9 @@ def all_of(commits: Sequence[Commit]) -> Commit | None:
             refused[reason] = refused.get(reason, 0) + count
     if not commits:
         return None
+    changes = tuple(change for commit in commits for change in commit.changes)
     same, early = sum(commit.same for commit in commits), sum(commit.early for commit in commits)
-    return Commit(version=commits[-1].version, same=same, early=early, refused=refused)
+    return Commit(version=commits[-1].version, same=same, early=early, refused=refused, changes=changes)
 
 
 class Taken(Record, kw_only=True):

@@ -28,6 +28,7 @@ from trimtab.data.store.quarantine import Quarantine
 from trimtab.data.store.state import Commit, DatasetVersion, Difference, Quarantined, Taken, Verification
 from trimtab.data.store.table import Table
 from trimtab.data.store.verify import verify
+from trimtab.data.store.watch import Watch
 from trimtab.data.store.writer import Writer
 
 
@@ -64,6 +65,7 @@ class DatasetStore:
             positions=self._positions,
             packs=self.packs,
             personal=self.personal,
+            watch=Watch(spec, self._folder / "blocks.json"),
             lock=self._lock,
             check=home.check_writers,
         )

@@ -29,6 +29,7 @@ from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.quarantine import Quarantine
 from trimtab.data.store.state import Commit, DatasetVersion
 from trimtab.data.store.table import Table
+from trimtab.data.store.watch import Look, Watch
 from trimtab.records.base import canonical_json
 
 _PARTS = ((25_000, 32), (1_000_000, 128))
@@ -57,6 +58,7 @@ class Writer:
         positions: Positions,
         packs: Packs,
         personal: Personal | None,
+        watch: Watch,
         lock: Path,
         check: Callable[[], None],
     ) -> None:
@@ -68,6 +70,7 @@ class Writer:
         self._positions = positions
         self._packs = packs
         self._personal = personal
+        self._watch = watch
         self._lock = lock
         self._check = check
         self._known: Known | None = None
@@ -113,14 +116,16 @@ class Writer:
         if before is not None and self._table.number != before.number:
             raise ConflictError(f"another process is writing to {self._table.place.uri}", delay=1)
         step = fold_in(screened, self._spec, self._table, self._now_known(before))
+        look = self._watch.look(rows, screened, step.added, before)
         self._quarantine.add(step.refused, parent=before.id if before else None, now=now)
         if step.added.is_empty() and step.completed.is_empty():
             return None
         if rows.height > _MOST_IN_RECENT:
             self._newest.forget()
-        version = self._commit(step, screened.new_columns, before, until, position, families=families)
+        version = self._commit(step, screened.new_columns, before, until, position, families=families, look=look)
+        self._watch.keep(look)
         refused = step.counts | ({FORGOTTEN: gone} if gone else {})
-        return Commit(version=version, same=step.same, early=screened.early, refused=refused)
+        return Commit(version=version, same=step.same, early=screened.early, refused=refused, changes=look.changes)
 
     def stored(self, before: DatasetVersion | None) -> dict[str, pl.DataType] | None:
         """The types of the columns that the newest version, `before`, has."""
@@ -156,6 +161,7 @@ class Writer:
         position: Position | None,
         *,
         families: dict[str, str],
+        look: Look,
     ) -> DatasetVersion:
         """Write one version: first columns it lacks (null, so the content stays), then rows and note at once, then what
         can be mended later: the tag, and joining small parts."""
@@ -179,6 +185,8 @@ class Writer:
             cursor=self._positions.noted(position.cursor) if position is not None else "",
             asked_since=position.since if position is not None else None,
             personal=families_of(before, families),
+            changes=look.changes,
+            troubled=look.troubled,
         )
         note = canonical_json(version).decode()
         if new_columns:
