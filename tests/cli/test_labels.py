@@ -96,6 +96,17 @@ def test_disagreement_holds_a_release_back_until_it_is_settled(
     assert cli("data", "verify", place).code == 0
     errors = cli("labels", "errors", place, "--json").json
     assert errors["checked"] > 100
+    report = place.folder / "story.html"
+    cli("report", place, "--out", report)
+    assert "labels.agreement" in report.read_text("utf-8")
+    place.grow(30)
+    rows = (place.folder / "readings.csv").read_text("utf-8").splitlines()
+    place.write("readings.csv", "\n".join(",".join(row.split(",")[:6]) for row in rows) + "\n")
+    cli("run", place)
+    wanted = cli("labels", "next", place, "--json").json
+    assert wanted["open"] == 30
+    assert wanted["signals"] == ["uncertainty", "disagreement", "drift", "diversity"]
+    assert {w["guess"] for w in wanted["wanted"]} <= {"hot", "cool"}
 
 
 def test_what_is_next_is_pushed_once_and_what_comes_back_completes_the_rows(
@@ -165,3 +176,43 @@ def test_without_a_table_of_labels_there_is_a_clear_word(fresh: Place, cli: Cli)
     assert ran.err == "trimtab: nothing is labelled here (declare [labels])\n"
     fresh.edit("trimtab.toml", "[requirements]", '[requirements]\n"labels.agreement" = ">= 0.8"')
     assert "nobody labels, so there is nothing to measure (declare [labels])" in cli("check", fresh).err
+
+
+def test_what_was_said_of_a_person_is_forgotten_with_them(
+    labelled: tuple[Place, dict[str, str]], cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, truth = labelled
+    monkeypatch.setenv("TRIMTAB_MASTER_KEY", "5a" * 32)
+    header, *lines = (place.folder / "readings.csv").read_text("utf-8").splitlines()
+    rows = [f"{header},engineer", *(f"{line},crew-{number % 5:06d}" for number, line in enumerate(lines))]
+    place.write("readings.csv", "\n".join(rows) + "\n")
+    place.edit("trimtab.toml", 'label = "hot"', 'label = "hot"\nsubject = "engineer"')
+    cli("run", place)
+    items = list(truth)[:50]
+    say(place.folder, "ann", {item: truth[item] for item in items})
+    say(place.folder, "bob", {item: truth[item] for item in items})
+    assert cli("labels", "pull", place, "--json").json["items"] == 50
+    ran = cli("forget", "crew-000003", place, "--yes", "--json")
+    assert ran.code == 0, ran.said
+    assert [one["rows"] for one in ran.json["versions"]["readings_labels"]] == [20]
+    assert cli("labels", "show", place, "--json").json["items"] == 40
+    assert cli("labels", "pull", place, "--json").json["items"] == 40, (
+        "the tool still tells of them, and is not listened to"
+    )
+    assert cli("data", "verify", place, "readings_labels").code == 0
+    cli("run", place)
+    assert cli("status", place, "--json").code in (0, 1)
+
+
+def test_check_tells_what_labelling_takes(labelled: tuple[Place, dict[str, str]], cli: Cli) -> None:
+    place, _ = labelled
+    ran = cli("check", place, "--json")
+    assert ran.code == 0, ran.said
+    found = ran.json["scope"]["labels"]
+    assert found["labels"] == 3000
+    assert found["cost"] == pytest.approx(300.0)
+    assert found["seconds"] == pytest.approx(18_000.0)
+    assert found["budget_rows"] == 150
+    said = " ".join(cli("check", place).said.split())
+    assert "2 an item, by adjudicate; 3,000 labels, 300 EUR, 5 h for all rows" in said
+    assert "30 EUR pay for 150 rows" in said

@@ -41,7 +41,7 @@ def run(place: Place, *, gate: bool) -> tuple[BacktestFinished, list[str]]:
     policy = msgspec.structs.replace(place.system.policy, gate=gate)
     place.system = msgspec.structs.replace(place.system, policy=policy)
     silent = pl.when(pl.col(MOMENT).is_between(*SILENT)).then(None).otherwise(pl.col("swell"))
-    history = history_of(place.system).with_columns(swell=silent)
+    history = history_of(place).with_columns(swell=silent)
     said: list[str] = []
     verb = ""
 

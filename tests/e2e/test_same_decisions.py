@@ -55,7 +55,7 @@ def test_a_backtest_decides_as_the_replay_does(place: Place, tmp_path: Path) -> 
         found = replay(place, tick=nothing, say=served, started=nothing)
     with open_place(TIDES, tmp_path / "other", memory=True) as fresh:  # no model is known there yet
         fresh.system = place.system
-        told = backtest(fresh, "declared", history_of(fresh.system), tick=nothing, say=embedded)
+        told = backtest(fresh, "declared", history_of(fresh), tick=nothing, say=embedded)
     assert embedded.lines == served.lines
     verbs = [word for word, _ in served.lines]
     assert {"train", "gate", "move", "promote", "refused"} <= set(verbs)

@@ -85,7 +85,7 @@ def _one(args: argparse.Namespace) -> int:
             args.into.with_suffix(".progress").write_bytes(msgspec.json.encode((at, done, steps)))
 
     with open_place(args.system, args.state, memory=True, until=until, window=args.window) as place:
-        result = backtest(place, args.only, history_of(place.system), tick=tick)
+        result = backtest(place, args.only, history_of(place), tick=tick)
     write_atomically(args.into, msgspec.json.encode(result))
     return 0
 

@@ -57,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
 def _facts(place: Place) -> DataFacts:
     from trimtab.loop.scoping import facts_of_data
     from trimtab.records.facts import ModelTrained
-    from trimtab.wiring.sources import open_any
+    from trimtab.wiring.labels import opener_of
 
     last = place.ledger.last(ModelTrained)
     spent = last.measured.get("resources.train_time") if last is not None else None
     minutes = spent / 60 if spent is not None else None
-    return facts_of_data(place.system, place.data, datetime.now(UTC), minutes, open_any)
+    return facts_of_data(place.system, place.data, datetime.now(UTC), minutes, opener_of(place))
 
 
 def _show(found: Scope, problem: str) -> None:

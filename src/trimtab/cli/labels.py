@@ -177,12 +177,12 @@ def _pull(desk: _Desk, args: argparse.Namespace) -> int:
 
     with desk.place.lead():
         before = desk.labelling.labels().version
-        fact = desk.labelling.pull(desk.now)
+        store = desk.datasets.stores[desk.labelling.of.name]
+        fact = desk.labelling.pull(store, desk.now)
         if fact is not None:
             key = f"data:{fact.dataset}:{fact.version}"
             if desk.place.ledger.get(key) is None:
                 desk.place.ledger.append_all([Draft(key=key, fact=fact, at=desk.now)])
-        store = desk.datasets.stores[desk.labelling.of.name]
         desk.labelling.complete(store, desk.now)
         version = store.current()
         if version is not None:

@@ -112,10 +112,17 @@ class System(Record, kw_only=True):
 
     @property
     def annotations(self) -> DatasetSpec | None:
-        """The dataset of what annotators said, one row a revision; None where nobody labels."""
+        """The dataset of what annotators said, one row a revision; None where nobody labels. Where the labelled rows
+        are of people, so are these: what names a row, and what was written of it, is sealed with that person's key."""
         if self.labels is None:
             return None
+        name = self.labels.data
+        of = next(spec for spec in self.data if spec.name == name)
+        written = ("value",) if self.labels.kind == "transcript" else ()
         return DatasetSpec(
+            subject=None if of.subject is None else "subject",
+            personal=() if of.subject is None else ("item", "given", *written),
+            privacy=of.privacy,
             name=f"{self.labels.data}_labels",
             source="",
             key=("annotation", "at"),

@@ -18,6 +18,7 @@ from blake3 import blake3
 from trimtab.data.port import DIGEST
 from trimtab.data.privacy.keys import KeyStore
 from trimtab.data.privacy.sealing import sealed_columns
+from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.home import Home
 from trimtab.data.store.personal import key_store
 from trimtab.data.store.versions import DatasetStore
@@ -148,7 +149,12 @@ class Forgetting:
         )
 
     def _stores(self) -> Mapping[str, DatasetStore]:
-        return {spec.name: DatasetStore(self.data, spec) for spec in self.system.data if spec.subject is not None}
+        return {spec.name: DatasetStore(self.data, spec) for spec in self._specs() if spec.subject is not None}
+
+    def _specs(self) -> Sequence[DatasetSpec]:
+        """The declared datasets, and what annotators said of them."""
+        said = self.system.annotations
+        return self.system.data if said is None else (*self.system.data, said)
 
     def _rows(self, person: bytes) -> dict[str, pl.DataFrame]:
         """The person's rows of each dataset that has some, as any of its versions holds them."""
@@ -170,7 +176,7 @@ class Forgetting:
 
     def _traces(self, subject: str, rows: Mapping[str, pl.DataFrame]) -> Traces:
         ids, words = {subject}, {subject}
-        for spec in self.system.data:
+        for spec in self._specs():
             mine = rows.get(spec.name)
             if mine is None:
                 continue

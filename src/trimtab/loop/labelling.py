@@ -12,6 +12,7 @@ import polars as pl
 
 from trimtab.data.port import Page, PagedSource, Source
 from trimtab.data.spec import DatasetSpec
+from trimtab.data.store.home import Home, home_at
 from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.system import System
 from trimtab.labels.annotations import Said, first, rows_of, standing, withdrawn
@@ -44,7 +45,7 @@ class LabelSet:
 class Labelling:
     """The labels of one system. What it keeps between passes can be rebuilt from the stores."""
 
-    def __init__(self, system: System, root: Path, tool: Callable[[], LabelTool]) -> None:
+    def __init__(self, system: System, root: Path | Home, tool: Callable[[], LabelTool]) -> None:
         """`root` holds the datasets; `tool` opens the tool that people label in, when it is first asked."""
         spec, annotations = system.labels, system.annotations
         if spec is None or annotations is None:
@@ -53,7 +54,7 @@ class Labelling:
         self.of: DatasetSpec = next(one for one in system.data if one.name == spec.data)
         self.store = DatasetStore(root, annotations)
         self._revising = DatasetStore(root, msgspec.structs.replace(self.of, changes="replace"))
-        self._cursor = root / annotations.name / _CURSOR
+        self._cursor = home_at(root).beside(annotations.name) / _CURSOR
         self._open = tool
         self._tool: LabelTool | None = None
         self._set: LabelSet | None = None
@@ -68,15 +69,15 @@ class Labelling:
             self._tool = self._open()
         return self._tool
 
-    def pull(self, now: datetime) -> DatasetCommitted | None:
-        """Take in what annotators said since the last pull, as a new version of their dataset; the newest one's fact,
-        None where there is none yet. The cursor moves once the rows are stored: a process that was killed asks again.
-        """
+    def pull(self, dataset: DatasetStore, now: datetime) -> DatasetCommitted | None:
+        """Take in what annotators said of the rows of `dataset` since the last pull, as a new version of their own; the
+        newest one's fact, None where there is none yet. The cursor moves once the rows are stored: a process that was
+        killed asks again."""
         pulled = self.tool.pull(self._known_cursor())
         said = list(pulled.annotations)
         if self.store.current() is not None:
-            said += withdrawn(self.store.read(), pulled.items, pulled.annotations)
-        rows = rows_of(said)
+            said += withdrawn(self._said_so_far(), pulled.items, pulled.annotations)
+        rows = self._with_people(rows_of(said), dataset)
         self.store.collect(rows, until=now, now=now)
         if not rows.filter(pl.col("at") > now).height:  # what was said by a clock ahead of ours is asked for again
             self._keep_cursor(pulled.cursor)
@@ -88,7 +89,7 @@ class Labelling:
         version = self.store.current()
         identity = version.id if version is not None else ""
         if self._set is None or self._set.version != identity:
-            rows = self.store.read() if version is not None else rows_of(())
+            rows = self._said_so_far()
             said = tuple(standing(rows))
             self._set = LabelSet(
                 version=identity,
@@ -98,6 +99,25 @@ class Labelling:
                 resolved=resolve(said, self.spec),
             )
         return self._set
+
+    def _said_so_far(self) -> pl.DataFrame:
+        """All that was said, less what was said of people who were forgotten."""
+        rows = self.store.read() if self.store.current() is not None else rows_of(())
+        return rows.filter(pl.col("item").is_not_null())
+
+    def _with_people(self, said: pl.DataFrame, dataset: DatasetStore) -> pl.DataFrame:
+        """Answers with whose row each is of, where rows are of people; one of a row that is not here is its own."""
+        if self.of.subject is None:
+            return said
+        column = self.of.subject
+        rows = (
+            dataset.read(columns=list(dict.fromkeys([*self.of.key, column]))) if dataset.current() is not None else None
+        )
+        people = pl.DataFrame(schema={"item": pl.String, "subject": pl.String})
+        if rows is not None:
+            people = pl.DataFrame({"item": items_of(rows, self.of), "subject": rows[column].cast(pl.String)})
+        joined = said.join(people.unique("item"), on="item", how="left", maintain_order="left")
+        return joined.with_columns(pl.coalesce("subject", "item"))
 
     def complete(self, dataset: DatasetStore, now: datetime) -> None:
         """Write resolved labels into the stored rows of `dataset`: new ones, revised ones, and null where what was

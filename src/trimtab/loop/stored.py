@@ -89,7 +89,7 @@ class StoredDatasets:
         """Pull what annotators said and complete the stored rows by it, before their source is asked again: rows then
         say the same from both. A tool that is away costs nothing but its news."""
         try:
-            said = labelling.pull(now)
+            said = labelling.pull(self.stores[labelling.of.name], now)
             if said is not None and self._ledger.get(f"data:{said.dataset}:{said.version}") is None:
                 commits.append(said)
         except (PermanentError, DeclarationError, TemporaryError) as error:

@@ -37,12 +37,12 @@ def under_policy(system: System, policy: str) -> System:
     return msgspec.structs.replace(system, policy=parse_policy_argument(policy, system.policy))
 
 
-def history_of(system: System) -> pl.DataFrame:
+def history_of(place: Place) -> pl.DataFrame:
     """All rows of the declared span, with features."""
     from trimtab.loop.history import load_history
-    from trimtab.wiring.sources import open_any
+    from trimtab.wiring.labels import opener_of
 
-    return load_history(system, span_of(system).end, open_any)
+    return load_history(place.system, span_of(place.system).end, opener_of(place))
 
 
 def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) -> tuple[ExperimentFinished, bool]:
@@ -85,13 +85,12 @@ def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
 def _known(place: Place, at: datetime) -> Datasets:
     """What was collected, or where nothing was what the sources have."""
     from trimtab.loop.history import HistoricDatasets, load_history
-    from trimtab.wiring.labels import datasets_of
-    from trimtab.wiring.sources import open_any
+    from trimtab.wiring.labels import datasets_of, opener_of
 
     datasets = datasets_of(place, place.system)
     if datasets.known(at)[0]:
         return datasets
-    return HistoricDatasets(place.system, load_history(place.system, at, open_any))
+    return HistoricDatasets(place.system, load_history(place.system, at, opener_of(place)))
 
 
 def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, say: Watcher = quiet) -> BacktestFinished:
@@ -101,12 +100,12 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
     from trimtab.loop.history import HistoricDatasets, load_others
     from trimtab.loop.replay import Replayer, Script
     from trimtab.training.trainer import Trainer
-    from trimtab.wiring.sources import open_any
+    from trimtab.wiring.labels import opener_of
 
     system = under_policy(place.system, policy)
     span = msgspec.structs.replace(span_of(system), incidents=())
     serving = EmbeddedServing(place.blobs)
-    datasets = HistoricDatasets(system, history, load_others(system, span.end, open_any))
+    datasets = HistoricDatasets(system, history, load_others(system, span.end, opener_of(place)))
     with Ledger.open(None) as ledger, Trainer(place.blobs, place.layout.work) as trainer:
         loop = build_loop(
             place,
@@ -150,7 +149,7 @@ def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None
     from trimtab.wiring.labels import datasets_of
 
     system, span = place.system, span_of(place.system)
-    history = history_of(system)
+    history = history_of(place)
     server = server_of(place, port=free_port(), linked=True)
     trainer = Trainer(place.blobs, place.layout.work)
     server.start()

@@ -9,6 +9,9 @@ from trimtab.adapters.catalog import find, names
 from trimtab.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from trimtab.data.port import Opener, Source
+    from trimtab.data.spec import DatasetSpec
+    from trimtab.data.store.home import Home
     from trimtab.declaration.system import System
     from trimtab.labels.port import LabelTool
     from trimtab.labels.spec import LabelsSpec
@@ -33,8 +36,8 @@ def open_tool(spec: LabelsSpec, folder: Path) -> LabelTool:
     return tool
 
 
-def labelling_of(system: System, data: Path) -> Labelling | None:
-    """The labels of a system whose datasets lie below `data`; None where nobody labels."""
+def labelling_of(system: System, data: Home) -> Labelling | None:
+    """The labels of a system whose datasets lie at `data`; None where nobody labels."""
     if system.labels is None:
         return None
     from trimtab.loop.labelling import Labelling
@@ -43,12 +46,28 @@ def labelling_of(system: System, data: Path) -> Labelling | None:
     return Labelling(system, data, lambda: open_tool(spec, Path(system.folder)))
 
 
+def opener_of(place: Place) -> Opener:
+    """Opens the sources of a system's datasets, with the labels that were settled so far where people label."""
+    from trimtab.wiring.sources import open_any
+
+    labelling = labelling_of(place.system, place.data)
+    if labelling is None:
+        return open_any
+    from trimtab.loop.labelling import labelled_source
+
+    def opened(spec: DatasetSpec, folder: Path) -> Source:
+        source = open_any(spec, folder)
+        return labelled_source(source, labelling) if spec.name == labelling.of.name else source
+
+    return opened
+
+
 def datasets_of(place: Place, system: System, *, remember: bool = False) -> StoredDatasets:
     """The stored datasets of a system, with the labels that people give, if they do."""
     from trimtab.loop.stored import StoredDatasets
     from trimtab.wiring.sources import open_any
 
-    labelling = labelling_of(system, place.layout.data)
+    labelling = labelling_of(system, place.data)
     return StoredDatasets(
         system,
         place.data,

@@ -15,8 +15,9 @@ from trimtab.adapters.label_studio.calls import Calls
 from trimtab.adapters.label_studio.labels import LabelStudio
 from trimtab.data.spec import DatasetSpec
 from trimtab.errors import TemporaryError
-from trimtab.labels.port import Item, LabelsError
+from trimtab.labels.port import Item, LabelsError, LabelTool
 from trimtab.labels.spec import LabelsSpec
+from trimtab.testing.labels import LabelToolSuite
 from trimtab.wiring.sources import open_any
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(400)]
@@ -38,6 +39,26 @@ def spec_of(kind: str, project: str, **more: Any) -> LabelsSpec:
 
 def tool_of(studio: Studio, spec: LabelsSpec) -> LabelStudio:
     return LabelStudio(spec, Calls(studio.url, TOKEN))
+
+
+class TestLabelStudio(LabelToolSuite):
+    tool = "label-studio"
+
+    @pytest.fixture(autouse=True)
+    def _studio(self, studio: Studio) -> None:
+        self.studio = studio
+
+    def open(self, spec: LabelsSpec, folder: Path) -> LabelTool:
+        return tool_of(self.studio, spec)
+
+    def say(self, spec: LabelsSpec, folder: Path, person: str, item: str, value: Any) -> None:
+        project = self.studio.project(spec.project)
+        task = self.studio.tasks(project)[item]
+        mine = [a for a in task["annotations"] if a["created_username"].split(",")[0].strip() == person]
+        if mine:
+            self.studio.ask("PATCH", f"/api/annotations/{mine[0]['id']}", {"result": choice(value)}, person)
+        else:
+            self.studio.annotate(task["id"], choice(value), person)
 
 
 @pytest.mark.parametrize("kind", KINDS)
