@@ -25,12 +25,12 @@ _ACTIONS = {
     "list": "every dataset with its newest version",
     "show": "NAME: its versions; NAME VERSION: that one and its columns",
     "diff": "NAME A [B]: what lies between two versions (B: the newest)",
-    "verify": "[NAME [VERSION]]: read every row again and recompute every digest",
+    "verify": "[NAME [VERSION]]: read every row and recompute every digest",
     "export": "NAME FILE: write a version to a .parquet or .csv file",
     "quarantine": "NAME: the rows that were refused, and why",
-    "profile": "NAME: what its columns hold; --suggest: what could be required of them",
+    "profile": "NAME: what its columns hold; --suggest: what to require",
     "report": "NAME: its quality as one HTML page (--out FILE)",
-    "expectations": "export|import NAME FILE: a suite of Great Expectations, written or read",
+    "expectations": "export|import NAME FILE: a suite of Great Expectations",
     "bias": "NAME [COLUMN ...]: rows and labels by slice, and what is missing",
 }
 

@@ -23,7 +23,7 @@ VERBS = {
     "status": "what is live, and whether each requirement holds",
     "plan": "what the loop would do now, and why",
     "log": "what happened, from the ledger",
-    "data": "datasets: list, show, diff, verify, export, quarantine, profile, report, expectations",
+    "data": "datasets: their versions, their quality and what was refused",
     "labels": "what people say, where they differ, and what to label next",
     "telemetry": "what was answered, and what was true: list, show, export, verify",
     "models": "model versions: list, show, diff, reproduce",

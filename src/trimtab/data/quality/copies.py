@@ -12,6 +12,7 @@ from trimtab.records.requirement import Estimate, Requirement
 
 CORRUPT = "corrupt"
 """The column of a folder of media that says why a file cannot be decoded, and the kind of such a reason."""
+_UNREADABLE = "wrong type: content "
 _DIGITS = 6
 
 
@@ -50,14 +51,17 @@ def duplicates(requirement: Requirement, batch: Batch) -> Check:
 
 
 def corrupt(requirement: Requirement, batch: Batch) -> Check:
-    """Share of rows whose column `corrupt` (or the one named) holds a reason, or true, and of those refused as such."""
+    """Share of rows whose column `corrupt` (or the one named) holds a reason, or true, and of those refused because
+    their content cannot be read, as a folder of media refuses them."""
     column = requirement.columns[0] if requirement.columns else CORRUPT
-    batch.present((column,))
-    cell = pl.col(column)
-    found = cell.fill_null(value=False) if isinstance(batch.schema[column], pl.Boolean) else cell.is_not_null()
+    refused = batch.refused_for(CORRUPT) + sum(n for why, n in batch.quarantined.items() if why.startswith(_UNREADABLE))
+    if requirement.columns or CORRUPT in batch.schema or not batch.spec.media:
+        batch.present((column,))
+    cell = pl.col(column) if column in batch.schema else pl.lit(None, dtype=pl.Boolean)
+    flag = isinstance(batch.schema.get(column, pl.Boolean()), pl.Boolean)
+    found = cell.fill_null(value=False) if flag else cell.is_not_null()
 
     def figure(row: Answer) -> Estimate:
-        refused = batch.refused_for(CORRUPT)
         rows = row["rows"] + refused
         if not rows:
             return nothing()

@@ -15,6 +15,7 @@ _DENSE = 0.9
 _LIST = 30
 _SEEN = 5
 _KNOWN_FORMS = (
+    *(rf"[0-9a-f]{{{digits}}}" for digits in (16, 32, 40, 64)),
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     r"[^@\s]+@[^@\s]+\.[A-Za-z]+",
     r"https?://\S+",

@@ -20,9 +20,12 @@ from trimtab.data.sources.seen import Memory, Seen
 from trimtab.data.sources.sidecar import Sidecar, mark_of
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.values.times import UTC_TIME, from_text, naive_error
+from trimtab.inference.media.contents import pixels_of, samples_of
 from trimtab.inference.media.images import describe_image
 from trimtab.inference.media.sounds import describe_sound
 from trimtab.inference.tensors.refused import InputError
+from trimtab.measures.images import image_figures
+from trimtab.measures.sounds import sound_figures
 
 _BOTH: dict[str, pl.DataType] = {
     "path": pl.String(), "folder": pl.String(), "digest": pl.String(), "bytes": pl.Int64(), "format": pl.String(),
@@ -32,6 +35,10 @@ _OF_IMAGES: dict[str, pl.DataType] = {
     "width": pl.Int64(), "height": pl.Int64(), "channels": pl.Int64(), "orientation": pl.Int64(), "taken": pl.String(),
 }  # fmt: skip
 _OF_SOUNDS: dict[str, pl.DataType] = {"duration": pl.Float64(), "sample_rate": pl.Int64(), "channels": pl.Int64()}
+_LOOKS: dict[str, pl.DataType] = {
+    **dict.fromkeys(("aspect", "brightness", "contrast", "sharpness", "entropy"), pl.Float64()), "hash": pl.String(),
+}  # fmt: skip
+_SOUNDS: dict[str, pl.DataType] = dict.fromkeys(("rms", "peak", "loudness", "snr", "clipping", "silence"), pl.Float64())
 _DIGITS = {"%Y": r"(?P<Y>\d{4})", **{f"%{letter}": rf"(?P<{letter}>\d{{2}})" for letter in "mdHMS"}}
 _MOST_FILES = 2_000
 
@@ -124,14 +131,22 @@ class MediaSource:
     def _facts(self, data: bytes) -> dict[str, Any]:
         if self._kind == "image":
             image = describe_image(data, max_pixels=self._options.max_pixels)
-            return {
+            facts: dict[str, Any] = {
                 "format": image.format, "width": image.width, "height": image.height, "channels": image.channels,
                 "orientation": image.orientation, "taken": image.taken,
             }  # fmt: skip
+            if self._options.measured:
+                looks = image_figures(pixels_of(data, max_pixels=self._options.max_pixels))
+                facts |= {name: getattr(looks, name) for name in _LOOKS}
+            return facts
         sound = describe_sound(data, max_seconds=self._options.max_length)
-        return {
+        facts = {
             "format": sound.format, "duration": sound.duration, "sample_rate": sound.rate, "channels": sound.channels,
         }  # fmt: skip
+        if self._options.measured:
+            heard = sound_figures(*samples_of(data))
+            facts |= {name: getattr(heard, name) for name in _SOUNDS}
+        return facts
 
     def _moment(self, row: dict[str, Any], found: Found) -> datetime | str | None:
         """When it happened; a time without a zone is text still."""
@@ -149,7 +164,10 @@ class MediaSource:
         return modified
 
     def _frame(self, rows: list[dict[str, Any]], sidecar: Sidecar) -> pl.DataFrame:
-        own = _BOTH | (_OF_IMAGES if self._kind == "image" else _OF_SOUNDS)
+        image = self._kind == "image"
+        own = _BOTH | (_OF_IMAGES if image else _OF_SOUNDS)
+        if self._options.measured:
+            own |= _LOOKS if image else _SOUNDS
         schema = {**sidecar.types, **own, self._spec.time: UTC_TIME}
         if self._spec.label is not None:
             schema.setdefault(self._spec.label, pl.String())

@@ -17,12 +17,14 @@ class MediaOptions(Record, kw_only=True):
     """When a file's row happened: as the camera noted it (`exif`), as its name says (`name`, read by `name_pattern`,
     where %Y %m %d %H %M %S stand for digits), or when it was last written to (`modified`); left out, the first of exif
     and modified that there is. `sidecar` is a CSV, NDJSON or JSON file beside the declaration with a column `path` and
-    more columns of the same files; without one the label is the name of the file's folder. Limits hold for each file.
+    more columns of the same files; without one the label is the name of the file's folder. With `measured` the figures
+    of each file's look or sound are columns too. Limits hold for each file.
     """
 
     time_from: Literal["exif", "name", "modified"] | None = None
     name_pattern: str = ""
     sidecar: str = ""
+    measured: bool = False
     max_bytes: Size = 64 * 2**20
     max_pixels: int = 100_000_000
     max_length: Duration = 3600.0
