@@ -79,7 +79,7 @@ class _Desk:
         if self.labelling.of.name == self.place.system.labelled.name:
             return self.datasets.labelled(self.now)
         store = self.datasets.stores[self.labelling.of.name]
-        return store.read()
+        return store.read(gone="left out")
 
     def seconds(self) -> float | None:
         """What a label takes: as measured, else as declared."""

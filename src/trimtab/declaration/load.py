@@ -90,7 +90,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     _check_one_label(problems, values, data)
     check_references(problems, data)
     check_triggers(problems, policy, requirements)
-    check_personal(problems, data, requirements, policy)
+    check_personal(problems, data, requirements, policy, labels)
     if model is not None:
         check_span(problems, model, data)
         check_canary_by(problems, policy, model, data)

@@ -10,6 +10,7 @@ from trimtab.data.spec import DatasetSpec, PrivacySpec
 from trimtab.declaration.problems import Problems, did_you_mean
 from trimtab.declaration.reading import Table
 from trimtab.declaration.system import Policy
+from trimtab.labels.spec import LabelsSpec
 from trimtab.records.requirement import Requirement
 
 PATTERNS = ("email", "phone", "card", "iban", "national_id", "ip")
@@ -96,7 +97,11 @@ def read_population(table: Table) -> dict[str, dict[str, float]]:
 
 
 def check_personal(
-    problems: Problems, data: Sequence[DatasetSpec], requirements: Sequence[Requirement], policy: Policy
+    problems: Problems,
+    data: Sequence[DatasetSpec],
+    requirements: Sequence[Requirement],
+    policy: Policy,
+    labels: LabelsSpec | None,
 ) -> None:
     """Record every place where personal cells would be told: the names of slices stand in the ledger for good."""
     personal = {name for spec in data if spec.subject is not None for name in (spec.subject, *spec.personal)}
@@ -108,6 +113,16 @@ def check_personal(
                 f'slices by "{requirement.by}", which is personal: their names would stand in the ledger',
                 hint="slice by a column that is no person's own",
             )
+    if labels is not None:
+        spec = next((spec for spec in data if spec.name == labels.data), None)
+        sealed = {spec.subject, *spec.personal} if spec is not None and spec.subject is not None else set()
+        for name in labels.show:
+            if name in sealed:
+                message = f'"{name}" is personal, and what annotators see leaves this system'
+                problems.add_at(labels.line, ("labels", "show"), message, hint="show another column")
+        if spec is not None and sealed.intersection(spec.key):
+            message = f'the key of "{spec.name}" is personal, and annotators are given it to name a row by'
+            problems.add_at(labels.line, ("labels", "data"), message, hint="give the rows a key of their own")
     if policy.canary_by in personal:
         problems.add(
             ("policy", "canary_by"), f'"{policy.canary_by}" is personal', hint="share traffic by another column"

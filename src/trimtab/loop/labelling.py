@@ -126,7 +126,7 @@ class Labelling:
         if version is None or not labels.touched or self._done == (version.id, labels.version):
             return
         if self.spec.column in version.columns:
-            rows = dataset.read()
+            rows = dataset.read(gone="left out")
             after = self.with_labels(rows)
             changed = after.filter(~after[self.spec.column].eq_missing(rows[self.spec.column]))
             if changed.height:

@@ -10,6 +10,7 @@ from trimtab.data.port import DIGEST, UNREAD, Opener
 from trimtab.data.quality.rules import named_columns
 from trimtab.data.sources.opening import open_source
 from trimtab.data.store.home import Home
+from trimtab.data.store.personal import readable
 from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.grammar import column_problems
 from trimtab.declaration.problems import Problems, did_you_mean
@@ -66,7 +67,11 @@ def _rows(system: System, name: str, data: Path | Home, now: datetime, opener: O
     spec = next(spec for spec in system.data if spec.name == name)
     store = DatasetStore(data, spec)
     if store.current() is not None:
-        return store.read()
+        import polars as pl  # heavy: only where something was collected
+
+        have = store.version().columns
+        rows = store.read(columns=readable(spec, have))  # without what is personal no key is needed
+        return rows.with_columns(pl.lit(None).alias(name) for name in have if name not in rows.columns)
     rows = opener(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, UNREAD, strict=False)
     for column, place in named_columns(spec).items():
         if column not in rows.columns:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from trimtab.data.privacy.sealing import sealed_columns
 from trimtab.declaration.system import System
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
@@ -102,7 +103,7 @@ class Chooser:
         picked = rows.with_columns(items.alias("_item")).filter(items.is_in(list(wanted)))
         live, _ = self._models()
         name = live.identity.id[:12] if live is not None else ""
-        hidden = {spec.column, "_item"}
+        hidden = {spec.column, "_item", *sealed_columns(of)}
         show = spec.show or tuple(c for c in picked.columns if c not in hidden and not c.startswith("_"))
         shown = picked.select(show).to_dicts() if picked.height else []
         pushed = [
