@@ -163,7 +163,7 @@ class DatasetStore:
                     f"dataset {self.spec.name!r} has no column {name!r}",
                     hint=f"did you mean {near[0]!r}?" if near else f"its columns are {', '.join(have)}",
                 )
-        order = [self.spec.time, *self.spec.key]
+        order = list(dict.fromkeys([self.spec.time, *self.spec.key]))
         fetched = [*wanted, *(name for name in order if name not in wanted), *([DIGEST] if digests else [])]
         opened = None if sealed else self.personal
         fetched += opened.needed(fetched) if opened is not None else []
