@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -54,6 +55,10 @@ class Objects(Protocol):
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """The names below a folder, and their sizes in bytes."""
+        ...
+
+    def written(self, prefix: str) -> dict[str, datetime]:
+        """The names below a folder, and when they were written, by the store's clock."""
         ...
 
     def first(self, prefix: str) -> str:
@@ -122,6 +127,13 @@ class LocalObjects:
                         found[path.relative_to(self._root).as_posix()] = path.stat().st_size
         return found
 
+    def written(self, prefix: str) -> dict[str, datetime]:
+        found = {}
+        for name in self.sizes(prefix):
+            with suppress(FileNotFoundError):
+                found[name] = datetime.fromtimestamp((self._root / name).stat().st_mtime, UTC)
+        return found
+
     def first(self, prefix: str) -> str:
         try:
             name = min((entry.name for entry in os.scandir(self._root / prefix)), default="")
@@ -187,6 +199,10 @@ class BucketObjects:
     def sizes(self, prefix: str) -> dict[str, int]:
         with self._translated(prefix):
             return {meta["path"]: meta["size"] for batch in self._store().list(prefix) for meta in batch}
+
+    def written(self, prefix: str) -> dict[str, datetime]:
+        with self._translated(prefix):
+            return {meta["path"]: meta["last_modified"] for batch in self._store().list(prefix) for meta in batch}
 
     def first(self, prefix: str) -> str:
         with self._translated(prefix):

@@ -12,8 +12,9 @@ So a flipped byte is found wherever it lies, and a reader needs the end and the 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,18 +110,19 @@ class Packs:
                     bad[digest] = self._at[digest].pack if digest in self._at else ""
         return bad
 
-    def sweep(self, keep: set[bytes], *, dry: bool, may: Callable[[str], bool] = lambda _: True) -> tuple[int, int]:
-        """Let go of every content that is not in `keep`: contents and bytes. Packs that hold little else are written
-        again before the old one goes, so that being killed in the middle leaves one of the two. `may` says which packs
-        may be touched."""
+    def sweep(self, keep: set[bytes], *, dry: bool, before: datetime | None = None) -> tuple[int, int]:
+        """Let go of every content that is not in `keep`, unless it came after `before`: contents and bytes. What stays
+        of a pack is written again before the old one goes, so that being killed in the middle leaves one of the two; a
+        pack of which little would go stays as it is."""
         self._look()
+        came = self._objects.written(_FOLDER) if before is not None else {}
         contents = freed = 0
         by_pack: dict[str, list[tuple[bytes, _At]]] = {}
         for digest, at in self._at.items():
             by_pack.setdefault(at.pack, []).append((digest, at))
         for pack, held in by_pack.items():
             gone = [at for digest, at in held if digest not in keep]
-            if not gone or not may(pack):
+            if not gone or (before is not None and came[f"{_FOLDER}/{pack}"] >= before):
                 continue
             stay = [digest for digest, _ in held if digest in keep]
             if sum(at.length for at in gone) * 4 < sum(at.length for _, at in held) and stay:
@@ -140,6 +142,10 @@ class Packs:
     def size(self) -> int:
         """Bytes of all packs."""
         return sum(self._names().values())
+
+    def refresh(self) -> None:
+        """See what others have brought or let go meanwhile."""
+        self._look()
 
     def _write(self, contents: dict[bytes, bytes]) -> None:
         at, entries = 0, list[tuple[bytes, int, int]]()

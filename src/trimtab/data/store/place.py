@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trimtab.records.durable import write_atomically
-from trimtab.records.objects import BucketObjects, s3_options, without_keys
+from trimtab.records.objects import BucketObjects, LocalObjects, s3_options, without_keys
 
 _TICK = 50_000_000
 """Longer than a tick of any file system's clock, in nanoseconds."""
@@ -36,6 +36,10 @@ class TablePlace(Protocol):
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file of the table; it lasts when this returns."""
+        ...
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files below a folder of the table, and their sizes in bytes."""
         ...
 
     def exists(self) -> bool:
@@ -82,6 +86,9 @@ class FolderPlace:
 
     def put(self, name: str, data: bytes) -> None:
         write_atomically(self._path / name, data)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        return LocalObjects(self._path).sizes(folder)
 
     def exists(self) -> bool:
         return any((self._path / "_versions").glob("*.manifest"))
@@ -137,6 +144,9 @@ class BucketPlace:
 
     def put(self, name: str, data: bytes) -> None:
         self._objects.put(f"{self._branch}{name}", data)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        return self._objects.sizes(f"{self._branch}{folder}")
 
     def exists(self) -> bool:
         return bool(self.mark())

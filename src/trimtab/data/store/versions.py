@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,7 @@ from trimtab.data.port import DIGEST, DataError, PagedSource, Source
 from trimtab.data.privacy.sealing import Gone
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.branches import Branch, Branches, merge
+from trimtab.data.store.checkout import check_out
 from trimtab.data.store.compare import compare
 from trimtab.data.store.export import write_rows
 from trimtab.data.store.filters import time_filter
@@ -25,6 +26,7 @@ from trimtab.data.store.paging import collect_pages
 from trimtab.data.store.personal import personal_of, readable
 from trimtab.data.store.position import Positions
 from trimtab.data.store.quarantine import Quarantine
+from trimtab.data.store.retention import Freed, Retention
 from trimtab.data.store.state import Commit, DatasetVersion, Difference, Quarantined, Taken, Verification
 from trimtab.data.store.table import Table
 from trimtab.data.store.verify import verify
@@ -252,6 +254,31 @@ class DatasetStore:
         """Forget a branch and what was collected into it alone. Raises DataError where there is none."""
         with held(self._lock):
             Branches(self._table, self._names).delete(name)
+
+    def let_go(self, keep: timedelta, needed: Mapping[str, str], *, now: datetime, dry: bool = False) -> Freed:
+        """Let go of versions that were not the newest for longer than `keep`, with the bytes that only they needed;
+        `dry` only tells. What stays: the newest, versions with a tag, those a branch begins at, all versions of
+        branches, and those in `needed`, which says why by id. Killed in the middle, what stays is whole."""
+        with held(self._lock):
+            self._home.check_writers()
+            branches = [self.on(branch.name) for branch in self.branches()]
+            retention = Retention(self.spec, self._table, self._names, self.packs)
+            found = retention.let_go(branches, now - keep, needed, now=now, dry=dry)
+            self._newest.forget()
+            return found
+
+    def check_out(self, folder: Path, version: str | None = None) -> int:
+        """Write the media of a version below a new folder, as files; how many."""
+        return check_out(self, folder, version)
+
+    @property
+    def table(self) -> Table:
+        """The table of this store's rows."""
+        return self._table
+
+    def files(self, version: DatasetVersion) -> set[str]:
+        """The files that hold a version's rows, by name."""
+        return self._table.files(version.number)
 
     def step(self, version: DatasetVersion, after: DatasetVersion | None) -> tuple[pl.DataFrame, pl.Series]:
         """What lies between two versions: the rows that came, with digests, and the digests that went."""

@@ -105,7 +105,8 @@ class Writer:
         is nothing. Only within `alone`."""
         if rows.is_empty():
             return None
-        rows = keep_media(rows, self._spec, self._packs)
+        given = rows
+        rows = keep_media(given, self._spec, self._packs)
         screened = screen(rows, self._spec, stored, until=until, now=now, digests=self._personal is None)
         families, gone = dict[str, str](), 0
         if self._personal is not None:
@@ -124,6 +125,9 @@ class Writer:
             self._newest.forget()
         version = self._commit(step, screened.new_columns, before, until, position, families=families, look=look)
         self._watch.keep(look)
+        if self._spec.media and self._table.place.shared:  # another machine may have let go of contents meanwhile
+            self._packs.refresh()
+            keep_media(given, self._spec, self._packs)
         refused = step.counts | ({FORGOTTEN: gone} if gone else {})
         return Commit(version=version, same=step.same, early=screened.early, refused=refused, changes=look.changes)
 
