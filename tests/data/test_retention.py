@@ -120,7 +120,7 @@ def test_stopped_at_each_step_what_stays_is_whole(
         with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
             patched.setattr(owner, step, stops)
             store.let_go(DAY, {}, now=NOW)
-        for version in store.versions()[-1:] + [store.version("good")]:
+        for version in [*store.versions()[-1:], store.version("good")]:
             assert store.verify(version.id).sound
     done = store.let_go(DAY, {}, now=NOW)
     assert set(done.kept.values()) == {"the newest", "tag good"}

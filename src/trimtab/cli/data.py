@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trimtab.cli import data_changes
 from trimtab.cli.arguments import UsageError, add_words, count, take_system
+from trimtab.cli.data_changes import expect
 from trimtab.cli.figures import number
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
@@ -26,7 +28,13 @@ _ACTIONS = {
     "show": "NAME: its versions; NAME VERSION: that one and its columns",
     "diff": "NAME A [B]: what lies between two versions (B: the newest)",
     "verify": "[NAME [VERSION]]: read every row and recompute every digest",
-    "export": "NAME FILE: write a version to a .parquet or .csv file",
+    "export": "NAME FILE: write a version to a .parquet or .csv file, or to a DVC repository (dvc:FOLDER)",
+    "checkout": "NAME FOLDER: write the media of a version as files",
+    "collect": "NAME [FILE]: take in what is new, of the declared source or of a file",
+    "tag": "NAME [TAG [VERSION]]: name a version; with --delete take the name away",
+    "branch": "NAME [BRANCH [VERSION]]: begin NAME@BRANCH; with --delete forget it",
+    "merge": "NAME BRANCH: let NAME go forward to where a branch stands",
+    "gc": '[NAME] --keep "90 d": let go of old versions that nothing stands on',
     "quarantine": "NAME: the rows that were refused, and why",
     "profile": "NAME: what its columns hold; --suggest: what to require",
     "report": "NAME: its quality as one HTML page (--out FILE)",
@@ -42,7 +50,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
     add_words(parser, "ACTION [SYSTEM] ...", "then what the action takes")
     parser.add_argument("--personal", action="store_true", help="show or export what is personal, too")
-    parser.add_argument("--version", metavar="VERSION", help="export this version: a tag, or the beginning of its id")
+    parser.add_argument(
+        "--version", metavar="VERSION", help="export, checkout: this version, a tag or the beginning of an id"
+    )
+    parser.add_argument("--keep", metavar="TIME", help="gc: how long a version stays after the next one came")
+    parser.add_argument("--dry-run", action="store_true", help="gc: only tell what it would free")
+    parser.add_argument("--delete", action="store_true", help="tag, branch: take it away")
     parser.add_argument("--suggest", action="store_true", help="profile: write lines that could be declared")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="report: where the page goes (default: with the state)"
@@ -55,20 +68,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do the action; 1 when `verify` found damage."""
     system, words = take_system(args.words)
-    actions: dict[str, Callable[[_Stores, list[str], argparse.Namespace], int]] = {
+    actions: dict[str, Callable[[Stores, list[str], argparse.Namespace], int]] = {
         "list": _list,
         "show": _show,
         "diff": _diff,
         "verify": _verify,
         "export": _export,
         "quarantine": _quarantine,
+        "checkout": data_changes.check_out,
+        "collect": data_changes.collect,
+        "tag": data_changes.tag,
+        "branch": data_changes.branch,
+        "merge": data_changes.merge,
+        "gc": data_changes.let_go,
         "profile": _profile,
         "report": _report,
         "expectations": _expectations,
         "bias": _bias,
     }
     with _open(system, args) as place:
-        return actions[args.action](_Stores(place), words, args)
+        return actions[args.action](Stores(place), words, args)
 
 
 def _open(system: str, args: argparse.Namespace) -> AbstractContextManager[Place]:
@@ -77,7 +96,7 @@ def _open(system: str, args: argparse.Namespace) -> AbstractContextManager[Place
     return open_place(system, args.state, create=args.action in _FROM_THE_START)
 
 
-class _Stores:
+class Stores:
     """The declared datasets by name."""
 
     def __init__(self, place: Place) -> None:
@@ -86,25 +105,24 @@ class _Stores:
 
         extra = (place.system.annotations,) if place.system.annotations is not None else ()
         specs = (*place.system.data, *extra)
+        self.folder = Path(place.system.folder)
+        self.ledger = place.ledger
         self.all = {spec.name: DatasetStore(place.data, spec) for spec in specs}
 
-    def named(self, name: str) -> DatasetStore:
+    def named(self, called: str) -> DatasetStore:
+        """A dataset by name, or a branch of it as NAME@BRANCH."""
         from trimtab.declaration.problems import did_you_mean
 
+        name, sign, branch = called.partition("@")
         if name not in self.all:
             raise UsageError(
                 f"no dataset is called {name!r}{did_you_mean(name, self.all)}", hint=f"there are {', '.join(self.all)}"
             )
-        return self.all[name]
+        return self.all[name].on(branch) if sign else self.all[name]
 
 
-def _expect(words: list[str], least: int, most: int, usage: str) -> None:
-    if not least <= len(words) <= most:
-        raise UsageError(f"write `trimtab data {usage}`")
-
-
-def _list(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
-    _expect(words, 0, 0, "list [SYSTEM]")
+def _list(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    expect(words, 0, 0, "list [SYSTEM]")
     newest = {name: store.current() for name, store in stores.all.items()}
     refused = {name: store.quarantined(0).total for name, store in stores.all.items()}
     if args.json:
@@ -120,8 +138,8 @@ def _list(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
-    _expect(words, 1, 2, "show [SYSTEM] NAME [VERSION]")
+def _show(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    expect(words, 1, 2, "show [SYSTEM] NAME [VERSION]")
     store = stores.named(words[0])
     if len(words) == 2:
         return _show_version(store.version(words[1]), args)
@@ -155,8 +173,8 @@ def _show_version(version: DatasetVersion, args: argparse.Namespace) -> int:
     return 0
 
 
-def _diff(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
-    _expect(words, 2, 3, "diff [SYSTEM] NAME A [B]")
+def _diff(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    expect(words, 2, 3, "diff [SYSTEM] NAME A [B]")
     found = stores.named(words[0]).diff(words[1], words[2] if len(words) == 3 else None)
     if args.json:
         emit_json(found)
@@ -184,8 +202,8 @@ def _diff(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
-    _expect(words, 0, 2, "verify [SYSTEM] [NAME [VERSION]]")
+def _verify(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    expect(words, 0, 2, "verify [SYSTEM] [NAME [VERSION]]")
     chosen = [stores.named(words[0])] if words else list(stores.all.values())
     found: dict[str, Verification] = {}
     for store in chosen:
@@ -205,8 +223,10 @@ def _verify(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     return int(not all(result.sound for result in found.values()))
 
 
-def _export(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
-    _expect(words, 2, 2, "export [SYSTEM] NAME FILE [--version VERSION]")
+def _export(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    expect(words, 2, 2, "export [SYSTEM] NAME FILE [--version VERSION]")
+    if words[1].startswith("dvc:"):
+        return _export_to_dvc(stores, words[0], Path(words[1].removeprefix("dvc:")), args)
     path = Path(words[1])
     rows = stores.named(words[0]).export(path, args.version, personal=args.personal)
     if args.json:
@@ -216,8 +236,19 @@ def _export(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
     return 0
 
 
-def _quarantine(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
-    _expect(words, 1, 1, "quarantine [SYSTEM] NAME")
+def _export_to_dvc(stores: Stores, name: str, folder: Path, args: argparse.Namespace) -> int:
+    from trimtab.wiring.sources import export_to_dvc
+
+    told = export_to_dvc(stores.named(name), folder, args.version)
+    if args.json:
+        emit_json({"file": str(told)})
+    else:
+        say(f"{told} says what {name} is; `git add` and `dvc push` make it others'")
+    return 0
+
+
+def _quarantine(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    expect(words, 1, 1, "quarantine [SYSTEM] NAME")
     found = stores.named(words[0]).quarantined(args.n or 1_000_000, personal=args.personal)
     if args.json:
         emit_json({"reasons": found.reasons, "rows": found.rows.to_dicts()})
@@ -236,28 +267,28 @@ def _quarantine(stores: _Stores, words: list[str], args: argparse.Namespace) -> 
     return 0
 
 
-def _profile(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+def _profile(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.cli.data_quality import profile
 
-    _expect(words, 1, 1, "profile [SYSTEM] NAME [--suggest]")
+    expect(words, 1, 1, "profile [SYSTEM] NAME [--suggest]")
     return profile(stores.place, stores.named(words[0]), args)
 
 
-def _report(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+def _report(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.cli.data_quality import report
 
-    _expect(words, 1, 1, "report [SYSTEM] NAME [--out FILE]")
+    expect(words, 1, 1, "report [SYSTEM] NAME [--out FILE]")
     return report(stores.place, stores.named(words[0]), args)
 
 
-def _expectations(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+def _expectations(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.cli.data_quality import expectations
 
-    _expect(words, 3, 3, "expectations [SYSTEM] export|import NAME FILE")
+    expect(words, 3, 3, "expectations [SYSTEM] export|import NAME FILE")
     return expectations(stores.place, stores.named(words[1]), words[0], Path(words[2]), args)
 
 
-def _bias(stores: _Stores, words: list[str], args: argparse.Namespace) -> int:
+def _bias(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.cli.data_bias import show_bias
 
     if not words:
