@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=32, help="of the open load (default: 32)")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two moves (default: 5)")
     parser.add_argument("--kill", type=float, default=0.0, help="seconds between two kills (default: none)")
-    parser.add_argument("--growth", type=float, default=8.0, help="MB that may be added (default: 8)")
+    parser.add_argument("--growth", type=float, default=4.0, help="MB that may be added (default: 4)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trimtab-soak-") as name:

@@ -50,7 +50,7 @@ class TensorCore:
         hook = None
         if isinstance(bundle.postprocess_code, str):
             hook = load_postprocess(blobs.get(bundle.postprocess_code), bundle.entry)
-        self._model = TensorModel(blobs.get(bundle.onnx), self.signature, hook)
+        self._model = TensorModel(blobs.checked(bundle.onnx), self.signature, hook)
         task = self.signature.task
         self.labels = () if task in ("regression", "tensors") else tuple(map(orjson.dumps, self.signature.classes))
         if task in ("binary_classification", "multiclass_classification") and not self.labels:
