@@ -71,7 +71,7 @@ class StoredDatasets:
                 if spec.name not in self._sources:
                     self._sources[spec.name] = self._source(spec)
                 commit = store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
-            except (PermanentError, DeclarationError) as error:
+            except (PermanentError, DeclarationError, TemporaryError) as error:  # its source had its own patience
                 wrong.append(error)
             self._expire(store, now)
             version = store.current()
