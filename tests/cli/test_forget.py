@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -77,23 +78,30 @@ def staffed(fresh: Place) -> Place:
     return fresh
 
 
-def serve(place: Place, port: int) -> None:
-    """Ask for predictions of everybody, and tell the truth."""
+@contextmanager
+def served(place: Place, port: int) -> Iterator[Client]:
+    """A server that runs, asked for predictions of everybody and told the truth."""
     command = [sys.executable, "-m", "trimtab.cli.main", "serve", str(place), "--json"]
     place.edit("trimtab.toml", "port = 8080", f"port = {port}")
     serving = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         with Client(f"http://127.0.0.1:{port}", patience=20.0) as client:
             for number in range(PEOPLE):
-                who = person(number)[0]
-                row = {"pump": "north", "load": 40.0 + number, "outside": 15.0, "age": 3.0, "engineer": who}
-                client.predict([row], [f"{who}/2024-{number}"])
-                client.feedback([Truth(f"{who}/2024-{number}", 1.0)])
+                ask(client, number)
+            yield client
     finally:
         serving.send_signal(signal.SIGTERM)
         serving.wait(20)
         assert serving.stdout is not None
         serving.stdout.close()
+
+
+def ask(client: Client, number: int) -> None:
+    """Ask for a prediction about somebody, and tell the truth."""
+    who = person(number)[0]
+    row = {"pump": "north", "load": 40.0 + number, "outside": 15.0, "age": 3.0, "engineer": who}
+    client.predict([row], [f"{who}/2024-{number}"])
+    client.feedback([Truth(f"{who}/2024-{number}", 1.0)])
 
 
 def texts(state: Path) -> Iterator[tuple[str, str]]:
@@ -134,7 +142,8 @@ def test_no_byte_of_a_forgotten_person_can_be_read(cli: Cli, staffed: Place, fre
     state = staffed.folder / ".trimtab"
     ran = cli("run", staffed)
     assert ran.code == 0, ran.said
-    serve(staffed, free_port)
+    with served(staffed, free_port):
+        pass
     at_rest = {line.split(":")[0].split(" (")[0] for line in found(state)}
     assert at_rest, "telemetry and the features to look up are in the open"
     assert all("telemetry" in name or "features.db" in name for name in at_rest), at_rest
@@ -197,6 +206,27 @@ def test_no_byte_of_a_forgotten_person_can_be_read(cli: Cli, staffed: Place, fre
     assert "forgot" in cli("log", staffed).out
 
 
+def test_a_server_that_runs_goes_on_serving(cli: Cli, staffed: Place, free_port: int) -> None:
+    state = staffed.folder / ".trimtab"
+    assert cli("run", staffed).code == 0
+    with served(staffed, free_port) as client:
+        done = cli("forget", staffed, GONE, "--yes", "--json")
+        assert done.code == 0, done.said
+        assert [held["rows"] for held in done.json["telemetry"]] == [2]
+        assert found(state) == []
+        for number in range(PEOPLE):
+            if person(number)[0] != GONE:
+                ask(client, number)
+        assert re.search(r"^done +r-002 is live", cli("run", staffed).out, re.MULTILINE)
+        client.predict([{"pump": "north", "load": 40.0, "outside": 15.0, "age": 3.0, "skill": 2.0}], [f"{GONE}/late"])
+        again = cli("forget", staffed, GONE, "--yes", "--json")
+        assert again.code == 0, again.said
+        assert again.json["already"] is True
+        assert [held["rows"] for held in again.json["telemetry"]] == [2, 1]
+    assert found(state) == []
+    assert cli("telemetry", "verify", staffed).code == 0
+
+
 def test_a_system_without_people_says_so(cli: Cli, lived: Place) -> None:
     ran = cli("forget", lived, "somebody", "--yes")
     assert ran.code == 2
@@ -215,7 +245,8 @@ def test_a_person_is_not_a_category_of_a_model(cli: Cli, staffed: Place) -> None
 @pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on(staffed: Place, free_port: int) -> None:
     assert real("run", staffed, TRIMTAB_MASTER_KEY=MASTER).code == 0
-    serve(staffed, free_port)
+    with served(staffed, free_port):
+        pass
     state = staffed.folder / ".trimtab"
     for step in range(14):
         process = subprocess.Popen([sys.executable, "-m", "trimtab.cli.main", "forget", str(staffed), GONE, "--yes"],

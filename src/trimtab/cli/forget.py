@@ -30,16 +30,18 @@ def run(args: argparse.Namespace) -> int:
     from trimtab.loop.forgetting import Forgetting, Outcome
     from trimtab.records.base import SystemClock
     from trimtab.wiring.place import open_place
+    from trimtab.wiring.serving import server_of
 
     system, words = take_system(args.words)
     if len(words) != 1:
         raise UsageError("say whom to forget", hint="trimtab forget [SYSTEM] SUBJECT")
     subject = words[0]
     with open_place(system, args.state, create=False) as place, lead(place, args.wait):
-        forgetting = Forgetting(place.system, place.layout, place.ledger, place.data)
+        turn = server_of(place).turn_telemetry
+        forgetting = Forgetting(place.system, place.layout, place.ledger, place.data, turn)
         found = forgetting.find(subject)
         if isinstance(found, Outcome):
-            _tell(found, args)
+            _tell(forgetting.again(subject, found, SystemClock().now()) if args.yes else found, args)
             return 0
         if not args.yes:
             _preview(found, args)

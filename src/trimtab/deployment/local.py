@@ -103,6 +103,12 @@ class LocalServer:
                     return
             raise TemporaryError(f"the prediction server was killed {_STARTS} times as it started")
 
+    def turn_telemetry(self) -> None:
+        """Have the server end the telemetry segments that it writes, if it runs."""
+        pid = self.pid
+        if pid is not None:
+            _signal(pid, signal.SIGHUP)
+
     def stop(self) -> None:
         """Ends the server that this object started or took over: in order within the time-out, by force after it."""
         self._leaving.set()

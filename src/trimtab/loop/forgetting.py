@@ -6,7 +6,7 @@ run that is killed is run again and finds what is left. What was found stands in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -76,6 +76,8 @@ class Forgetting:
     layout: Layout
     ledger: Ledger
     data: Home
+    turn: Callable[[], None]
+    """Has a server that runs end the telemetry segments that it writes."""
 
     def find(self, subject: str) -> Found | Outcome:
         """All that holds a person; an Outcome where they were forgotten already. Changes nothing that counts.
@@ -95,7 +97,7 @@ class Forgetting:
             )
         rows = self._rows(person)
         traces = self._traces(subject, rows)
-        prepare(self.layout.telemetry, traces)
+        prepare(self.layout.telemetry, traces, self.turn)
         begun = self.ledger.get(f"forgetting:{told}")
         if begun is not None and isinstance(begun.fact, PersonForgetting):  # a run that was killed had found this
             fact = begun.fact
@@ -137,6 +139,17 @@ class Forgetting:
         )
         self.ledger.append_all([Draft(key=f"forgotten:{found.person}", fact=fact, at=now)])
         return _outcome(fact, now, already=False, left=self._left(traces))
+
+    def again(self, subject: str, done: Outcome, now: datetime) -> Outcome:
+        """Take out what callers have told of a forgotten person since: telemetry that names them as `subject`."""
+        traces = Traces(ids=frozenset({subject}), words=(subject,) if _tells(subject) else ())
+        prepare(self.layout.telemetry, traces, self.turn)
+        removed = _held(erase(self.layout.telemetry, traces))
+        if removed:
+            fact = PersonForgotten(person=done.person, keys=0, versions={}, models=(), telemetry=removed, features=0)
+            count = sum(1 for _ in self.ledger.entries(PersonForgotten, prefix=f"forgotten:{done.person}"))
+            self.ledger.append_all([Draft(key=f"forgotten:{done.person}:{count + 1}", fact=fact, at=now)])
+        return msgspec.structs.replace(done, telemetry=(*done.telemetry, *removed), left=self._left(traces))
 
     def _keys(self) -> KeyStore:
         for spec in self.system.data:

@@ -184,6 +184,8 @@ class Server:
         _LOG.info("told to read its settings again")
         reloading()
         self._refresh()
+        for system in self._systems:
+            system.turn()  # whoever rewrites telemetry must not wait for a day
         notify("READY=1")
 
     async def _answer(self, overview: Overview, verb: str, body: bytes) -> bytes:

@@ -135,6 +135,10 @@ class ServedSystem:
         else:
             self.batcher.submit(question)
 
+    def turn(self) -> None:
+        """Ends the telemetry segment that is written."""
+        self._telemetry.turn()
+
     def why_not_ready(self, release: Release | None = None) -> str:
         """One line for callers: why the live release, or the one given, does not answer now; empty where it does."""
         told = release or self.desired.fleet.live

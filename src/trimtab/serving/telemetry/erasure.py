@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,11 +75,32 @@ class Erased(msgspec.Struct, frozen=True):
     truths: int
 
 
-def prepare(folder: Path, traces: Traces) -> None:
-    """Bring every segment that may tell the person into the form that can be written again. Raises TemporaryError where
-    a server is still writing one."""
+def prepare(folder: Path, traces: Traces, turn: Callable[[], None], patience: float = 10.0) -> None:
+    """Bring every segment that may tell the person into the form that can be written again; `turn` has a server end the
+    one it writes. Raises TemporaryError where one does not, for so many seconds."""
     if not folder.is_dir():
         return
+    _seal_those_left(folder, traces)
+    until, asked = time.monotonic() + patience, False
+    while True:
+        compact(folder)
+        still = [path for path in folder.glob(f"*{SUFFIX}") if traces.maybe_in(_content(path))]
+        if not still:
+            return
+        if not asked:
+            turn()
+            asked = True
+        elif time.monotonic() > until:
+            raise TemporaryError(
+                f"a server is still writing {still[0].name}, which has rows of this person; nothing was destroyed",
+                delay=60,
+                hint="restart the server, and run the same command again",
+            )
+        time.sleep(0.1)
+
+
+def _seal_those_left(folder: Path, traces: Traces) -> None:
+    """What a server that died left behind."""
     for left in abandoned(folder):
         if traces.maybe_in(bytes(left.data)):
             left.seal()
@@ -88,14 +110,13 @@ def prepare(folder: Path, traces: Traces) -> None:
         for path in folder.glob(pattern):
             if traces.maybe_in(path.read_bytes()):
                 path.unlink()
-    compact(folder)
-    for path in folder.glob(f"*{SUFFIX}"):
-        if traces.maybe_in(path.read_bytes()):
-            raise TemporaryError(
-                f"the server is still writing {path.name}, which has rows of this person; nothing was destroyed",
-                delay=60,
-                hint="stop the server (or restart it), and run the same command again",
-            )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:  # compacted by the server's own process a moment ago
+        return b""
 
 
 def holding(folder: Path, traces: Traces) -> list[Erased]:

@@ -148,6 +148,11 @@ class TelemetryWriter:
         if self._fd >= 0 and self._clock() - self._opened >= self.age:
             self._retire()
 
+    def turn(self) -> None:
+        """Ends the segment that is written, so that it can be compacted; what comes next begins another."""
+        if self._fd >= 0:
+            self._retire()
+
     def sync(self) -> None:
         """Brings everything that was written before this call to the disk; meant for another thread, one at a time.
         Raises OSError: rows since the last sync then may or may not be there (they count as `unsure`), and what
