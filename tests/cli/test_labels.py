@@ -73,6 +73,9 @@ def test_disagreement_holds_a_release_back_until_it_is_settled(
     shown = cli("labels", "show", place)
     assert shown.code == 1
     assert "1,125 resolved, 375 contested" in shown.said
+    report = place.folder / "story.html"
+    cli("report", place, "--out", report)
+    assert "375 contested, most of all p-00000 (ann: " in report.read_text("utf-8")
     contested = cli("labels", "contested", place, "-n", "0", "--json").json
     assert {c["item"] for c in contested} == set(torn)
     again = cli("status", place).said
@@ -96,9 +99,13 @@ def test_disagreement_holds_a_release_back_until_it_is_settled(
     assert cli("data", "verify", place).code == 0
     errors = cli("labels", "errors", place, "--json").json
     assert errors["checked"] > 100
-    report = place.folder / "story.html"
-    cli("report", place, "--out", report)
-    assert "labels.agreement" in report.read_text("utf-8")
+    place.edit("trimtab.toml", '"labels.agreement"', '"labels.error_rate" = "<= 90%"\n"labels.agreement"')
+    cli("run", place)
+    (wrong,) = [v for v in cli("status", place, "--json").json["verdicts"] if v["metric"] == "labels.error_rate"]
+    assert (wrong["status"], wrong["rows"]) == ("met", errors["checked"])
+    assert wrong["figure"] == pytest.approx(
+        len(cli("labels", "errors", place, "-n", "0", "--json").json["suspects"]) / wrong["rows"]
+    )
     place.grow(30)
     rows = (place.folder / "readings.csv").read_text("utf-8").splitlines()
     place.write("readings.csv", "\n".join(",".join(row.split(",")[:6]) for row in rows) + "\n")

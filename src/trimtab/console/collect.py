@@ -108,6 +108,7 @@ def _point(entry: Entry[Any], verdict: Verdict) -> Point:
         high=verdict.high,
         rows=verdict.rows,
         part=verdict.slice,
+        reason=verdict.reason,
     )
 
 

@@ -13,7 +13,8 @@ from trimtab.records.studies import Promotion
 
 
 class Point(Record, kw_only=True):
-    """One verdict at one moment; figures in the metric's base unit. `part` names the slice that decided it."""
+    """One verdict at one moment; figures in the metric's base unit. `part` names the slice that decided it,
+    `reason` says why it is not met."""
 
     at: datetime
     status: Status
@@ -22,6 +23,7 @@ class Point(Record, kw_only=True):
     high: float | None
     rows: int
     part: str | None = None
+    reason: str = ""
 
 
 class RequirementLine(Record, kw_only=True):
@@ -37,6 +39,12 @@ class RequirementLine(Record, kw_only=True):
     columns: tuple[str, ...]
     place: Place
     points: tuple[Point, ...]
+
+    @property
+    def why(self) -> str:
+        """Why it does not hold now; empty where it does, or where nothing is known of it."""
+        last = self.points[-1] if self.points else None
+        return last.reason if last is not None and last.status != "met" else ""
 
     def count(self, status: Status) -> int:
         """How many points have that status."""

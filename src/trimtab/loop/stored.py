@@ -24,7 +24,7 @@ from trimtab.loop.history import KNOWN_AT, MOMENT, join_features, rows_version, 
 from trimtab.loop.personal import has_people, open_to_training
 from trimtab.loop.ports import PartlyCollected
 from trimtab.measures.judge import judge
-from trimtab.records.facts import DataExpired, DatasetCommitted
+from trimtab.records.facts import DataExpired, DatasetCommitted, ModelTrained
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Estimate, Verdict
 
@@ -57,6 +57,7 @@ class StoredDatasets:
         self._sources: dict[str, Source] = {}
         self.labelling = labelling
         self._error_rate = error_rate
+        self._wrong: tuple[tuple[str, str], Estimate] | None = None
         self._joined: pl.DataFrame | None = None
         self._version: str | None = None
         self._others: dict[str, tuple[str, Other]] = {}
@@ -201,9 +202,17 @@ class StoredDatasets:
             return ()
 
         def error_rate() -> Estimate:
-            return measured(self.labelled(now)) if measured is not None else Estimate(figure=None)
+            return self._likely_wrong(measured, now) if measured is not None else Estimate(figure=None)
 
         return labelling.verdicts(self._system.requirements, self.stores[labelling.of.name], error_rate=error_rate)
+
+    def _likely_wrong(self, measured: Callable[[pl.DataFrame], Estimate], now: datetime) -> Estimate:
+        """The share of likely wrong labels, worked out again when there are other rows or another model."""
+        version, model = self.stores[self._system.labelled.name].current(), self._ledger.last(ModelTrained)
+        state = (version.id if version is not None else "", model.key if model is not None else "")
+        if self._wrong is None or self._wrong[0] != state:
+            self._wrong = state, measured(self.labelled(now))
+        return self._wrong[1]
 
     def _verdicts(self, now: datetime) -> tuple[Verdict, ...]:
         spec = self._system.labelled
