@@ -78,7 +78,7 @@ def test_wrong_options_are_told_with_the_usage(cli: Cli, words: tuple[str, ...],
 
 
 @pytest.mark.parametrize(
-    "verb", sorted(VERBS.keys() - {"data", "experiment", "labels", "models", "promote", "telemetry", "token"})
+    "verb", sorted(VERBS.keys() - {"data", "experiment", "forget", "labels", "models", "promote", "telemetry", "token"})
 )
 def test_a_system_that_is_not_there(cli: Cli, verb: str) -> None:
     ran = cli(verb, "/nowhere/system")

@@ -114,7 +114,7 @@ def test_data(cli: Cli, grown: Place, tmp_path: Path) -> None:
     assert "+2  " in shown
     assert "1 invalid: load is not within 0..100" in " ".join(shown.split())
     one = cli("data", "show", grown, "readings", second[:8]).out
-    assert "columns: at, reading, pump, load, outside, age, hot" in one
+    assert "columns: reading, at, pump, load, outside, age, hot" in one
     difference = cli("data", "diff", grown, "readings", first[:10], "--json").json
     assert (difference["added"], difference["removed"], difference["same"]) == (2, 0, 1500)
     assert "added               2" in cli("data", "diff", grown, "readings", first, second).out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,16 @@ class DataError(PermanentError):
 
 PAGE_BYTES = 24 * 2**20
 """About how much memory the rows of one page may take; what a source reads in one go stays near it."""
+
+
+class ColumnMissingError(DataError):
+    """Rows lack a column that the declaration names."""
+
+    def __init__(self, column: str, role: str, columns: Sequence[str]) -> None:
+        super().__init__(f"it has no column {column!r} ({role})", hint=f"the columns are {', '.join(columns)}")
+        self.column = column
+        self.role = role
+        self.columns = tuple(columns)
 
 
 class Source(Protocol):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.data.port import DIGEST, UNREAD, Opener
+from trimtab.data.port import DIGEST, UNREAD, ColumnMissingError, DataError, Opener
 from trimtab.data.quality.rules import named_columns
 from trimtab.data.sources.opening import open_source
+from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.home import Home
 from trimtab.data.store.personal import readable
 from trimtab.data.store.versions import DatasetStore
@@ -35,7 +37,8 @@ def facts_of_data(
     else of its source. Raises what a source raises that cannot be read, DeclarationErrors for columns it lacks."""
     rows = _rows(system, system.labelled.name, data, now, opener)
     columns = tuple(dict.fromkeys([*rows.columns, *_joined(system, data, now, opener)]))
-    _check_columns(system, columns)
+    if rows.columns:  # a source that has no row yet tells no columns
+        _check_columns(system, columns)
     wanted = {requirement.by for requirement in system.requirements if requirement.by}
     positive, majority, error = _label(rows, system)
     return DataFacts(
@@ -72,16 +75,26 @@ def _rows(system: System, name: str, data: Path | Home, now: datetime, opener: O
         have = store.version().columns
         rows = store.read(columns=readable(spec, have))  # without what is personal no key is needed
         return rows.with_columns(pl.lit(None).alias(name) for name in have if name not in rows.columns)
-    rows = opener(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, UNREAD, strict=False)
-    for column, place in named_columns(spec).items():
+    try:
+        rows = opener(spec, Path(system.folder)).fetch(None, now).drop(DIGEST, UNREAD, strict=False)
+    except DataError as error:
+        missing = error.__cause__
+        if not isinstance(missing, ColumnMissingError):
+            raise
+        raise _no_column(system, spec, missing.column, missing.role, missing.columns) from error
+    for column, place in named_columns(spec).items() if rows.columns else ():
         if column not in rows.columns:
-            raise DeclarationError(
-                f"dataset {name!r}: its rows have no column {column!r} ({place}){did_you_mean(column, rows.columns)}",
-                path=system.path,
-                line=spec.line,
-                hint=f"the columns are {', '.join(rows.columns)}",
-            )
+            raise _no_column(system, spec, column, place, rows.columns)
     return rows
+
+
+def _no_column(system: System, spec: DatasetSpec, column: str, role: str, columns: Sequence[str]) -> DeclarationError:
+    return DeclarationError(
+        f"dataset {spec.name!r}: its rows have no column {column!r} ({role}){did_you_mean(column, columns)}",
+        path=system.path,
+        line=spec.line,
+        hint=f"the columns are {', '.join(columns)}",
+    )
 
 
 def _joined(system: System, data: Path | Home, now: datetime, opener: Opener) -> list[str]:
@@ -98,6 +111,8 @@ def _joined(system: System, data: Path | Home, now: datetime, opener: Opener) ->
 
 
 def _rate(rows: pl.DataFrame, time: str) -> float | None:
+    if rows.is_empty():
+        return None
     first, last = rows[time].min(), rows[time].max()
     if not isinstance(first, datetime) or not isinstance(last, datetime) or first == last:
         return None
@@ -108,6 +123,8 @@ def _label(rows: pl.DataFrame, system: System) -> tuple[float | None, float | No
     """Positive rate, majority rate and constant error, each where the task has it."""
     from trimtab.training.rows import classes_of  # here: numpy and the encoder come with it
 
+    if rows.is_empty():
+        return None, None, None
     known = rows[str(system.labelled.label)].drop_nulls()
     if known.is_empty():
         return None, None, None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from trimtab.data.port import UNREAD, DataError
+from trimtab.data.port import UNREAD, ColumnMissingError, DataError
 from trimtab.data.sources.formats import Format
 from trimtab.data.sources.typed import inferred, typed, unread_lines
 from trimtab.data.spec import DatasetSpec
@@ -63,8 +63,7 @@ class Reading:
         """Raises DataError where a file of these columns lacks the time or a part of the key."""
         for name, role in [(self.spec.time, "time"), *((name, "key") for name in self.spec.key)]:
             if name not in names:
-                columns = ", ".join(sorted(set(names) - {UNREAD})[:20])
-                raise DataError(f"it has no column {name!r} ({role})", hint=f"the columns are {columns}")
+                raise ColumnMissingError(name, role, sorted(set(names) - {UNREAD})[:20])
 
 
 @contextmanager
