@@ -70,6 +70,7 @@ def _gone(handler: Any) -> bool:
     return True
 
 
+@pytest.mark.slow
 class TestCursor(Pages):
     PATH = "/cursor"
     OPTIONS = {"items": "data.items", "pages": "cursor", "next": "meta.next", "parameter": "after"}  # noqa: RUF012
@@ -128,6 +129,7 @@ class TestOffset(Pages):
     OPTIONS = {"items": "rows", "pages": "offset"}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestNumber(Pages):
     PATH = "/number"
     OPTIONS = {"items": "rows", "pages": "number", "parameter": "p", "appends": True}  # noqa: RUF012

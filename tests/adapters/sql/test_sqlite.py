@@ -80,6 +80,7 @@ class TestByCursor(TestByTime):
         assert 50 <= taken[-1].rows <= 50 + 2 * 26 + 24
 
 
+@pytest.mark.slow
 class TestQuery(TestByTime):
     OPTIONS = {"query": "select *, minutes * 2 as twice, ':at' as colon from trips where id <> 'x:y' or 1 = 1;"}  # noqa: RUF012
 
@@ -181,3 +182,44 @@ def test_an_address_may_come_from_the_environment(tmp_path: Path, wrong: str) ->
     assert source("SHOP").fetch(None, END).height == 3
     with pytest.raises(DataError, match=r"variable MISSING|address cannot be read"):
         source(wrong).fetch(None, END)
+
+
+def test_a_change_to_an_old_row_is_seen_by_its_cursor(tmp_path: Path) -> None:
+    """Also one that became visible after later ones, as far as `late` looks back."""
+    insert(tmp_path / "a.db", trips(0, 30))
+
+    def change(statement: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "a.db")) as database, database:
+            database.execute(statement)
+
+    change("alter table trips add column changed integer default 1")
+    change("update trips set town = null where id = 'trip-00003'")
+    spec = DatasetSpec(
+        name="trips",
+        source="sql+sqlite:///a.db",
+        key=("id",),
+        time="at",
+        options={"table": "trips", "cursor": "changed"},
+    )
+    store = DatasetStore(tmp_path / "store", spec)
+    store.collect(opened(tmp_path, spec), until=moment(400), now=END)
+    change("update trips set town = 'Bonn', changed = 2 where id = 'trip-00003'")
+    taken: list[Any] = []
+    store.collect(opened(tmp_path, spec), until=moment(401), now=END, told=taken.append)
+    assert taken[-1].rows == 1
+    found = store.read()
+    assert found.filter(pl.col("town") == "Bonn")["id"].to_list() == ["trip-00003"]
+    assert "changed" not in found.columns
+    assert store.quarantined().total == 0
+
+
+def test_a_driver_that_is_not_there_is_named(tmp_path: Path) -> None:
+    def hint(source: str) -> str:
+        spec = DatasetSpec(name="trips", source=source, key=("id",), time="at", options={"table": "trips"})
+        with pytest.raises(DataError) as caught:
+            SqlRows(spec, tmp_path, environment={}).fetch(None, END)
+        assert caught.value.message.startswith("dataset 'trips': ")
+        return caught.value.hint
+
+    assert hint("sql+mysql://reader@db/shop") == "pip install pymysql"
+    assert "SQLAlchemy dialect" in hint("sql+unheardof://reader@db/shop")

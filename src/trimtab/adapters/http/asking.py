@@ -75,6 +75,10 @@ class Asking:
         """Raises TemporaryError once patience has ended, and DataError for what trying again does not mend."""
         return self._patience.ask(lambda: self._once(address))
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._pool.clear()
+
     def without_secrets(self, address: str) -> str:
         """The address without the secret parameters, as it may be kept."""
         parts = urlsplit(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,15 @@ class HttpPages:
         return in_one_frame(self, since, until)
 
     def pages(self, cursor: str, since: datetime | None, until: datetime) -> Iterator[Page]:
-        asking = self._opened()
         at = self._understood(cursor)
         if at is None or at.since != since:
             begun = at.rest if at is not None and at.rests and self._options.appends else None
             at = _At(of=self._of, since=since, until=until, place=begun)
-        if not at.done:
-            yield from self._read(asking, at)
-        if at.until < until:  # the pages before may have held rows that were too late for the former span
-            yield from self._read(asking, _At(of=self._of, since=since, until=until))
+        with closing(self._opened()) as asking:
+            if not at.done:
+                yield from self._read(asking, at)
+            if at.until < until:  # the pages before may have held rows that were too late for the former span
+                yield from self._read(asking, _At(of=self._of, since=since, until=until))
 
     def _read(self, asking: Asking, at: _At) -> Iterator[Page]:
         seen: set[Place] = set()

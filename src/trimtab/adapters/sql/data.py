@@ -128,6 +128,8 @@ class SqlRows:
 
     def _frame(self, relation: Relation, rows: Sequence[sa.Row[Any]], until: datetime) -> pl.DataFrame:
         columns = dict(zip(relation.columns, zip(*rows, strict=True), strict=True))
+        if relation.cursor not in (*self._spec.key, self._spec.time, self._spec.label):
+            columns.pop(relation.cursor, None)  # it says when a row was written: a row that is completed has another
         return within(from_columns(columns, self._spec, self._expected), self._spec.time, until)
 
     def _understood(self, cursor: str) -> At | None:

@@ -18,8 +18,9 @@ class SqlOptions(Record):
     """`table` (`orders`, or `schema.orders`) or `query` says which rows.
 
     Without `cursor` they are read in order of time. `cursor` is a column that grows whenever a row is added or changed
-    (a moment of change, a version): only rows beyond the greatest one are then asked for. `password_env` names the
-    environment variable that holds the password. `page_rows` rows are read at a time; a statement may take `timeout`.
+    (a moment of change, a version): only rows beyond the greatest one are then asked for, and it is no column of the
+    dataset unless it is its key, time or label. `password_env` names the environment variable that holds the password.
+    `page_rows` rows are read at a time; a statement may take `timeout`.
     """
 
     table: str = ""
