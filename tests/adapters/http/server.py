@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -106,14 +108,19 @@ def _instant(text: str) -> datetime:
 
 
 @contextmanager
-def serving(world: World) -> Iterator[str]:
-    """The address of a server of this world."""
+def serving(world: World, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """The address of a server of this world; with a certificate and its key, over TLS as localhost."""
     handler = type("Handler", (_Handler,), {"world": world})
     server = _Server(("127.0.0.1", 0), handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        host = "http://127.0.0.1" if certificate is None else "https://localhost"
+        yield f"{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

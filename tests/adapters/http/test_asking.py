@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.adapters.http.server import World, bomb, drips, half, half_unsaid, hangs, serving, status
 from tests.adapters.http.test_pages import as_json
+from tests.serving.access.certificates import Authority
 
 from trimtab.adapters.http.asking import linked, retry_after, shown, with_parameters
 from trimtab.adapters.http.data import HttpPages
@@ -186,6 +188,21 @@ def test_a_declared_rate_is_kept(asked: Asked) -> None:
     asked.source("/offset", items="rows", pages="offset", rate=0.5).fetch(None, END)
     assert len(asked.slept) == 2  # three questions: two pages and the empty one behind them
     assert all(1.9 < pause <= 4 for pause in asked.slept)
+
+
+def test_only_a_certificate_of_a_known_authority_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, files = Authority(tmp_path), (tmp_path / "server.pem", tmp_path / "server.key")
+    authority.issue(*files)
+    world = World(rows=as_json(trips(0, 100)))
+    with serving(world, files) as address:
+        asked = Asked(address, world)
+        error = asked.error(None, **SECRET)
+        assert isinstance(error, DataError)
+        assert "its certificate or its encryption cannot be trusted" in error.message
+        assert world.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+        asked.world.faults = iter(())
+        assert asked.source(**SECRET).fetch(None, END).height == 100
 
 
 @given(st.integers(0, 10**6))
