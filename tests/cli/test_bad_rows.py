@@ -67,16 +67,27 @@ def test_a_source_that_says_so_puts_the_future_aside(cli: Cli, fresh: Place) -> 
     assert "future: at lies after the present" in cli("data", "quarantine", fresh, "readings").out
 
 
-def test_a_ragged_line_is_put_aside_and_the_others_are_taken(cli: Cli, lived: Place) -> None:
+def test_a_line_that_is_no_row_is_refused_and_the_others_are_taken(cli: Cli, lived: Place) -> None:
     lived.append("r1,r2,r3,r4,r5,r6,r7,r8,r9", row("good"))
     assert outcome(cli("run", lived), "done").endswith("1 new rows in 1 datasets, 1 quarantined")
-    assert "r1,r2,r3" in cli("data", "quarantine", lived, "readings").out
+    assert "r1,r2,r3" in cli("data", "quarantine", lived, "readings", "--json").out
+
+
+def test_a_line_that_is_being_written_is_waited_for(cli: Cli, lived: Place) -> None:
+    whole = row("good")
+    with (lived.folder / "readings.csv").open("a", encoding="utf-8") as file:
+        file.write(whole[:12])
+    said = outcome(cli("run", lived), "done")
+    assert "0 new rows" in said
+    assert "readings.csv is left for later: its last line has no end" in said
+    lived.append(whole[12:])
+    assert outcome(cli("run", lived), "done").endswith("1 new rows in 1 datasets")
 
 
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda text: text.replace(",outside", "", 1), "column 'outside' is missing"),
+        (lambda text: text.replace(",outside", "", 1), "do not have the 6 cells of its header"),
         (lambda text: "\n".join(line.rpartition(",")[0] for line in text.splitlines()), "no column 'hot'"),
         (lambda text: text.replace("at,", "when,", 1), "has no column 'at' (time)"),
         (lambda text: text + row("naive", at="2026-01-01T00:00:00") + "\n" + row("x"), "have no time zone"),

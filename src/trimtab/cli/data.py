@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.cli import data_changes
-from trimtab.cli.arguments import UsageError, add_words, count, take_system
+from trimtab.cli.arguments import UsageError, add_words, count, moment, take_system
 from trimtab.cli.data_changes import expect
 from trimtab.cli.figures import number
 from trimtab.cli.output import emit_json
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from trimtab.wiring.place import Place
 
 _SHORT = 10
-_FROM_THE_START = ("profile", "report", "expectations")
+_FROM_THE_START = ("collect", "profile", "report", "expectations")
 """What is of use before anything was collected."""
 _ACTIONS = {
     "list": "every dataset with its newest version",
+    "collect": "[NAME [FILE]]: take in what is new in its source, or a file",
     "show": "NAME: its versions; NAME VERSION: that one and its columns",
     "diff": "NAME A [B]: what lies between two versions (B: the newest)",
     "verify": "[NAME [VERSION]]: read every row and recompute every digest",
     "export": "NAME FILE: a version as .parquet, .csv or in DVC (dvc:FOLDER)",
     "checkout": "NAME FOLDER: write the media of a version as files",
-    "collect": "NAME [FILE]: take in what is new in its source or a file",
     "tag": "NAME [TAG [VERSION]]: name a version; --delete: no longer",
     "branch": "NAME [BRANCH [VERSION]]: begin NAME@BRANCH; --delete: end it",
     "merge": "NAME BRANCH: let NAME go forward to where a branch stands",
@@ -56,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", metavar="TIME", help="gc: how long a version stays after the next one came")
     parser.add_argument("--dry-run", action="store_true", help="gc: only tell what it would free")
     parser.add_argument("--delete", action="store_true", help="tag, branch: take it away")
+    parser.add_argument("--until", type=moment, metavar="MOMENT", help="collect: as if it were this moment")
     parser.add_argument("--suggest", action="store_true", help="profile: write lines that could be declared")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="report: where the page goes (default: with the state)"
@@ -70,13 +71,13 @@ def run(args: argparse.Namespace) -> int:
     system, words = take_system(args.words)
     actions: dict[str, Callable[[Stores, list[str], argparse.Namespace], int]] = {
         "list": _list,
+        "collect": _collect,
         "show": _show,
         "diff": _diff,
         "verify": _verify,
         "export": _export,
         "quarantine": _quarantine,
         "checkout": data_changes.check_out,
-        "collect": data_changes.collect,
         "tag": data_changes.tag,
         "branch": data_changes.branch,
         "merge": data_changes.merge,
@@ -121,6 +122,16 @@ class Stores:
         return self.all[name].on(branch) if sign else self.all[name]
 
 
+def _collect(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    from trimtab.cli.data_collect import collect
+
+    if len(words) > 1 or any("@" in word for word in words):
+        return data_changes.collect(stores, words, args)
+    for name in words:
+        stores.named(name)
+    return collect(stores.place, words or [spec.name for spec in stores.place.system.data], args)
+
+
 def _list(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     expect(words, 0, 0, "list [SYSTEM]")
     newest = {name: store.current() for name, store in stores.all.items()}
@@ -148,7 +159,7 @@ def _show(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
         emit_json(versions)
         return 0
     if not versions:
-        say(f"{words[0]} has no version yet: `trimtab run` collects it")
+        say(f"{words[0]} has no version yet: `trimtab data collect` collects it")
         return 0
     shown = versions[-args.n :] if args.n else versions
     rows = [
@@ -170,6 +181,8 @@ def _show_version(version: DatasetVersion, args: argparse.Namespace) -> int:
     parent = version.parent[:_SHORT] if version.parent else "nothing"
     say(f"from {parent}: {version.added:,} added, {version.completed:,} completed, {_aside(version) or 0} quarantined")
     say(f"columns: {', '.join(map(plain, version.columns))}", indent=9)
+    for change in version.changes:
+        say(f"{styled('!', 'yellow')} {plain(change.in_words)}", indent=2)
     return 0
 
 

@@ -106,6 +106,7 @@ def in_one_frame(source: PagedSource, since: datetime | None, until: datetime) -
     import polars as pl  # here: the port is imported by verbs that touch no rows
 
     frames = [page.rows for page in source.pages("", since, until)]
+    frames = [rows for rows in frames if rows.height] or frames[-1:]  # one without rows tells the columns
     return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
 
 

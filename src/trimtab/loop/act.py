@@ -87,7 +87,8 @@ class Actor:
         added = sum(c.added for c in commits)
         bad = sum(sum(c.quarantined.values()) for c in commits)
         refused = f", {bad:,} quarantined" if bad else ""
-        said = f"{added:,} new rows in {len(commits)} datasets{refused}"
+        notes = "".join(f"; {note}" for note in self.datasets.notes())
+        said = f"{added:,} new rows in {len(commits)} datasets{refused}{notes}"
         if trouble:
             return Result(outcome="failed", summary=f"{trouble}; {said}" if commits else trouble, facts=facts)
         return Result(outcome="done", summary=said, facts=facts)

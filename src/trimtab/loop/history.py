@@ -100,6 +100,9 @@ class HistoricDatasets:
     def collect(self, now: datetime) -> Sequence[DatasetCommitted]:  # noqa: ARG002 - the port's
         return ()
 
+    def notes(self) -> Sequence[str]:
+        return ()
+
     def _count(self, now: datetime) -> int:
         microseconds = round(now.timestamp() * 1e6)
         return int(self._known_at.searchsorted(microseconds, side="right"))

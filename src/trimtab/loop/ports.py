@@ -39,6 +39,10 @@ class Datasets(Protocol):
         PartlyCollected when a dataset cannot be had, once the others were tried."""
         ...
 
+    def notes(self) -> Sequence[str]:
+        """What the last collection left for later, and why; one line each."""
+        ...
+
     def known(self, now: datetime) -> tuple[int, datetime | None]:
         """Rows whose truth is known at `now`, and the newest of their times."""
         ...

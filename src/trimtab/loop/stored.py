@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from trimtab.data.quality.measure import longest_window, measure
 from trimtab.data.sources.opening import open_source
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.home import Home
+from trimtab.data.store.state import Commit, Taken
 from trimtab.data.store.versions import DatasetStore
 from trimtab.data.values.moments import known_until
 from trimtab.declaration.system import System
@@ -25,11 +27,22 @@ from trimtab.loop.personal import has_people, open_to_training
 from trimtab.loop.ports import PartlyCollected
 from trimtab.measures.judge import judge
 from trimtab.records.facts import DataExpired, DatasetCommitted, ModelTrained
+from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Estimate, Verdict
 
 if TYPE_CHECKING:
     from trimtab.loop.labelling import Labelling
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What collecting one dataset came to: the commit, the fact the ledger lacks, its rows and how many are new."""
+
+    commit: Commit | None
+    draft: Draft | None
+    rows: int
+    added: int
 
 
 class StoredDatasets:
@@ -61,28 +74,62 @@ class StoredDatasets:
         self._joined: pl.DataFrame | None = None
         self._version: str | None = None
         self._others: dict[str, tuple[str, Other]] = {}
+        self._notes: list[str] = []
 
     def collect(self, now: datetime) -> Sequence[DatasetCommitted]:
         commits, wrong = list[DatasetCommitted](), list[TrimtabError]()
+        self._notes.clear()
         if self.labelling is not None:
             self._take_labels(self.labelling, now, commits, wrong)
         for spec in self._system.data:
             store, commit = self.stores[spec.name], None
             try:
-                if spec.name not in self._sources:
-                    self._sources[spec.name] = self._source(spec)
-                commit = store.collect(self._sources[spec.name], until=known_until(now, spec), now=now)
+                commit = self._collect(spec, now)
             except (PermanentError, DeclarationError, TemporaryError) as error:  # its source had its own patience
                 wrong.append(error)
             self._expire(store, now)
-            version = store.current()
-            # Also after a pass that was killed between the store's commit and the ledger's.
-            if version is not None and self._ledger.get(f"data:{spec.name}:{version.id}") is None:
-                changes = commit.changes if commit is not None else version.changes
-                commits.append(msgspec.structs.replace(version.fact, changes=changes))
+            fact = self._untold(store, commit)
+            if fact is not None:
+                commits.append(fact)
         if wrong:
             raise PartlyCollected("; ".join(e.message for e in wrong), commits, hint=wrong[0].hint) from wrong[0]
         return commits
+
+    def notes(self) -> Sequence[str]:
+        return tuple(self._notes)
+
+    def collect_one(self, name: str, now: datetime, told: Callable[[Taken], None]) -> Collected:
+        """Collect one dataset, and hear how far it has come. Raises what the source and the store raise; what was
+        committed before that stays, and is told by the next one."""
+        spec = next(spec for spec in self._system.data if spec.name == name)
+        store = self.stores[name]
+        before = store.current()
+        commit = self._collect(spec, now, told)
+        fact, after = self._untold(store, commit), store.current()
+        rows = after.rows if after is not None else 0
+        draft = Draft(key=f"data:{name}:{fact.version}", fact=fact, at=now) if fact is not None else None
+        return Collected(commit, draft, rows, rows - (before.rows if before is not None else 0))
+
+    def _collect(self, spec: DatasetSpec, now: datetime, told: Callable[[Taken], None] | None = None) -> Commit | None:
+        if spec.name not in self._sources:
+            self._sources[spec.name] = self._source(spec)
+        source = self._sources[spec.name]
+
+        def heard(taken: Taken) -> None:
+            self._notes.extend(note for note in taken.notes if note not in self._notes)
+            if told is not None:
+                told(taken)
+
+        return self.stores[spec.name].collect(source, until=known_until(now, spec), now=now, told=heard)
+
+    def _untold(self, store: DatasetStore, commit: Commit | None) -> DatasetCommitted | None:
+        """The newest version as a fact, where the ledger has none of it: also after a pass that was killed between the
+        store's commit and the ledger's."""
+        version = store.current()
+        if version is None or self._ledger.get(f"data:{store.spec.name}:{version.id}") is not None:
+            return None
+        changes = commit.changes if commit is not None else version.changes
+        return msgspec.structs.replace(version.fact, changes=changes)
 
     def _take_labels(
         self, labelling: Labelling, now: datetime, commits: list[DatasetCommitted], wrong: list[TrimtabError]

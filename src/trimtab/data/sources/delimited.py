@@ -11,6 +11,7 @@ import polars as pl
 from trimtab.data.port import DataError
 
 _DELIMITERS = ",;\t|"
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -78,4 +79,9 @@ def _line_by_line(text: str, header: Header) -> tuple[pl.DataFrame, list[str]]:
             rows.append([cell or None for cell in cells])
         elif any(cells):
             bad.append(header.delimiter.join(cells))
+    if len(bad) > max(_FEW, len(rows)):
+        raise DataError(
+            f"{len(bad):,} of {len(bad) + len(rows):,} lines do not have the {width} cells of its header",
+            hint="put its header right, or declare its `delimiter`",
+        )
     return pl.DataFrame(rows, schema=dict.fromkeys(header.names, pl.String()), orient="row"), bad

@@ -70,6 +70,7 @@ class FileSource:
                         try:
                             for piece in pieces(here, self._format(here), seen, self._reading, upto):
                                 rows = self._asked_for(piece, seen, upto)
+                                gathered.saw(piece.rows)
                                 if rows is not None and not gathered.fits(rows):
                                     yield self._page(gathered, memory, behind / whole)
                                 memory.put(found.name, self._passed(piece, seen, upto))
@@ -174,7 +175,13 @@ class _Gathered:
 
     def __init__(self, size: int) -> None:
         self._size, self._bytes = size, 0
+        self._nothing = pl.DataFrame()
         self.rows: list[pl.DataFrame] = []
+
+    def saw(self, rows: pl.DataFrame | None) -> None:
+        """Remember what columns there are, for a page in which none of their rows is asked for."""
+        if rows is not None and rows.width >= self._nothing.width:
+            self._nothing = rows.clear()
 
     def fits(self, rows: pl.DataFrame) -> bool:
         """Whether the columns that they share are of the same types."""
@@ -195,7 +202,7 @@ class _Gathered:
 
     def out(self) -> pl.DataFrame:
         """All of them, and begin anew."""
-        rows = pl.concat(self.rows, how="diagonal_relaxed") if self.rows else pl.DataFrame()
+        rows = pl.concat(self.rows, how="diagonal_relaxed") if self.rows else self._nothing
         self.rows, self._bytes = [], 0
         return rows
 

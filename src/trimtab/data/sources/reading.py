@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -82,6 +83,8 @@ def told(form: Format) -> Iterator[None]:
     except PermissionError as error:
         raise DataError("it may not be read by this user") from error
     except (OSError, pl.exceptions.PolarsError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise TemporaryError("the disk for temporary files is full", delay=60, hint="make room") from error
         # pyarrow raises ValueErrors and OSErrors for files that end too early, and for damaged ones.
         if form.kind in ("parquet", "arrow") or "runcated" in str(error):
             raise Unfinished(brief(error)) from error

@@ -18,7 +18,7 @@ from trimtab.data.sources.reading import Piece, Reading, Unfinished, told
 from trimtab.data.sources.records import Records, in_utf8, opened, whole_lines, whole_rows
 from trimtab.data.sources.seen import Seen
 from trimtab.data.sources.typed import unread_lines
-from trimtab.data.values.times import in_utc
+from trimtab.data.values.times import UTC_TIME, in_utc
 
 _CUTS = {"csv": whole_rows, "ndjson": whole_lines, "json": whole_elements}
 _ARRAY_PIECE = 4 * 2**20
@@ -35,6 +35,9 @@ def text_pieces(found: Found, form: Format, seen: Seen, reading: Reading) -> Ite
             start = file.header.length if file.header is not None else _start(form, records)
             records.skip(max(seen.at, start))
             begin = records.at
+            if file.header is not None:  # a table without rows has columns all the same
+                schema = dict.fromkeys(file.header.names, pl.String()) | {reading.spec.time: UTC_TIME}
+                yield Piece(pl.DataFrame(schema=schema), begin, begin, records.digest)
             for raw in records.pieces():
                 yield Piece(file.rows(raw), begin, records.at, records.digest)
                 begin = records.at

@@ -8,6 +8,7 @@ which the commit carries the digest; only the newest are kept, as only the newes
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,9 @@ from pathlib import Path
 import msgspec
 from blake3 import blake3
 
+from trimtab.data.port import DataError
 from trimtab.data.store.state import DatasetVersion
+from trimtab.errors import TemporaryError
 from trimtab.records.base import Record
 from trimtab.records.durable import write_atomically
 
@@ -63,13 +66,13 @@ class Positions:
         data = cursor.encode()
         digest = blake3(data).hexdigest()
         if not (self._long / digest).is_file():
-            write_atomically(self._long / digest, data)
+            _write(self._long / digest, data)
         return f"{self._mark}@{digest}"
 
     def move(self, position: Position) -> None:
         """Note a position that no commit carries, and let go of long cursors that are out of use."""
         noted = msgspec.structs.replace(position, cursor=self.noted(position.cursor))
-        write_atomically(self._note, msgspec.json.encode(noted))
+        _write(self._note, msgspec.json.encode(noted))
         if self._long.is_dir():
             newest = sorted(self._long.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
             for path in newest[_KEPT:]:
@@ -89,3 +92,12 @@ class Positions:
         if blake3(data).hexdigest() != text[1:]:
             return Position(version=noted.version)
         return msgspec.structs.replace(noted, cursor=data.decode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise TemporaryError(f"the disk that holds {path.parent} is full", delay=60, hint="make room") from error
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error

@@ -138,16 +138,17 @@ def _shifted(old: Sequence[Sequence[float]], fresh: Sequence[Sequence[float]]) -
 def _quantiles(rows: pl.DataFrame, numbers: Sequence[str]) -> dict[str, list[list[float]]]:
     """By column, the quantiles of each block of rows, in their order; blocks with few numbers are left out."""
     count = 1 if rows.height < _LARGE else _KEPT
-    asked = [pl.col(name).quantile(at, "linear").alias(f"{at} {name}") for name in numbers for at in AT]
-    cells = [pl.col(name).count().alias(f"cells {name}") for name in numbers]
+    asked = [pl.col(numbers).quantile(at, "linear").name.prefix(f"{at} ") for at in AT]
+    cells = pl.col(numbers).count().name.prefix("cells ")
     if count == 1:
-        told = rows.select(*asked, *cells)
+        told = rows.select(*asked, cells)
     else:
         block = (pl.int_range(pl.len()) * count // pl.len()).alias("block")
-        told = rows.select(block, *numbers).group_by("block", maintain_order=True).agg(*asked, *cells)
+        told = rows.select(block, *numbers).group_by("block", maintain_order=True).agg(*asked, cells)
     found: dict[str, list[list[float]]] = {}
+    columns = told.to_dict(as_series=False)
     for name in numbers:
-        lines = told.select(*(f"{at} {name}" for at in AT), f"cells {name}").rows()
+        lines = zip(*(columns[f"{at} {name}"] for at in AT), columns[f"cells {name}"], strict=True)
         whole = [list(map(float, line[:-1])) for line in lines if line[-1] >= _FEWEST_CELLS]
         whole = [block for block in whole if np.isfinite(block).all()]
         if whole:
