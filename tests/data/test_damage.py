@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tests.data.conftest import hours, trips
+from tests.data.test_media import files
 
 from trimtab.data.port import DIGEST, DataError
+from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.state import Verification
 from trimtab.data.store.versions import DatasetStore
 from trimtab.errors import TemporaryError, TrimtabError
@@ -51,6 +56,77 @@ def test_a_flipped_byte_is_found_and_the_rows_are_named(store: DatasetStore) -> 
     assert store.verify().sound
     assert found > 20
     assert named > 10
+
+
+def test_a_flipped_byte_of_any_file_is_found_or_does_no_harm(
+    make_store: Callable[..., DatasetStore], tmp_path: Path
+) -> None:
+    """In every kind of file: rows, deletions, manifests, transactions, tags, contents. It is found, or the version is
+    as it was."""
+    store = make_store(key=("path",), media=("content",), changes="replace")
+    contents = {f"{n:02d}": bytes([n]) * 30 for n in range(40)}
+    store.collect(files(dict(contents)), until=hours(1), now=NOW)
+    store.collect(files({"03": b"new", "44": b"more"}, at=1), until=hours(2), now=NOW)
+    intact, fact = store.read(digests=True), store.version()
+    dice, found, kinds = random.Random(9), dict[str, int](), set[str]()
+    for path in sorted(path for path in store._folder.rglob("*") if path.is_file() and path.name != "lock"):
+        kind = path.parent.name
+        kinds.add(kind)
+        clean = path.read_bytes()
+        for _ in range(12 if clean else 0):
+            place = dice.randrange(len(clean))
+            path.write_bytes(clean[:place] + bytes([clean[place] ^ (1 << dice.randrange(8))]) + clean[place + 1 :])
+            try:
+                fresh = DatasetStore(tmp_path, store.spec)
+                sound = fresh.verify().sound
+            except TrimtabError:
+                sound = False
+            if sound:
+                assert fresh.read(digests=True).equals(intact), path
+                assert fresh.version().fact == fact.fact, path
+            else:
+                found[kind] = found.get(kind, 0) + 1
+        path.write_bytes(clean)
+    assert {"data", "_deletions", "_versions", "_transactions", "tags", "packs"} <= kinds
+    assert found["packs"] >= 12
+    assert found["data"] > 0
+    assert found["_versions"] > 0
+    assert found["_deletions"] > 0
+    assert DatasetStore(tmp_path, store.spec).verify().sound
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="a small file system is mounted by root alone")
+def test_a_disk_that_is_full_leaves_nothing_half_committed(spec: DatasetSpec, tmp_path: Path) -> None:
+    """A real file system of 4 MiB, filled by collecting until there is no room."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=False)
+    if mounted.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        dice, store = random.Random(4), DatasetStore(small, spec)
+        told: TemporaryError | None = None
+        for batch in range(200):
+            rows = trips(batch * 100, batch * 100 + 100, note=[dice.randbytes(600).hex() for _ in range(100)])
+            try:
+                store.collect(rows, until=NOW, now=NOW)
+            except TemporaryError as error:
+                told = error
+                break
+        assert told is not None
+        assert "full" in told.message or "No space" in told.message
+        fresh = DatasetStore(small, spec)
+        whole = fresh.version()
+        assert whole.rows == batch * 100
+        assert rows.filter(pl.col("id").is_in(fresh.read(columns=["id"])["id"].implode())).is_empty()
+        assert all(fresh.verify(version.id).sound for version in fresh.versions())
+        subprocess.run(["mount", "-o", "remount,size=16m", str(small)], check=True)
+        again = DatasetStore(small, spec).collect(rows, until=NOW, now=NOW)
+        assert again is not None
+        assert again.version.rows == whole.rows + 100
+        assert DatasetStore(small, spec).verify().sound
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_a_changed_cell_is_named_by_its_key(store: DatasetStore) -> None:

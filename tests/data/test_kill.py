@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -68,21 +70,32 @@ def collect_all(root: Path, days: int = DAYS) -> None:
 
 @pytest.mark.timeout(180)
 def test_killed_at_any_instant_and_run_again(tmp_path: Path) -> None:
+    killed_and_run_again(tmp_path, KILLS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_at_fifty_instants(tmp_path: Path) -> None:
+    """Each version that was there after a kill is whole."""
+    killed_and_run_again(tmp_path, 50, each=True)
+
+
+def killed_and_run_again(tmp_path: Path, kills: int, *, each: bool = False) -> None:
+    """Kill the child so many times, then let it finish, and compare with one that was left alone."""
     collect_all(tmp_path / "whole")
     whole = DatasetStore(tmp_path / "whole", SPEC)
     dice = random.Random(7)
     script = _CHILD.format(root=str(tmp_path / "killed"))
     reached = []
-    for _ in range(KILLS):
-        child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(0.02 + 0.2 * dice.random())
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
+    share = 0.2 * KILLS / kills
+    for _ in range(kills):
+        if not (reached and reached[-1]):
+            share *= 1.3  # a machine that is busy comes to its first commit later
+        kill_child(script, 0.02 + share * dice.random())
         current = DatasetStore(tmp_path / "killed", SPEC).current()
         reached.append(current.rows if current else 0)
+        if each and current is not None:
+            assert DatasetStore(tmp_path / "killed", SPEC).verify().sound
     assert reached == sorted(reached), "what was committed stays"
     assert 0 < reached[-1] < whole.version().rows, "the kills fell into the work"
     collect_all(tmp_path / "killed")
@@ -91,6 +104,67 @@ def test_killed_at_any_instant_and_run_again(tmp_path: Path) -> None:
     assert killed.read(digests=True).equals(whole.read(digests=True))
     assert killed.quarantined().reasons == whole.quarantined().reasons
     assert killed.verify().sound
+    if each:
+        assert all(killed.verify(version.id).sound for version in killed.versions())
+
+
+def kill_child(script: str, seconds: float, environ: dict[str, str] | None = None) -> None:
+    """Start a process, and kill it so long after it says that it is ready."""
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-c", script]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, cwd=root, env=os.environ | (environ or {}))
+    assert child.stdout is not None
+    child.stdout.readline()
+    time.sleep(seconds)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+
+
+_MERGER = """
+import lance, polars, pathlib
+from tests.data import test_kill
+store = test_kill.DatasetStore(pathlib.Path({root!r}), test_kill.SPEC)
+store.version()
+print("ready", flush=True)
+store.merge("try")
+store.let_go(test_kill.timedelta(0), {{}}, now=test_kill.hours(9999))
+"""
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(25, marks=pytest.mark.slow)])
+def test_killed_while_merging_and_letting_go(tmp_path: Path, kills: int) -> None:
+    """What stays is whole at every instant, and doing it again does the rest."""
+    root = tmp_path / "store"
+    collect_all(root, 5)
+    store = DatasetStore(root, SPEC)
+    store.tag("kept", store.versions()[1].id)
+    branch, source = store.create_branch("try"), History()
+    for day in range(6, 30):
+        branch.collect(source, until=hours(24 * day), now=hours(24 * day))
+    line = [version.id for version in branch.versions()]
+    held = branch.read(digests=True)
+    script, dice = _MERGER.format(root=str(root)), random.Random(3)
+    for _ in range(kills):
+        kill_child(script, 0.6 / kills * dice.random())
+        found = DatasetStore(root, SPEC)
+        assert found.verify().sound
+        assert found.verify("kept").sound
+        assert found.version().id in line, "the trunk stands at a version of the branch"
+        assert found.on("try").read(digests=True).equals(held)
+        assert all(found.verify(version.id).sound for version in found.versions()[-3:])
+    found = DatasetStore(root, SPEC)
+    found.merge("try")
+    assert found.version().id == line[-1]
+    assert found.version().fact == branch.version().fact
+    found.let_go(timedelta(0), {}, now=hours(9999))
+    assert set(found.let_go(timedelta(0), {}, now=hours(9999)).kept.values()) == {
+        "the newest",
+        "tag kept",
+        "branch try",
+    }
+    assert found.read(digests=True).equals(held)
+    assert found.on("try").verify().sound
 
 
 @pytest.fixture(scope="module")

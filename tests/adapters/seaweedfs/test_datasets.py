@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.adapters.seaweedfs.server import BUCKET, SECRET, Seaweed
+from tests.data.test_kill import kill_child
 
 from trimtab.data.store.home import Home
 from trimtab.data.store.versions import DatasetStore
 from trimtab.errors import TemporaryError, TrimtabError
 from trimtab.records.objects import BucketObjects, keeps_one_of_two
-from trimtab.testing.datasets import LATER, PICTURES, TRIPS, DatasetStoreSuite, hours, pictures, trips
+from trimtab.testing.datasets import (
+    LATER,
+    PICTURES,
+    TRIPS,
+    DatasetStoreSuite,
+    collect_all,
+    hours,
+    linear,
+    pictures,
+    trips,
+)
 
 pytestmark = pytest.mark.component
+
+_CHILD = """
+import lance, os, polars, pathlib
+from trimtab.data.store.home import Home
+from trimtab.testing.datasets import collect_all
+print("ready", flush=True)
+collect_all(Home(pathlib.Path({folder!r}), {url!r}, os.environ), {steps!r})
+"""
 
 
 class TestBucket(DatasetStoreSuite):
@@ -76,6 +96,45 @@ class TestBucket(DatasetStoreSuite):
             for text in (str(raised.value), repr(raised.value), raised.value.hint):
                 assert SECRET not in text
                 assert "not-the-secret" not in text
+
+    @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+    @pytest.mark.timeout(600)
+    def test_killed_at_any_instant_and_run_again(self, tmp_path: Path, kills: int) -> None:
+        """A writer dies, another machine goes on; it ends with what an undisturbed one has."""
+        steps = tuple(range(2, 102, 2))
+        collect_all(Home(tmp_path / "whole"), steps)
+        whole = DatasetStore(tmp_path / "whole", TRIPS)
+        dice = random.Random(5)
+        url = f"s3://{BUCKET}/{tmp_path.parent.name}/{tmp_path.name}"
+        reached = []
+        for number in range(kills):
+            script = _CHILD.format(folder=str(tmp_path / f"machine-{number % 3}"), url=url, steps=steps)
+            kill_child(script, 0.05 + 1.5 / kills * dice.random(), self.server.environment)
+            store = self.store(tmp_path, machine="looks")
+            current = store.current()
+            reached.append(current.rows if current is not None else 0)
+            assert current is None or store.verify().sound
+        assert reached == sorted(reached), "what was committed stays"
+        assert reached[0] < whole.version().rows, "the kills fell into the work"
+        collect_all(self.home(tmp_path, "last"), steps)
+        store = self.store(tmp_path)
+        assert [version.fact for version in linear(store)] == [version.fact for version in whole.versions()]
+        assert store.read(digests=True).equals(whole.read(digests=True))
+
+    def test_old_versions_are_let_go_and_what_stays_is_whole(self, tmp_path: Path) -> None:
+        collect_all(self.home(tmp_path), range(24, 121, 12))
+        store = self.store(tmp_path)
+        versions = store.versions()
+        store.tag("kept", versions[1].id)
+        store.create_branch("try", versions[3].id)
+        told = store.let_go(timedelta(0), {}, now=LATER, dry=True)
+        done = store.let_go(timedelta(0), {}, now=LATER)
+        assert told.versions == done.versions == tuple(v.id for n, v in enumerate(versions[:-1]) if n not in (1, 3))
+        assert done.bytes > 0
+        fresh = self.store(tmp_path, machine="two")
+        assert [version.id for version in fresh.versions()] == [versions[n].id for n in (1, 3, -1)]
+        assert all(fresh.verify(version.id).sound for version in fresh.versions())
+        assert fresh.on("try").verify().sound
 
     def test_nothing_new_is_found_beside_the_bucket(self, tmp_path: Path) -> None:
         """A copy of the newest rows lies on this machine, and counts only while the bucket has moved on by nothing."""

@@ -79,7 +79,7 @@ class Repository:
         for entry in entries:
             name = f"{plain}/{entry.path}" if plain else entry.path
             if not entry.isdir and matches.fullmatch(name) and not is_draft(name):
-                found.append(Found(path=Path(), name=name, size=entry.size or 0, mark=entry.md5 or "", fresh=False))
+                found.append(Found(place="", name=name, size=entry.size or 0, mark=entry.md5 or "", fresh=False))
         if not found:
             raise DataError(
                 f"{self._named}: DVC keeps no file there that matches {pattern!r}",
@@ -103,7 +103,7 @@ class Repository:
                 found.name,
             ]
             self._patience.ask(lambda: self._run(words))
-            yield Found(path=copy, name=found.name, size=copy.stat().st_size, mark=found.mark, fresh=False)
+            yield Found(place=str(copy), name=found.name, size=copy.stat().st_size, mark=found.mark, fresh=False)
 
     @property
     def _where(self) -> list[str]:

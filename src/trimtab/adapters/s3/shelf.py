@@ -68,7 +68,7 @@ class Bucket:
         """A copy of the object."""
         with tempfile.NamedTemporaryFile(prefix="trimtab-s3-") as copy:
             self._patience.ask(lambda: self._copy(found, Path(copy.name)))
-            yield Found(path=Path(copy.name), name=found.name, size=found.size, mark=found.mark, fresh=False)
+            yield Found(place=copy.name, name=found.name, size=found.size, mark=found.mark, fresh=False)
 
     def _copy(self, found: Found, path: Path) -> None:
         with self._told("be read", found.name), path.open("wb") as file:
@@ -131,7 +131,7 @@ def _beginning(pattern: str) -> int:
 def _found(meta: Any) -> Found:
     changed = meta["last_modified"].isoformat() if meta.get("last_modified") else ""
     mark = f"{meta['size']:x}.{meta.get('e_tag') or ''}.{changed}"
-    return Found(path=Path(), name=meta["path"], size=meta["size"], mark=mark, fresh=False)
+    return Found(place="", name=meta["path"], size=meta["size"], mark=mark, fresh=False)
 
 
 def _declared(spec: DatasetSpec, options: S3Options, environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trimtab.data.port import DataError
 from trimtab.data.spec import DatasetSpec
@@ -19,16 +19,21 @@ _SETTLED = 10.0
 _SKEW = 3_600.0
 
 
-@dataclass(frozen=True)
-class Found:
-    """One file: its size in bytes, and `mark`, which changes whenever its content may have. One that was written to in
-    the last seconds is `fresh`: what seems to be missing from it may be on its way."""
+class Found(NamedTuple):
+    """One file, which lies at `place` on this machine where it is at hand: its size in bytes, and `mark`, which changes
+    whenever its content may have. One that was written to in the last seconds is `fresh`: what seems to be missing from
+    it may be on its way."""
 
-    path: Path
+    place: str
     name: str
     size: int
     mark: str
     fresh: bool
+
+    @property
+    def path(self) -> Path:
+        """The place; made when it is asked for, as most of many thousands of files are only looked at."""
+        return Path(self.place)
 
 
 class Shelf(Protocol):
@@ -76,12 +81,12 @@ def listed(spec: DatasetSpec, folder: Path) -> list[Found]:
             found = os.stat(name)  # noqa: PTH116 - many thousands of files
         except OSError:
             continue  # it went away between the two calls
-        if not os.path.isfile(name):  # noqa: PTH113
+        if not stat.S_ISREG(found.st_mode):
             continue
         age = now - found.st_mtime
         mark = f"{found.st_size:x}.{found.st_mtime_ns:x}.{found.st_ino:x}"
         short = name.removeprefix(f"{folder}/")
-        files.append(Found(Path(name), short, found.st_size, mark, fresh=-_SKEW < age < _SETTLED))
+        files.append(Found(name, short, found.st_size, mark, fresh=-_SKEW < age < _SETTLED))
     if not files:
         raise DataError(
             f"dataset {spec.name!r}: no file matches {spec.source!r}", hint=f"a path is relative to {folder}"

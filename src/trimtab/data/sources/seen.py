@@ -53,6 +53,7 @@ class Memory:
 
     def __init__(self, cursor: str) -> None:
         self._files: dict[str, Seen] = {}
+        self._keys: dict[str, str] = {}
         try:
             version, files = msgspec.json.decode(cursor, type=tuple[int, dict[str, Seen]])
             self._files = files if version == _FORMAT else {}
@@ -61,15 +62,15 @@ class Memory:
 
     def of(self, name: str) -> Seen | None:
         """What is remembered of a file."""
-        return self._files.get(_key(name))
+        return self._files.get(self._key(name))
 
     def put(self, name: str, seen: Seen) -> None:
         """Remember a file."""
-        self._files[_key(name)] = seen
+        self._files[self._key(name)] = seen
 
     def forget_all_but(self, names: list[str]) -> int:
         """Let go of files that are no longer there; says how many."""
-        there = {_key(name) for name in names}
+        there = set(map(self._key, names))
         gone = [key for key in self._files if key not in there]
         for key in gone:
             del self._files[key]
@@ -80,6 +81,7 @@ class Memory:
         """All of it as text."""
         return msgspec.json.encode((_FORMAT, self._files)).decode()
 
-
-def _key(name: str) -> str:
-    return blake3(name.encode()).hexdigest()[:16]
+    def _key(self, name: str) -> str:
+        if name not in self._keys:
+            self._keys[name] = blake3(name.encode()).hexdigest()[:16]
+        return self._keys[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,7 @@ from trimtab.data.store.quarantine import Quarantine
 from trimtab.data.store.state import Commit, DatasetVersion
 from trimtab.data.store.table import Table
 from trimtab.data.store.watch import Look, Watch
+from trimtab.errors import TemporaryError
 from trimtab.records.base import canonical_json
 
 _PARTS = ((25_000, 32), (1_000_000, 128))
@@ -193,6 +195,8 @@ class Writer:
             troubled=look.troubled,
         )
         note = canonical_json(version).decode()
+        if before is not None:
+            self._name(before)  # a page before this one may have found the disk full
         if new_columns:
             self._table.add_columns({name: rows.schema[name] for name in new_columns})
         if step.completed.is_empty():
@@ -208,15 +212,14 @@ class Writer:
         return version
 
     def _settle(self, version: DatasetVersion, number: int, note: str) -> int:
-        """Name what was committed, and join small parts; the version's number then."""
-        self._names.keep(version, number)
-        for part_rows, most in _PARTS:
-            if self._table.small_parts(part_rows) > most:
-                try:
+        """Name what was committed, and join small parts; the version's number then. It is committed: where the disk is
+        full or another writer is at it, the next commit does the rest."""
+        with suppress(TemporaryError):
+            self._names.keep(version, number)
+            for part_rows, most in _PARTS:
+                if self._table.small_parts(part_rows) > most:
                     number = self._table.compact(part_rows, note)
-                except ConflictError:  # another writer is at it: it will join them, or the next commit does
-                    return number
-                self._names.keep(version, number)
+                    self._names.keep(version, number)
         return number
 
     def _mend(self) -> DatasetVersion | None:
@@ -228,9 +231,12 @@ class Writer:
             version = self._names.newest()
         else:
             return None
+        self._name(version)
+        return version
+
+    def _name(self, version: DatasetVersion) -> None:
         if not self._table.has_tag(self._names.own(version)):
             self._names.keep(version, version.number)
-        return version
 
     def _now_known(self, before: DatasetVersion | None) -> Known:
         if before is None:
