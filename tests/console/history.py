@@ -23,6 +23,7 @@ from trimtab.records.facts import (
     ModelTrained,
     PassFinished,
     ReleaseMoved,
+    SchemaChange,
     VerdictsGiven,
 )
 from trimtab.records.journal import Entry
@@ -248,6 +249,7 @@ def year(seed: int = 7) -> list[Entry]:
         fact = DatasetCommitted(
             dataset="flights", version=f"{rows:012x}", parent=None, rows=rows, added=900, until=until,
             quarantined={"duplicate key": 1} if day % 60 == 7 else {},
+            changes=(SchemaChange(column="gate", kind="added", detail="it was not there before"),) if day == 40 else (),
         )  # fmt: skip
         history.add(f"data:flights:{day}", fact, at)
         history.a_day(day, at, since)

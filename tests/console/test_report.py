@@ -90,6 +90,10 @@ def test_the_page_says_what_happened(html: str) -> None:
         assert column in text
 
 
+def test_when_columns_changed_is_told(html: str) -> None:
+    assert "column &#39;gate&#39; added: it was not there before" in html
+
+
 def test_two_renders_are_the_same(html: str) -> None:
     assert render(collect(year(), backtests(), system())) == html
 

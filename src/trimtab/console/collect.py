@@ -279,5 +279,9 @@ def _datasets(entries: list[Entry[Any]]) -> tuple[DatasetRow, ...]:
                 rows=fact.rows,
                 until=fact.until,
                 quarantined=aside,
+                changes=(
+                    *(before.changes if before else ()),
+                    *((entry.at, change.in_words) for change in fact.changes),
+                ),
             )
     return tuple(rows.values())

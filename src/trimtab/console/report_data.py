@@ -160,7 +160,7 @@ class PolicyLine(Record, kw_only=True):
 
 
 class DatasetRow(Record, kw_only=True):
-    """A dataset: its newest version and all rows kept aside over the span, by reason."""
+    """A dataset: its newest version, all rows kept aside over the span, by reason, and when its columns changed."""
 
     dataset: str
     version: str
@@ -168,6 +168,7 @@ class DatasetRow(Record, kw_only=True):
     rows: int
     until: datetime
     quarantined: dict[str, int]
+    changes: tuple[tuple[datetime, str], ...] = ()
 
 
 class ReportData(Record, kw_only=True):
