@@ -96,6 +96,14 @@ def test_what_is_suggested() -> None:
     assert told.consistent == ("at <= seen",)
 
 
+def test_what_is_hidden_is_not_spoken_of() -> None:
+    told = suggest(orders(np.random.default_rng(1)), SPEC, now=NOW, hidden=("mail", "bad", "price"))
+    assert not {"mail", "price"} & {rule.column for rule in told.valid}
+    named = {column for requirement in told.requirements for column in requirement.columns}
+    assert not {"mail", "bad", "price"} & named
+    assert "data.balance" not in {requirement.metric for requirement in told.requirements}
+
+
 def test_days_that_differ_widen_what_is_expected() -> None:
     """Rows of one day move together: a mean of thirty such days is less sure than one of as many rows."""
     dice = np.random.default_rng(2)

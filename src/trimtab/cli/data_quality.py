@@ -15,14 +15,13 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.errors import PermanentError
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from trimtab.data.quality.port import Note
     from trimtab.data.quality.profile import ColumnProfile, Profile
     from trimtab.data.quality.suggest import Suggested
     from trimtab.data.store.versions import DatasetStore
     from trimtab.declaration.system import System
     from trimtab.wiring.place import Place
+    from trimtab.wiring.quality import Looked
 
 _TOOL = "great_expectations"
 
@@ -34,8 +33,8 @@ def profile(place: Place, store: DatasetStore, args: argparse.Namespace) -> int:
 
     now = datetime.now(UTC)
     looked = look(place, store, args.version, now)
-    told = profiled(looked.rows, store.spec.name)
-    suggested = _suggested(place, store, looked.rows, now) if args.suggest else None
+    told = profiled(looked.rows.drop(looked.hidden), store.spec.name)
+    suggested = _suggested(place, store, looked, now) if args.suggest else None
     if args.json:
         lines = _lines(suggested, place.system) if suggested is not None else None
         emit_json({"profile": told, "version": looked.version, "hidden": looked.hidden, "suggested": lines})
@@ -135,11 +134,11 @@ def _import(store: DatasetStore, file: Path, args: argparse.Namespace) -> int:
     return 0
 
 
-def _suggested(place: Place, store: DatasetStore, rows: pl.DataFrame, now: datetime) -> Suggested:
+def _suggested(place: Place, store: DatasetStore, looked: Looked, now: datetime) -> Suggested:
     from trimtab.data.quality.suggest import suggest
     from trimtab.wiring.quality import other
 
-    system, spec = place.system, store.spec
+    system, spec, rows = place.system, store.spec, looked.rows
     coming = None
     if spec.time in rows.columns and rows.height:
         times = rows.get_column(spec.time).drop_nulls()
@@ -148,7 +147,15 @@ def _suggested(place: Place, store: DatasetStore, rows: pl.DataFrame, now: datet
             share = system.policy.window / (last - first).total_seconds()
             coming = min(rows.height, max(100, round(rows.height * share)))
             now = min(now, last)  # what a history of long ago was like while it was new
-    return suggest(rows, spec, now=now, coming=coming, have=system.requirements, others=lambda name: other(place, name))
+    return suggest(
+        rows,
+        spec,
+        now=now,
+        coming=coming,
+        have=system.requirements,
+        hidden=looked.hidden,
+        others=lambda name: other(place, name),
+    )
 
 
 def _lines(suggested: Suggested, system: System) -> dict[str, list[str]]:

@@ -79,7 +79,8 @@ def collect(
 ) -> DataReport:
     """Look at the rows of a dataset, and at what the ledger says of it. `hidden` columns are personal: none of their
     cells is shown, among them those of refused rows."""
-    told = profile(rows, spec.name)
+    shown_rows = rows.drop(hidden, strict=False)
+    told = profile(shown_rows, spec.name)
     labelled = spec.name == system.labelled.name
     times = rows.get_column(spec.time).drop_nulls() if spec.time in rows.columns else None
     start, end = (times.min(), times.max()) if times is not None and len(times) else (None, None)
@@ -102,7 +103,7 @@ def collect(
         if past
         else (),
         refused=_refused(quarantined, {*hidden, *spec.personal}),
-        over_time=completeness_chart(rows, spec.time),
+        over_time=completeness_chart(shown_rows, spec.time),
         pictures=tuple((c, distribution(rows.get_column(c.name), c)) for c in told.columns[:MOST_COLUMNS] if c.present),
         drift=past.drift if past else DriftTable(moments=(), rows=()),
     )

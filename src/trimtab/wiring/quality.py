@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class Looked(NamedTuple):
-    """The rows of a dataset: of its version `version`, or (None) fresh from its source. `hidden` columns hold personal
-    data and are left out."""
+    """The rows of a dataset: of its version `version`, or (None) fresh from its source. They may be measured; cells of
+    the columns `hidden` are personal and must not be shown."""
 
     rows: pl.DataFrame
     version: str | None
@@ -35,10 +35,10 @@ def look(place: Place, store: DatasetStore, version: str | None, now: datetime) 
     if current is None and version is None:
         rows = _from_source(place, store.spec, now)
         columns = readable(store.spec, rows.columns)
-        return Looked(rows.select(columns), None, tuple(sorted({*rows.columns} - {*columns})))
+        return Looked(rows, None, tuple(sorted({*rows.columns} - {*columns})))
     found = store.version(version)
     columns = readable(store.spec, found.columns)
-    return Looked(store.read(found.id, columns=columns), found.id, tuple(sorted({*found.columns} - {*columns})))
+    return Looked(store.read(found.id), found.id, tuple(sorted({*found.columns} - {*columns})))
 
 
 def other(place: Place, name: str) -> Other:

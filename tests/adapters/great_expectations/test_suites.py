@@ -25,6 +25,7 @@ from trimtab.data.spec import ColumnRule, DatasetSpec
 from trimtab.declaration.datasets import parse_comparison
 from trimtab.errors import PermanentError
 from trimtab.records.requirement import Requirement
+from trimtab.testing.suites import SuitesSuite
 
 PYTHON = Path(__file__).parents[3] / "build" / "components" / "great_expectations" / "bin" / "python"
 SUITES = GreatExpectations()
@@ -276,6 +277,13 @@ def test_a_pattern_found_in_a_cell_is_one_that_the_whole_cell_has(pattern: str, 
     theirs = re.search(pattern.replace("$", r"\Z"), cell) is not None
     found = pl.Series([cell]).str.contains(f"^(?:{_whole(pattern)})$").item()
     assert found == theirs
+
+
+class TestSharedSuite(SuitesSuite):
+    """What the port asks of every tool."""
+
+    def open(self) -> GreatExpectations:
+        return SUITES
 
 
 def _fields(record: Requirement) -> dict[str, Any]:

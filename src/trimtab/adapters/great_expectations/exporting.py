@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trimtab.data.quality.port import Note
@@ -60,25 +60,30 @@ class Exporter:
             self._left_out(what, _NO_PARTNER[metric])
         elif requirement.by is not None:
             self._left_out(what, f"a suite does not go through the values of {requirement.by} by itself")
-        elif metric in _ROW_RULES:
-            self._row_rules(requirement, what)
-        elif metric == "data.completeness":
-            self._completeness(requirement, what)
-        elif metric == "data.uniqueness":
-            self._uniqueness(requirement, what)
-        elif metric == "data.rows":
-            self._rows(requirement, what)
-        elif metric == "data.corrupt":
-            self._corrupt(requirement, what)
-        elif metric == "data.quantile":
-            self._quantile(requirement, what)
+        elif metric in _FIGURES:
+            self._figure(requirement, what)
+        elif metric in (sayings := self._sayings()):
+            sayings[metric](requirement, what)
         else:
-            kind, difference = _FIGURES[metric]
-            self._add(kind, what, column=requirement.columns[0], **_ends(requirement))
-            if difference:
-                self._differs(what, difference)
+            self._left_out(what, "it has no such check")
         if requirement.window is not None and metric not in _NO_PARTNER and requirement.by is None:
             self._differs(what, "a suite judges the whole batch it is given, not a window of time")
+
+    def _sayings(self) -> dict[str, Callable[[Requirement, str], None]]:
+        return {
+            "data.completeness": self._completeness,
+            "data.uniqueness": self._uniqueness,
+            "data.rows": self._rows,
+            "data.corrupt": self._corrupt,
+            "data.quantile": self._quantile,
+            **dict.fromkeys(_ROW_RULES, self._row_rules),
+        }
+
+    def _figure(self, requirement: Requirement, what: str) -> None:
+        kind, difference = _FIGURES[requirement.metric]
+        self._add(kind, what, column=requirement.columns[0], **_ends(requirement))
+        if difference:
+            self._differs(what, difference)
 
     def _completeness(self, requirement: Requirement, what: str) -> None:
         columns = requirement.columns or tuple(self._types)

@@ -69,14 +69,15 @@ def suggest(
     now: datetime,
     coming: int | None = None,
     have: Sequence[Requirement] = (),
+    hidden: Sequence[str] = (),
     others: Others = alone,
 ) -> Suggested:
     """What `frame`, accepted rows of the dataset, suggests beyond what is declared and required (`have`) already.
 
-    `coming` is how many rows will be judged at a time (None: as many as these). Nothing is suggested from fewer than
-    100 rows.
+    `coming` is how many rows will be judged at a time (None: as many as these). Of `hidden` columns nothing is said,
+    and nothing is suggested from fewer than 100 rows.
     """
-    told = profile(frame, spec.name)
+    told = profile(frame.drop(hidden, strict=False), spec.name)
     if told.rows < _FEWEST:
         return Suggested(valid=(), consistent=(), requirements=(), left_out=tuple(c.name for c in told.columns))
     sample = _Sample(frame, spec, told, max(_FEWEST, coming or told.rows))
@@ -212,7 +213,7 @@ def _freshness(sample: _Sample) -> list[Requirement]:
 
 def _balance(sample: _Sample) -> list[Requirement]:
     label = sample.spec.label
-    if label is None or label not in sample.frame.columns:
+    if label is None or label not in {column.name for column in sample.told.columns}:
         return []
     column = sample.told.column(label)
     if not 2 <= column.distinct <= _CLASSES or "Float" in column.type or column.present < _FEWEST:
