@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.data.conftest import START, hours
+from tests.data.test_file_sources import spec_of
 
 from trimtab.data.port import DataError
+from trimtab.data.sources.files import FileSource
 from trimtab.data.store.versions import DatasetStore
 
 Make = Callable[..., DatasetStore]
@@ -64,6 +66,22 @@ def test_a_column_of_another_type(make_store: Make) -> None:
     assert store.version().rows == 300
     few = day(2).with_columns(stops=pl.when(pl.int_range(pl.len()) < 15).then(pl.lit("many")).otherwise(pl.lit("2")))
     assert collect(store, few, 2) == ["column 'stops' returned: it is as it was"]
+
+
+def test_a_batch_of_which_no_row_can_be_read_is_an_error(tmp_path: Path, make_store: Make) -> None:
+    store = make_store()
+    collect(store, day(0), 0)
+    with pytest.raises(DataError, match=r"column 'stops' retyped: 200 of 200 rows .* no row is left"):
+        collect(store, day(1).with_columns(stops=pl.lit("many")), 1)
+    assert store.quarantined().total == 200
+    assert collect(store, day(2), 2) == []
+    (tmp_path / "a.csv").write_text(day(3).write_csv())
+    (tmp_path / "b.csv").write_text(day(4).with_columns(stops=pl.lit("many")).write_csv())
+    (tmp_path / "c.csv").write_text(day(5).write_csv())
+    source = FileSource(spec_of("*.csv"), tmp_path, page_bytes=9_000)
+    with pytest.raises(DataError, match="no row is left"):
+        store.collect(source, until=hours(240), now=hours(240))
+    assert store.version().rows == 4 * ROWS, "the files beside it are collected"
 
 
 def test_a_change_of_unit_is_told_when_it_comes(tmp_path: Path, make_store: Make) -> None:
@@ -130,8 +148,6 @@ def test_personal_columns_leave_no_quantiles(tmp_path: Path, make_store: Make, m
 def test_a_year_of_real_flights_and_weather_raises_no_alarm(tmp_path: Path) -> None:
     """The quietest a real season can be: New York's weather over a year, in °F, and what flies in it."""
     import importlib.util
-
-    from tests.data.test_file_sources import spec_of
 
     from trimtab.data.intake import screen
     from trimtab.data.store.watch import Watch

@@ -11,7 +11,7 @@ import polars as pl
 
 from trimtab.data.port import PagedSource
 from trimtab.data.store.position import Position, Positions
-from trimtab.data.store.state import Commit, DatasetVersion, Taken, all_of
+from trimtab.data.store.state import Commit, DatasetVersion, NothingReadableError, Taken, all_of
 
 Schema = dict[str, pl.DataType]
 
@@ -58,6 +58,7 @@ def collect_pages(
     since = at.since
     if at.ended:
         since = at.until - asked_again if at.until is not None else None
+    wrong: NothingReadableError | None = None
     commits, taken = list[Commit](), Taken(pages=0, rows=0, added=0)
     stored = taker.stored(before)
     if stored is not None:
@@ -65,7 +66,11 @@ def collect_pages(
     for page in source.pages(at.cursor, since, until):
         version = before.id if before is not None else ""
         at = Position(cursor=page.cursor, until=until, since=since, ended=False, version=version)
-        commit = taker.take(page.rows, before, stored, until=until, now=now, position=at)
+        commit = None
+        try:
+            commit = taker.take(page.rows, before, stored, until=until, now=now, position=at)
+        except NothingReadableError as error:  # the pages after it are read all the same
+            wrong = wrong or error
         if commit is None:
             positions.move(at)
         else:
@@ -86,4 +91,6 @@ def collect_pages(
             told(taken)
     if not at.ended:
         positions.move(msgspec.structs.replace(at, until=until, ended=True))
+    if wrong is not None:
+        raise wrong
     return all_of(commits)

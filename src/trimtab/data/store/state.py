@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from trimtab.data.port import DataError
 from trimtab.records.base import Record
 from trimtab.records.facts import DatasetCommitted, SchemaChange
 
@@ -61,6 +62,10 @@ class DatasetVersion(Record, kw_only=True):
             quarantined=self.quarantined,
             changes=self.changes,
         )
+
+
+class NothingReadableError(DataError):
+    """Every new row of a batch was refused, as a column is of another type: they are in the quarantine."""
 
 
 class Commit(Record, kw_only=True):

@@ -28,7 +28,7 @@ from trimtab.data.store.packs import Packs
 from trimtab.data.store.personal import FORGOTTEN, Personal, families_of
 from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.quarantine import Quarantine
-from trimtab.data.store.state import Commit, DatasetVersion
+from trimtab.data.store.state import Commit, DatasetVersion, NothingReadableError
 from trimtab.data.store.table import Table
 from trimtab.data.store.watch import Look, Watch
 from trimtab.errors import TemporaryError
@@ -122,6 +122,11 @@ class Writer:
         look = self._watch.look(rows, screened, step.added, before)
         self._quarantine.add(step.refused, parent=before.id if before else None, now=now)
         if step.added.is_empty() and step.completed.is_empty():
+            if retyped := [change.in_words for change in look.changes if change.kind == "retyped"]:
+                raise NothingReadableError(
+                    f"dataset {self._spec.name!r}: {'; '.join(retyped)}, and no row is left",
+                    hint=f"`trimtab data quarantine {self._spec.name}` shows them; mend the source",
+                )
             return None
         if rows.height > _MOST_IN_RECENT:
             self._newest.forget()
