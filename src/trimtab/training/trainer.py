@@ -238,6 +238,7 @@ class Trainer:
         folder.mkdir(parents=True)
         threads = str(self._threads)
         environment = {
+            "ORT_DISABLE_TELEMETRY": "1",  # a model's own code may import ONNX Runtime before we do
             **os.environ,
             **dict.fromkeys(
                 (
