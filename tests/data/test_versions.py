@@ -257,6 +257,7 @@ def test_difference_names_keys_and_columns_that_moved(make_store: Callable[..., 
     found = store.diff(first.version.id)
     assert (found.added, found.removed, found.changed, found.same) == (20, 0, 1, 19)
     assert found.changed_keys == ("trip-0",)
+    assert found.labels_changed == 1
     assert found.added_keys[0] == "trip-20"
     by_column = {moved.column: moved for moved in found.movement}
     assert by_column["fare"].distance == pytest.approx(0.5)

@@ -201,6 +201,8 @@ def _diff(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     ):
         some = f" ({', '.join(map(plain, keys))}{', ...' if total > len(keys) else ''})" if keys else ""
         say(f"{word:<9}{total:>12,}{some}", indent=22)
+    if found.labels_changed:
+        say(f"{'labels':<9}{found.labels_changed:>12,} of the changed rows have another one", indent=22)
     for word, names in (("new columns", found.columns_added), ("gone columns", found.columns_removed)):
         if names:
             say(f"{word}: {', '.join(map(plain, names))}", indent=2)

@@ -40,8 +40,20 @@ def compare(table: Table, spec: DatasetSpec, a: DatasetVersion, b: DatasetVersio
         changed_keys=_some(changed, spec),
         columns_added=tuple(name for name in columns_b if name not in columns_a),
         columns_removed=tuple(name for name in columns_a if name not in columns_b),
+        labels_changed=_labels_changed(table, spec, a, b, changed),
         movement=tuple(sorted(movement, key=lambda moved: (-moved.distance, moved.column))),
     )
+
+
+def _labels_changed(
+    table: Table, spec: DatasetSpec, a: DatasetVersion, b: DatasetVersion, changed: pl.DataFrame
+) -> int:
+    if spec.label is None or changed.is_empty() or not all(spec.label in one.columns for one in (a, b)):
+        return 0
+    wanted = [*spec.key, spec.label]
+    before, after = (table.read(one.number, columns=wanted).join(changed, on=spec.key, how="semi") for one in (a, b))
+    both = after.join(before, on=spec.key, suffix="_before")
+    return both.filter(pl.col(spec.label).ne_missing(pl.col(f"{spec.label}_before"))).height
 
 
 def _some(rows: pl.DataFrame, spec: DatasetSpec) -> tuple[str, ...]:

@@ -116,8 +116,9 @@ class ColumnMovement(Record, kw_only=True):
 
 
 class Difference(Record, kw_only=True):
-    """What lies between version `a` and version `b`: counts of keys, the first few of each, and movements by column,
-    the largest first."""
+    """What lies between version `a` and version `b`: counts of keys, the first few of each, how many of the
+    changed rows have another label than before (one that was not known counts), and movements by column, the largest
+    first."""
 
     a: str
     b: str
@@ -130,6 +131,7 @@ class Difference(Record, kw_only=True):
     changed_keys: tuple[str, ...]
     columns_added: tuple[str, ...]
     columns_removed: tuple[str, ...]
+    labels_changed: int
     movement: tuple[ColumnMovement, ...]
 
 
