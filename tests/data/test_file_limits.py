@@ -59,7 +59,7 @@ def test_killed_between_and_within_pages_and_run_again(tmp_path: Path, ending: s
         settle(path)
     collect(tmp_path / "whole", world, ending)
     dice, reached = random.Random(11), []
-    for _ in range(3):
+    for _ in range(2):
         script = _COLLECT.format(root=str(tmp_path / "killed"), world=str(world), ending=ending)
         child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
         assert child.stdout is not None

@@ -21,12 +21,12 @@ def blocks_of(draw: np.random.Generator, count: int, *, level: float, season: fl
 def test_every_known_conversion_is_found(conversion: Conversion) -> None:
     draw = np.random.default_rng(5)
     found = 0
-    for _ in range(20):
+    for _ in range(10):
         level = draw.uniform(250, 300) if conversion.name.startswith("K ") else draw.uniform(40, 90)
         blocks = blocks_of(draw, 31, level=level, season=0.0)
         new = conversion.factor * blocks[-1] + conversion.offset
         found += unit_shift(blocks[:-1], new) is not None
-    assert found >= 14
+    assert found >= 7
 
 
 @given(
@@ -42,11 +42,11 @@ def test_false_alarms_are_rare_where_levels_jump() -> None:
     """Days that differ by a third of their level among themselves, as rain or traffic do."""
     draw = np.random.default_rng(3)
     alarms = 0
-    for _ in range(2_000):
+    for _ in range(1_000):
         levels = 50 * np.exp(draw.normal(0, 0.35, 31))
         blocks = np.array([np.quantile(draw.gamma(4.0, level / 4.0, 150), AT) for level in levels])
         alarms += unit_shift(blocks[:-1], blocks[-1]) is not None
-    assert alarms <= 4
+    assert alarms <= 2
 
 
 @given(seed=st.integers(0, 2**32 - 1), factor=st.sampled_from([1.2, 0.85, 1.3, 5.0, 1 / 5.0, 300.0]))
