@@ -2,7 +2,7 @@
 
 Programs that ask a prediction server import from here: `trimtab.Client`, `trimtab.AsyncClient`, what they take and
 give, and `trimtab.TrimtabError`, the root of every error. `trimtab.adopt` turns a model that was fitted in a notebook
-into a system.
+into a system, and `trimtab.fit_module` fits a PyTorch module in a `train` function.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts f
     from trimtab.serving.client.answers import AnswerError, Inference, Prediction, Truth
     from trimtab.serving.client.asynchronous import AsyncClient
     from trimtab.serving.client.sync import Client
+    from trimtab.training.torch_fit import fit_module
 
 __all__ = [
     "Adoption",
@@ -30,6 +31,7 @@ __all__ = [
     "Truth",
     "__version__",
     "adopt",
+    "fit_module",
 ]
 _HOMES = {
     "Adoption": "trimtab.adoption.adopt",
@@ -41,6 +43,7 @@ _HOMES = {
     "TrimtabError": "trimtab.errors",
     "Truth": "trimtab.serving.client.answers",
     "adopt": "trimtab.adoption.adopt",
+    "fit_module": "trimtab.training.torch_fit",
 }
 
 

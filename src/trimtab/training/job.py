@@ -53,7 +53,8 @@ class TrainingJob(Record, kw_only=True):
 
 class WorkOrder(Record, kw_only=True):
     """`job.json`: the job, with what the worker needs to carry it out in its own folder. With `keep_matrix` it leaves
-    MATRIX and DAYS there."""
+    MATRIX and DAYS there. `checkpoints` is a folder that outlives a killed worker, `torch` whether the code uses
+    PyTorch."""
 
     job: TrainingJob
     entry: str
@@ -61,6 +62,8 @@ class WorkOrder(Record, kw_only=True):
     has_postprocess: bool
     keep_matrix: bool
     threads: int
+    checkpoints: str = ""
+    torch: bool = False
 
 
 class Fitted(Record, kw_only=True):

@@ -23,7 +23,9 @@ class Rows:
     `x` is the float32 matrix [rows, features] (missing numbers NaN, unknown categories -1); `y` is 0/1, the class
     index, or the number. `names` are the features, `categorical` the positions of the coded ones, `frame` the same
     features before coding (Polars), `time` the moments of prediction. `seen` is true for validation rows that the
-    training rows hold as well, in the second fit of `refit`: stopping early on them would be wrong.
+    training rows hold as well, in the second fit of `refit`: stopping early on them would be wrong. `checkpoints` is a
+    folder where `train` may keep what lets it go on after its process was killed: the same training finds it
+    again, and it is removed when that has ended. It is not there before something is put into it.
     """
 
     x: NDArray[np.float32]
@@ -33,12 +35,21 @@ class Rows:
     frame: pl.DataFrame
     time: pl.Series
     seen: bool = False
+    checkpoints: str = ""
 
     def __len__(self) -> int:
         return len(self.y)
 
 
-def rows_of(features: pl.DataFrame, y: NDArray[Any], time: pl.Series, signature: Signature, *, seen: bool) -> Rows:
+def rows_of(
+    features: pl.DataFrame,
+    y: NDArray[Any],
+    time: pl.Series,
+    signature: Signature,
+    *,
+    seen: bool,
+    checkpoints: str = "",
+) -> Rows:
     """Rows as the user's code sees them."""
     return Rows(
         x=encode_frame(features, signature),
@@ -48,6 +59,7 @@ def rows_of(features: pl.DataFrame, y: NDArray[Any], time: pl.Series, signature:
         frame=features,
         time=time,
         seen=seen,
+        checkpoints=checkpoints,
     )
 
 

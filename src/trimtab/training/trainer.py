@@ -25,6 +25,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, TrainingFailed
 from trimtab.records.model import ModelBundle, ModelIdentity, Signature
 from trimtab.training import identity as identities
+from trimtab.training.checkpoints import Checkpoints
 from trimtab.training.evaluate import threshold_of
 from trimtab.training.identity import CodeIdentity
 from trimtab.training.job import DAYS, MATRIX, Fitted, TrainingJob, WorkDone, WorkOrder, WorkRefused
@@ -45,6 +46,7 @@ _LOG_BYTES = 8_000
 _LIBRARIES = {
     "scikit-learn": ("sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline"),
     "lightgbm": ("lightgbm",),
+    "torch": ("torch",),
 }
 
 
@@ -99,7 +101,9 @@ class Trainer:
         self._numbers = count()
         self._waiting: WorkerProcess | None = None
         self._libraries: tuple[str, ...] = ()
+        self._checkpoints = Checkpoints(work)
         sweep(work)
+        self._checkpoints.sweep(lambda identity: blobs.get_ref(f"model-{identity}") is not None)
 
     def identify(
         self, job: TrainingJob, train: pl.DataFrame, valid: pl.DataFrame
@@ -130,11 +134,11 @@ class Trainer:
         known = self.known(identity.id)
         if known is not None:
             return known
-        with self._alone(identity.id):
+        with self._alone(identity.id), self._checkpoints.of(identity.id) as checkpoints:
             known = self.known(identity.id)
             if known is not None:  # another process has just trained it
                 return known
-            built = self.build(job, code, train, valid, profile=profile)
+            built = self.build(job, code, train, valid, profile=profile, checkpoints=checkpoints)
             if isinstance(built, Failure):
                 log = _WITHHELD if job.private and built.log else built.log
                 fact = TrainingFailed(identity=identity, reason=built.reason, log=log)
@@ -161,21 +165,30 @@ class Trainer:
         valid: pl.DataFrame,
         *,
         profile: Profile | None = None,
+        checkpoints: Path | None = None,
     ) -> Built | Failure:
-        """Train in a worker, whatever is kept already, and keep nothing.
+        """Train in a worker, whatever is kept already, and keep nothing. Code that can goes on after what it left in
+        folder `checkpoints` before it was killed.
 
         A worker that somebody else killed (a person, or the machine in need of memory) says nothing about the model, so
         the work is begun again; what is killed time after time is a failure.
         """
         self._libraries = tuple(m for name in code.libraries for m in _LIBRARIES.get(name, ()))
         for _ in range(_ATTEMPTS - 1):
-            built = self._attempt(job, code, train, valid, profile)
+            built = self._attempt(job, code, train, valid, profile=profile, checkpoints=checkpoints)
             if isinstance(built, Built) or not built.outside:
                 return built
-        return self._attempt(job, code, train, valid, profile)
+        return self._attempt(job, code, train, valid, profile=profile, checkpoints=checkpoints)
 
     def _attempt(
-        self, job: TrainingJob, code: CodeIdentity, train: pl.DataFrame, valid: pl.DataFrame, profile: Profile | None
+        self,
+        job: TrainingJob,
+        code: CodeIdentity,
+        train: pl.DataFrame,
+        valid: pl.DataFrame,
+        *,
+        profile: Profile | None,
+        checkpoints: Path | None,
     ) -> Built | Failure:
         worker = self._worker()
         folder = worker.folder
@@ -187,6 +200,8 @@ class Trainer:
                 has_postprocess=code.has_postprocess,
                 keep_matrix=profile is not None,
                 threads=self._threads,
+                checkpoints=str((checkpoints or folder / "checkpoints").absolute()),
+                torch="torch" in code.libraries,
             )
             write_files(folder / "code", code.contents)
             own = [name for name, there in _own_functions(code) if there]

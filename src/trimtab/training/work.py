@@ -93,7 +93,9 @@ class _Work:
         with self._timed("encode"):
             signature = self._signature(train, columns, classes)
             self._check_personal(signature)
-            rows_train = rows_of(train.features, y_train, train.time, signature, seen=False)
+            rows_train = rows_of(
+                train.features, y_train, train.time, signature, seen=False, checkpoints=self.order.checkpoints
+            )
             rows_valid = rows_of(valid.features, y_valid, valid.time, signature, seen=False)
             stored = StoredCode(self.folder, dotted(self.order.entry))
             code = stored.features(valid.raw, valid.features, signature, columns) if function is not None else ""
@@ -217,6 +219,10 @@ class _Work:
         chosen = np.unique(np.linspace(0, len(rows) - 1, min(PARITY_ROWS, len(rows))).astype(int))
         x_train = rows.x[chosen].copy()
         with self._timed("fit"), _users("train()"):
+            if self.order.torch:
+                from trimtab.training.torch_fit import prepare  # here: only for code that uses PyTorch
+
+                prepare(self.order.job.seed, self.order.threads)
             model = train(rows, valid, dict(self.order.job.params))
         with self._timed("export"):
             content = export(model, signature)
@@ -280,7 +286,7 @@ class _Work:
             pl.concat([train.features, valid.features]),
         )
         signature = self._signature(whole, columns, classes)
-        rows = rows_of(whole.features, y, whole.time, signature, seen=False)
+        rows = rows_of(whole.features, y, whole.time, signature, seen=False, checkpoints=self.order.checkpoints)
         self._keep_matrix(rows)
         again = rows_of(valid.features, y[len(train.time) :], valid.time, signature, seen=True)
         return self._fit(function, rows, again, signature, name="refitted", code=code, explained=True)[0]

@@ -22,6 +22,7 @@ from trimtab.records.durable import write_atomically
 from trimtab.training.job import WorkRefused
 
 _HEADROOM = 2 * 2**30  # address space that threads and allocators set aside without using it
+_GPU = "/dev/nvidiactl"
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +45,8 @@ def main(arguments: list[str]) -> int:
         return 1  # the trainer ended
     threading.Thread(target=_end_with_input, daemon=True).start()
     order, done = work.read_order(folder), False
-    _limit_address_space(order.job.memory_limit)
+    if not (order.torch and Path(_GPU).exists()):  # CUDA sets aside more addresses than any limit leaves
+        _limit_address_space(order.job.memory_limit)
     try:
         work.carry_out(order, folder)
         done = True

@@ -18,10 +18,17 @@ LARGEST_DIFFERENCE = 1e-4
 def export(model: Any, signature: Signature) -> bytes:
     """The ONNX bytes of what the user's `train` returned.
 
-    Raises PermanentError for something that is no fitted model of scikit-learn or LightGBM, that does not fit the task
-    or the features, or that cannot be exported.
+    Raises PermanentError for something that is no fitted model of scikit-learn or LightGBM and no PyTorch module, that
+    does not fit the task or the features, or that cannot be exported.
     """
     features = len(signature.features)
+    if is_module(model):
+        from trimtab.training.export.torch import module_graph  # here: import only the exporter that is needed
+
+        graph = module_graph(model, signature)
+        if signature.task == "binary_classification":
+            _positive(graph)
+        return _bytes(graph, signature)
     _check(model, signature)
     graph = _graph(model, signature.onnx_input, features)
     classes = len(signature.classes)
@@ -29,18 +36,20 @@ def export(model: Any, signature: Signature) -> bytes:
     if signature.task == "binary_classification":
         if len(present) != 2:
             raise PermanentError("the model has learned one class only")
-        if graph.width == 2:
-            graph.add("Gather", [graph.output, graph.constant("positive_class", np.array([1]))], "positive", axis=1)
-            graph.width = 1
+        _positive(graph)
     elif signature.task == "multiclass_classification":
         if graph.width == 1 and len(present) == 2:
             _both(graph)
         spread_classes(graph, present, classes)
-    return to_bytes(graph, features=features, onnx_input=signature.onnx_input, onnx_output=signature.onnx_output)
+    return _bytes(graph, signature)
 
 
 def native_scores(model: Any, x: NDArray[np.float32], signature: Signature) -> NDArray[np.float64]:
     """What the model itself answers: [n] P(positive) or the number, [n, classes] for several classes."""
+    if is_module(model):
+        from trimtab.training.export.torch import module_scores
+
+        return module_scores(model, x, signature)
     classes = len(signature.classes)
     if hasattr(model, "predict_proba"):
         out = np.asarray(model.predict_proba(x), dtype=np.float64)
@@ -76,6 +85,11 @@ def ensemble_of(model: Any) -> Ensemble | None:
     from trimtab.training.export.scikit import scikit_ensemble
 
     return scikit_ensemble(model)
+
+
+def is_module(model: Any) -> bool:
+    """True for a torch.nn.Module, without importing PyTorch."""
+    return any(f"{kind.__module__}.{kind.__name__}" == "torch.nn.modules.module.Module" for kind in type(model).__mro__)
 
 
 def unwrapped(model: Any) -> Any:
@@ -117,7 +131,7 @@ def _check(model: Any, signature: Signature) -> None:
     if not (_comes_from(model, "lightgbm") or _comes_from(model, "sklearn")):
         raise PermanentError(
             f"train() returned {type(model).__module__}.{type(model).__name__}; expected a fitted scikit-learn or "
-            "LightGBM model"
+            "LightGBM model, or a PyTorch module"
         )
     booster = type(model).__name__ == "Booster"
     if not booster:
@@ -142,6 +156,18 @@ def _present(model: Any, classes: int) -> list[int]:
     """Positions of the classes that the model has met."""
     found = getattr(model, "classes_", None)
     return list(range(classes)) if found is None else [int(value) for value in found]
+
+
+def _bytes(graph: Graph, signature: Signature) -> bytes:
+    ends = signature.onnx_input, signature.onnx_output
+    return to_bytes(graph, features=len(signature.features), onnx_input=ends[0], onnx_output=ends[1])
+
+
+def _positive(graph: Graph) -> None:
+    """Of two columns, the one of the positive class."""
+    if graph.width == 2:
+        graph.add("Gather", [graph.output, graph.constant("positive_class", np.array([1]))], "positive", axis=1)
+        graph.width = 1
 
 
 def _both(graph: Graph) -> None:

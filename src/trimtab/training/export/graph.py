@@ -18,13 +18,14 @@ IR_VERSION = 8
 
 @dataclass
 class Graph:
-    """Nodes from tensor `input` to tensor `output` of shape [rows, width]."""
+    """Nodes of operator set `opset` from tensor `input` to tensor `output` of shape [rows, width]."""
 
     input: str
     output: str
     width: int
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
+    opset: int = OPSET
 
     def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
         """Add a node of the standard operators; it makes tensor `output`, which becomes the graph's."""
@@ -60,7 +61,7 @@ def to_bytes(graph: Graph, *, features: int, onnx_input: str, onnx_output: str) 
     )
     model = helper.make_model(
         made,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
+        opset_imports=[helper.make_opsetid("", graph.opset), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
         ir_version=IR_VERSION,
         producer_name="trimtab",
     )
