@@ -20,8 +20,8 @@ from trimtab.records.durable import write_atomically
 
 try:
     import torch
-except ModuleNotFoundError as error:
-    raise PermanentError("PyTorch is not installed", hint="pip install 'trimtab[torch]'") from error
+except ModuleNotFoundError:  # `from trimtab import *` must do without
+    torch = None
 
 _CHUNK = 65_536
 _SHARE_OF_TIME = 0.1
@@ -70,6 +70,8 @@ def fit_module(
     Killed and begun again, the same fit goes on after its last checkpoint in `train.checkpoints`. One is written after
     an epoch unless that would take more than a tenth of the time. Raises PermanentError when the loss is not finite.
     """
+    if torch is None:
+        raise PermanentError("PyTorch is not installed", hint="pip install 'trimtab[torch]'")
     if not len(train.y):
         raise PermanentError("there are no rows to fit on")
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
