@@ -97,6 +97,22 @@ class TestBucket(DatasetStoreSuite):
                 assert SECRET not in text
                 assert "not-the-secret" not in text
 
+    def test_of_two_first_commits_one_is_done_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The other one commits right after this one has seen that nothing is there."""
+        one, two = self.store(tmp_path), self.store(tmp_path, machine="two")
+        place, asked = two._table.place, list[bool]()
+
+        def seen_before() -> bool:
+            asked.append(True)
+            if len(asked) == 1:
+                one.collect(trips(0, 5), until=hours(5), now=LATER)
+                return False
+            return bool(place.mark())
+
+        monkeypatch.setattr(place, "exists", seen_before)
+        two.collect(trips(3, 10), until=hours(10), now=LATER)
+        assert [version.rows for version in linear(self.store(tmp_path))] == [5, 10]
+
     @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
     @pytest.mark.timeout(600)
     def test_killed_at_any_instant_and_run_again(self, tmp_path: Path, kills: int) -> None:

@@ -8,7 +8,13 @@ from trimtab.data.port import DataError
 from trimtab.data.store.place import TablePlace
 from trimtab.errors import TemporaryError, TrimtabError
 
-_PREEMPTED = ("too many concurrent writers", "commit conflict", "preempted by concurrent", "dataset already exists")
+_PREEMPTED = (
+    "too many concurrent writers",
+    "commit conflict",
+    "preempted by concurrent",
+    "incompatible with concurrent",
+    "dataset already exists",
+)
 _UNREACHED = ("error sending request", "HTTP error", "Connection refused", "timed out", "403 Forbidden", "AccessDenied")
 
 

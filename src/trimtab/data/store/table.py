@@ -1,23 +1,22 @@
-"""The one module that speaks to Lance: a table of rows with versions, tags and a note in each commit.
+"""What speaks to Lance, with `commits`: a table of rows with versions, tags and a note in each commit.
 
 Lance starts threads of its own: a process that has opened a table must start others by spawn, never by fork.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from blake3 import blake3
 
 from trimtab.data.port import DIGEST, DataError
 from trimtab.data.store.arrow import fitted, to_arrow
+from trimtab.data.store.commits import STORAGE, changed, created
 from trimtab.data.store.failures import meaning
-from trimtab.data.store.filters import among
 from trimtab.data.store.place import TablePlace
 from trimtab.errors import TrimtabError
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     import lance
 
 _NOTE = "trimtab"
-_STORAGE: Literal["2.2"] = "2.2"
 _DIGITS = 32
 
 
@@ -127,17 +125,20 @@ class Table:
 
         with self._translated():
             newest = self._newest() if self.exists() else None
-            if newest is not None and self.place.shared:
-                return self.change(rows, None, note)
+            if self.place.shared:
+                if newest is not None:
+                    return self.change(rows, None, note)
+                self._lance = created(self.place, rows, {_NOTE: _digest(note) + note})
+                self._absent, self._pinned = False, self._holding
+                return self.number
             if newest is None:
                 self.place.ready()
             self._lance = lance.write_dataset(
                 to_arrow(rows if newest is None else fitted(rows, newest.schema)),
                 self.place.uri if newest is None else newest,
                 mode="create" if newest is None else "append",
-                data_storage_version=_STORAGE,
+                data_storage_version=STORAGE,
                 transaction_properties={_NOTE: _digest(note) + note},
-                storage_options=self.place.options if newest is None else None,
             )
         return self.number
 
@@ -158,71 +159,10 @@ class Table:
 
     def change(self, rows: pl.DataFrame, gone: pl.Series | None, note: str) -> int:
         """Commit at once: rows that came, rows with the digests `gone` that went, and the note. Raises ConflictError
-        where anything was committed since the held version, and then nothing was done.
-
-        All parts of the new version are written down in it (Lance's Merge), which Lance takes for no other commit's
-        neighbour: of two such commits on one version one fails.
-        """
-        import lance
-        from lance.fragment import write_fragments
-
+        where anything was committed since the held version, and then nothing was done."""
         with self._translated():
-            newest = self._newest()
-            stay = [self._without(part, gone) or self._emptied(part, newest.version) for part in newest.get_fragments()]
-            number = max((part.fragment_id for part in newest.get_fragments()), default=-1)
-            more = []
-            if rows.height:
-                more = write_fragments(
-                    to_arrow(fitted(rows, newest.schema)),
-                    newest,
-                    data_storage_version=_STORAGE,
-                    storage_options=self.place.options,
-                )
-            for part in more:
-                number += 1
-                part.id = number
-            transaction = lance.Transaction(
-                read_version=newest.version,
-                operation=lance.LanceOperation.Merge([*stay, *more], newest.lance_schema),
-                transaction_properties={_NOTE: _digest(note) + note},
-            )
-            self._lance = lance.LanceDataset.commit(newest, transaction, max_retries=0)
+            self._lance = changed(self._newest(), self.place, rows, gone, {_NOTE: _digest(note) + note})
         return self.number
-
-    def _without(self, part: Any, gone: pl.Series | None) -> Any:
-        """A part less the rows with some digests; None where nothing is left."""
-        if gone is None or not len(gone):
-            return part.metadata
-        here = pl.from_arrow(part.to_table(columns=[DIGEST]))
-        assert isinstance(here, pl.DataFrame)
-        digests = here.get_column(DIGEST).cast(pl.Binary)
-        lost = digests.filter(digests.is_in(gone.implode()))
-        if len(lost) == len(digests):
-            return None
-        return part.delete(among(DIGEST, lost)) if len(lost) else part.metadata
-
-    def _emptied(self, part: Any, number: int) -> Any:
-        """A part of which every row is deleted. Lance gives none such, yet takes it: a Merge has to name every part
-        that there was, and one without rows is left out of what it writes."""
-        import pyarrow as pa
-        from lance.fragment import FragmentMetadata
-        from lance.lance import DeletionFile
-
-        known, mark = part.metadata, secrets.randbits(63)
-        schema = pa.schema([pa.field("row_id", pa.uint32(), nullable=False)])
-        rows = pa.table([pa.array(range(known.physical_rows), pa.uint32())], schema=schema)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, schema) as writer:
-            writer.write_table(rows)
-        self.place.put(f"_deletions/{known.id}-{number}-{mark}.arrow", sink.getvalue().to_pybytes())
-        deleted = DeletionFile(number, mark, "array", known.physical_rows, None)
-        return FragmentMetadata(
-            id=known.id,
-            files=known.files,
-            physical_rows=known.physical_rows,
-            deletion_file=deleted,
-            row_id_meta=known.row_id_meta,
-        )
 
     def add_columns(self, columns: Mapping[str, pl.DataType]) -> None:
         """Add columns, null in every row there is. One that is there already is left over from a process that was
