@@ -21,6 +21,10 @@ _LONGEST_NAME = 2**20  # bytes of a name in the file's own description, and entr
 _EXPECTED = {"number": "numbers", "category": "strings", "boolean": "booleans", "time": "timestamps with a time zone"}
 
 
+_OUT_OF_MEMORY = ("Resource temporarily unavailable", "Cannot allocate memory", "std::bad_alloc")
+"""What Arrow says in other errors when it is memory that is missing, a new thread's stack for one."""
+
+
 class ColumnReader:
     """Columns that the model does not have are not read."""
 
@@ -41,6 +45,8 @@ class ColumnReader:
             except MemoryError:
                 raise
             except (pa.ArrowException, OSError, ValueError) as error:
+                if any(words in str(error) for words in _OUT_OF_MEMORY):
+                    raise MemoryError(str(error)) from error
                 told = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
                 raise RefusalError(422, f"the {kind} data cannot be read (row {first} is next): {told}") from error
             if batch is None:
