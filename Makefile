@@ -32,7 +32,7 @@ test: $(DEV)
 	@$(PYTEST) -q -n 2 -m "not slow and not component" $(ARGS)
 
 test-durability: $(DEV)
-	@$(PYTEST) -q -m slow --timeout 1200 $(ARGS)
+	@$(PYTEST) -q -n 2 -m slow --timeout 1200 $(ARGS)
 
 # pytest ends with 5 when it found no test: there is nothing to fail then.
 test-components: $(DEV)
