@@ -41,6 +41,8 @@ class Studio:
             "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
             "COLLECT_ANALYTICS": "False",
             "LATEST_VERSION_CHECK": "false",
+            "SENTRY_DSN": "",
+            "FRONTEND_SENTRY_DSN": "",
         }
         command = [str(PROGRAM), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)]
         self._process = subprocess.Popen(
