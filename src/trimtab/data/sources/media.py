@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -104,10 +105,11 @@ class MediaSource:
             yield Page(self._frame(rows, sidecar), memory.cursor, 1.0, tuple(notes))
 
     def _row(self, found: Found, cells: dict[str, Any]) -> dict[str, Any] | None:
-        row: dict[str, Any] = {**cells, "path": found.name, "folder": found.path.parent.name, "bytes": found.size}
+        row: dict[str, Any] = {**cells, "path": found.name, "folder": found.place.rpartition("/")[0].rpartition("/")[2]}
+        row["bytes"] = found.size
         row |= {CONTENT: None, UNREAD: None, "_moment": None}
         try:
-            row["modified"] = datetime.fromtimestamp(found.path.stat().st_mtime, UTC)
+            row["modified"] = datetime.fromtimestamp(os.stat(found.place).st_mtime, UTC)  # noqa: PTH116 - many thousands of files
             data = self._bytes(found)
             row["digest"] = blake3(data).hexdigest()
             row |= self._facts(data)
@@ -126,7 +128,8 @@ class MediaSource:
     def _bytes(self, found: Found) -> bytes:
         if found.size > self._options.max_bytes:
             raise InputError(f"the file has {found.size:,} bytes; at most {self._options.max_bytes:,}")
-        return found.path.read_bytes()
+        with open(found.place, "rb") as file:  # noqa: PTH123 - many thousands of files
+            return file.read()
 
     def _facts(self, data: bytes) -> dict[str, Any]:
         if self._kind == "image":

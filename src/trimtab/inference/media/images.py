@@ -34,6 +34,10 @@ class ImageFacts:
     taken: str | None
 
 
+_TELLS = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif", "Raw profile type APP1"))
+"""What Pillow finds orientation and moment in; asking for them where there is none of it takes as long as decoding."""
+
+
 def describe_image(data: bytes, *, max_pixels: int) -> ImageFacts:
     """Look at a file, and decode it once to see that it is whole. Raises InputError naming what is wrong and the limit,
     PermanentError where Pillow is missing."""
@@ -55,10 +59,10 @@ def describe_image(data: bytes, *, max_pixels: int) -> ImageFacts:
             wide, high = image.size
             _within(wide, high, max_pixels)
             channels = len(image.getbands())
-            orientation, taken = _exif(image)
             if image.format in ("JPEG", "MPO"):
                 image.draft(None, (_SMALL, _SMALL))  # its decoder may leave out most of the work
-            image.load()
+            image.load()  # first: a PNG file may tell its metadata behind the pixels
+            orientation, taken = _exif(image) if _TELLS.intersection(image.info) else (1, None)
     except InputError:
         raise
     except Pillow.DecompressionBombError as error:
