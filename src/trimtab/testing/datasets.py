@@ -12,6 +12,7 @@ a folder that they share.
 from __future__ import annotations
 
 import multiprocessing
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -124,12 +125,12 @@ def linear(store: DatasetStore) -> list[DatasetVersion]:
     return versions
 
 
-class DatasetStoreSuite:
+class DatasetStoreSuite(ABC):
     """Run by pytest; each test gets a folder of its own."""
 
+    @abstractmethod
     def home(self, folder: Path, machine: str = "one") -> Home:
         """The place that `folder` stands for, as one machine sees it."""
-        raise NotImplementedError
 
     def store(self, folder: Path, spec: DatasetSpec = TRIPS, machine: str = "one") -> DatasetStore:
         """A store there, as a fresh process has it."""

@@ -11,6 +11,7 @@ A test module derives from it and says how rows get to where the source finds th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -54,20 +55,20 @@ class _StoppedError(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-class SourceSuite:
+class SourceSuite(ABC):
     """Run by pytest. What a source cannot show is said by the attributes below."""
 
     NAMES = "trips"
     """A text that every error of the source names: the file, the table, the address, the dataset."""
 
+    @abstractmethod
     def put(self, folder: Path, part: str, rows: pl.DataFrame) -> None:
         """Let the source find these rows too. `part` names them, each time anew: it may name a file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, folder: Path, page_rows: int) -> Source:
         """The source, as a new process would open it, before or after rows were put there. A source of pages gives
         about `page_rows` rows a page."""
-        raise NotImplementedError
 
     def spoil(self, folder: Path) -> bool:
         """Let the source find one more row, of key `spoilt` and time `moment(1)`, whose `minutes` are the text

@@ -7,6 +7,7 @@ class TestMySuites(SuitesSuite):
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 
 from trimtab.data.quality.port import Suites
 from trimtab.data.spec import METRICS, ColumnRule, DatasetSpec, Reference, Trusted
@@ -51,12 +52,12 @@ def asked() -> list[Requirement]:
     return found
 
 
-class SuitesSuite:
+class SuitesSuite(ABC):
     """Tests of one implementation of the port."""
 
+    @abstractmethod
     def open(self) -> Suites:
         """The implementation."""
-        raise NotImplementedError
 
     def test_nothing_is_dropped_in_silence(self) -> None:
         suites = self.open()
