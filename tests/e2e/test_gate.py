@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.replaying import TIDES
 
 from trimtab.declaration.policy import parse_trigger
-from trimtab.loop.history import MOMENT
+from trimtab.loop.past.history import MOMENT
 from trimtab.records.studies import BacktestFinished
 from trimtab.wiring.history import backtest, history_of
 from trimtab.wiring.place import Place, open_place

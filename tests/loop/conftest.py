@@ -16,14 +16,14 @@ import pytest
 
 from trimtab.declaration.load import load
 from trimtab.declaration.system import Replay, System
-from trimtab.loop.act import Actor
-from trimtab.loop.embedded import EmbeddedServing
-from trimtab.loop.gate import Gate
-from trimtab.loop.history import HistoricDatasets, load_history
-from trimtab.loop.observe import Observer
-from trimtab.loop.reconcile import Loop
-from trimtab.loop.replay import Replayer, Script
+from trimtab.loop.passes.act import Actor
+from trimtab.loop.passes.gate import Gate
+from trimtab.loop.passes.observe import Observer
+from trimtab.loop.passes.reconcile import Loop
+from trimtab.loop.past.history import HistoricDatasets, load_history
+from trimtab.loop.replay.steps import Replayer, Script
 from trimtab.loop.source_code import SourceCode
+from trimtab.loop.targets.embedded import EmbeddedServing
 from trimtab.records.base import SimulatedClock
 from trimtab.records.blobs import Blobs
 from trimtab.records.ledger import Ledger

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from trimtab.declaration.system import CauseName, Policy, ReleaseStep, Trigger
-from trimtab.loop.observation import LastTraining, Observation, Progress
+from trimtab.loop.passes.observation import LastTraining, Observation, Progress
 from trimtab.loop.releases import Releases, ReleaseState
 from trimtab.records.facts import ColumnDrift, Compared
 from trimtab.records.model import Stage

@@ -6,14 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.loop.test_history import START, SYSTEM
+from tests.loop.past.test_history import START, SYSTEM
 
 from trimtab.data.port import Source
 from trimtab.data.sources.opening import open_source
 from trimtab.data.spec import DatasetSpec
 from trimtab.errors import TemporaryError
+from trimtab.loop.past.stored import StoredDatasets
 from trimtab.loop.ports import PartlyCollected
-from trimtab.loop.stored import StoredDatasets
 from trimtab.records.ledger import Ledger
 
 

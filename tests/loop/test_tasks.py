@@ -9,7 +9,7 @@ import pytest
 from tests.loop.conftest import Make, Run
 
 from trimtab.declaration.system import ReleaseStep, Trigger
-from trimtab.loop.backtest import summarise
+from trimtab.loop.replay.backtest import summarise
 from trimtab.records.facts import Compared, ReleaseMoved, VerdictsGiven
 from trimtab.records.studies import BacktestFinished
 

@@ -15,7 +15,7 @@ from trimtab.cli.side_by_side import one_thread_each, run_policies
 from trimtab.cli.terminal import plain, say, show_table, styled
 
 if TYPE_CHECKING:
-    from trimtab.loop.backtest import Backtest
+    from trimtab.loop.replay.backtest import Backtest
     from trimtab.records.studies import BacktestFinished
 
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.only:
         return _one(args)
     from trimtab.cli.progress import Board
-    from trimtab.loop.backtest import side_by_side
+    from trimtab.loop.replay.backtest import side_by_side
     from trimtab.wiring.history import under_policy
     from trimtab.wiring.place import declared, span_of
 

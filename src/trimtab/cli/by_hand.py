@@ -34,7 +34,7 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
 
 def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict[str, str]) -> int:
     """Do one action now; 1 when it was refused or failed."""
-    from trimtab.loop.reconcile import stamp
+    from trimtab.loop.passes.reconcile import stamp
     from trimtab.wiring.loop import running
     from trimtab.wiring.place import open_place
 

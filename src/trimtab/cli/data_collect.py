@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from trimtab.data.store.state import Taken
-    from trimtab.loop.stored import Collected, StoredDatasets
+    from trimtab.loop.past.stored import Collected, StoredDatasets
     from trimtab.wiring.place import Place
 
 

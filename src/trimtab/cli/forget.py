@@ -12,7 +12,7 @@ from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import say, styled
 
 if TYPE_CHECKING:
-    from trimtab.loop.forgetting import Found, Outcome
+    from trimtab.loop.people.forgetting import Found, Outcome
 
 _SHORT = 10
 _SHOWN = 6
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Forget a person; 1 when nobody is called so, or without `--yes`."""
-    from trimtab.loop.forgetting import Forgetting, Outcome
+    from trimtab.loop.people.forgetting import Forgetting, Outcome
     from trimtab.records.base import SystemClock
     from trimtab.wiring.place import open_place
     from trimtab.wiring.serving import server_of

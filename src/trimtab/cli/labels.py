@@ -14,8 +14,8 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.labels.port import LabelsError
 
 if TYPE_CHECKING:
-    from trimtab.loop.labelling import Labelling
-    from trimtab.loop.stored import StoredDatasets
+    from trimtab.loop.past.annotated import Labelling
+    from trimtab.loop.past.stored import StoredDatasets
     from trimtab.wiring.place import Place
 
 _ACTIONS = {

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _releases(place: Place) -> Releases:
-    from trimtab.loop.reconcile import releases_of
+    from trimtab.loop.passes.reconcile import releases_of
 
     return releases_of(place.ledger)
 
@@ -114,7 +114,7 @@ def _list(place: Place, words: list[str], args: argparse.Namespace) -> int:
 
 def _metric(place: Place) -> str:
     """The figure that models are told apart by at a glance: the first required one that training measures."""
-    from trimtab.loop.evidence import deciding_metric
+    from trimtab.loop.passes.evidence import deciding_metric
 
     wanted = (r.metric for r in place.system.requirements if r.metric.startswith("quality.") and r.by is None)
     return next(wanted, deciding_metric(place.system))
@@ -205,7 +205,7 @@ def _diff(place: Place, words: list[str], args: argparse.Namespace) -> int:
 
 def _reproduce(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 1, 1, "reproduce [SYSTEM] MODEL")
-    from trimtab.loop.again import make_again
+    from trimtab.loop.past.again import make_again
     from trimtab.wiring.kinds import source_kinds
 
     entry = _find(place, words[0])

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
             model = msgspec.structs.replace(place.system.model, search=search)
             place.system = msgspec.structs.replace(place.system, model=model)
         fact = _newest(place) if args.show else _searched(place, args)
-        from trimtab.loop.search import trials_of
+        from trimtab.loop.trials.search import trials_of
 
         trials = trials_of(place.ledger, fact.search)
         if args.json:

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _prepare(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
     """Writes what a server needs to serve one system; what to tell of it."""
-    from trimtab.loop.reconcile import releases_of
+    from trimtab.loop.passes.reconcile import releases_of
     from trimtab.wiring.place import open_place
     from trimtab.wiring.serving import prepare_server
 
@@ -84,7 +84,7 @@ def _prepare(path: str, state: Path | None, count: int | None) -> dict[str, Any]
 
 def _prepare_model(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
     """Likewise for a model file."""
-    from trimtab.loop.model_file import place_of_model, prepare_model
+    from trimtab.loop.targets.model_file import place_of_model, prepare_model
     from trimtab.records.base import SystemClock
 
     layout = place_of_model(Path(path), state)

@@ -236,8 +236,8 @@ def _verify(place: Place, words: list[str], args: argparse.Namespace) -> int:
 
 def _prune(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "prune [SYSTEM] [--yes]")
-    from trimtab.loop.old_telemetry import needed_since, remove
-    from trimtab.loop.reconcile import releases_of
+    from trimtab.loop.passes.reconcile import releases_of
+    from trimtab.loop.past.old_telemetry import needed_since, remove
     from trimtab.records.base import SystemClock
     from trimtab.serving.telemetry.retention import prunable
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trimtab.experiments.spec import ExperimentSpec
-    from trimtab.loop.experiments import Tell
+    from trimtab.loop.passes.reconcile import Watcher
     from trimtab.loop.ports import Datasets
-    from trimtab.loop.reconcile import Watcher
-    from trimtab.loop.replay import Tick
-    from trimtab.loop.search import Tell as SearchTell
+    from trimtab.loop.replay.steps import Tick
+    from trimtab.loop.trials.experiments import Tell
+    from trimtab.loop.trials.search import Tell as SearchTell
     from trimtab.records.studies import BacktestFinished, ExperimentFinished, SearchFinished
 
 
@@ -39,7 +39,7 @@ def under_policy(system: System, policy: str) -> System:
 
 def history_of(place: Place) -> pl.DataFrame:
     """All rows of the declared span, with features."""
-    from trimtab.loop.history import load_history
+    from trimtab.loop.past.history import load_history
     from trimtab.wiring.labels import opener_of
 
     return load_history(place.system, span_of(place.system).end, opener_of(place))
@@ -48,7 +48,7 @@ def history_of(place: Place) -> pl.DataFrame:
 def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) -> tuple[ExperimentFinished, bool]:
     """Run a declared experiment on the rows whose truth is known at a moment: the collected ones, or where nothing was
     collected those of the sources. The result, and whether it was there already."""
-    from trimtab.loop.experiments import run_experiment
+    from trimtab.loop.trials.experiments import run_experiment
     from trimtab.training.trainer import Trainer
 
     with Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)) as trainer:
@@ -66,7 +66,7 @@ def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) 
 
 def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
     """Run the declared search on the rows whose truth is known at a moment, as `experiment` finds them."""
-    from trimtab.loop.search import run_search
+    from trimtab.loop.trials.search import run_search
     from trimtab.training.trainer import Trainer
 
     system = place.system
@@ -84,7 +84,7 @@ def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
 
 def _known(place: Place, at: datetime) -> Datasets:
     """What was collected, or where nothing was what the sources have."""
-    from trimtab.loop.history import HistoricDatasets, load_history
+    from trimtab.loop.past.history import HistoricDatasets, load_history
     from trimtab.wiring.labels import datasets_of, opener_of
 
     datasets = datasets_of(place, place.system)
@@ -95,10 +95,10 @@ def _known(place: Place, at: datetime) -> Datasets:
 
 def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, say: Watcher = quiet) -> BacktestFinished:
     """Replay the declared span through one policy, in this process, with a ledger of its own in memory."""
-    from trimtab.loop.backtest import summarise
-    from trimtab.loop.embedded import EmbeddedServing
-    from trimtab.loop.history import HistoricDatasets, load_others
-    from trimtab.loop.replay import Replayer, Script
+    from trimtab.loop.past.history import HistoricDatasets, load_others
+    from trimtab.loop.replay.backtest import summarise
+    from trimtab.loop.replay.steps import Replayer, Script
+    from trimtab.loop.targets.embedded import EmbeddedServing
     from trimtab.training.trainer import Trainer
     from trimtab.wiring.labels import opener_of
 
@@ -142,9 +142,9 @@ def backtest(place: Place, policy: str, history: pl.DataFrame, *, tick: Tick, sa
 def replay(place: Place, *, tick: Tick, say: Watcher, started: Callable[[], None]) -> BacktestFinished:
     """Replay the declared span through the real server, telemetry, store and loop; `started` is called once the first
     model is live. A replay that was killed goes on where it was."""
-    from trimtab.loop.backtest import summarise
-    from trimtab.loop.replay import Replayer, Script
-    from trimtab.loop.served import HttpTraffic
+    from trimtab.loop.replay.backtest import summarise
+    from trimtab.loop.replay.steps import Replayer, Script
+    from trimtab.loop.targets.served import HttpTraffic
     from trimtab.training.trainer import Trainer
     from trimtab.wiring.labels import datasets_of
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from trimtab.declaration.system import System
     from trimtab.labels.port import LabelTool
     from trimtab.labels.spec import LabelsSpec
-    from trimtab.loop.labelling import Labelling
-    from trimtab.loop.stored import StoredDatasets
-    from trimtab.loop.suspects import Checker
-    from trimtab.loop.to_label import Chooser
+    from trimtab.loop.labelling.suspects import Checker
+    from trimtab.loop.labelling.to_label import Chooser
+    from trimtab.loop.past.annotated import Labelling
+    from trimtab.loop.past.stored import StoredDatasets
     from trimtab.wiring.place import Place
 
 
@@ -40,7 +40,7 @@ def labelling_of(system: System, data: Home) -> Labelling | None:
     """The labels of a system whose datasets lie at `data`; None where nobody labels."""
     if system.labels is None:
         return None
-    from trimtab.loop.labelling import Labelling
+    from trimtab.loop.past.annotated import Labelling
 
     spec = system.labels
     return Labelling(system, data, lambda: open_tool(spec, Path(system.folder)))
@@ -53,7 +53,7 @@ def opener_of(place: Place) -> Opener:
     labelling = labelling_of(place.system, place.data)
     if labelling is None:
         return open_any
-    from trimtab.loop.labelling import labelled_source
+    from trimtab.loop.past.annotated import labelled_source
 
     def opened(spec: DatasetSpec, folder: Path) -> Source:
         source = open_any(spec, folder)
@@ -64,7 +64,7 @@ def opener_of(place: Place) -> Opener:
 
 def datasets_of(place: Place, system: System, *, remember: bool = False) -> StoredDatasets:
     """The stored datasets of a system, with the labels that people give, if they do."""
-    from trimtab.loop.stored import StoredDatasets
+    from trimtab.loop.past.stored import StoredDatasets
     from trimtab.wiring.sources import open_any
 
     labelling = labelling_of(system, place.data)
@@ -81,13 +81,13 @@ def datasets_of(place: Place, system: System, *, remember: bool = False) -> Stor
 
 def checker(place: Place) -> Checker:
     """What finds labels that are likely wrong."""
-    from trimtab.loop.suspects import Checker
+    from trimtab.loop.labelling.suspects import Checker
 
     return Checker(place.system, place.ledger, place.blobs)
 
 
 def chooser(place: Place, labelling: Labelling) -> Chooser:
     """What says what to label next."""
-    from trimtab.loop.to_label import Chooser
+    from trimtab.loop.labelling.to_label import Chooser
 
     return Chooser(place.system, place.ledger, place.blobs, labelling)

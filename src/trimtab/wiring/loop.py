@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from trimtab.declaration.edited import Edited
 from trimtab.declaration.system import System
 from trimtab.errors import TrimtabError, end_if_told
-from trimtab.loop.tuned import tuned
+from trimtab.loop.trials.tuned import tuned
 from trimtab.records.base import SimulatedClock, SystemClock
 from trimtab.records.ledger import Ledger, StaleFence
 from trimtab.wiring.kinds import source_kinds
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from trimtab.deployment.local import LocalServer
+    from trimtab.loop.passes.reconcile import Loop, Watcher
     from trimtab.loop.ports import Datasets, Serving
-    from trimtab.loop.reconcile import Loop, Watcher
     from trimtab.records.base import Clock
     from trimtab.training.trainer import Trainer
 
@@ -47,10 +47,10 @@ def build_loop(
 ) -> Loop:
     """A loop of the declared parts around the given datasets, serving and trainer; `often`: it will train many times;
     `drift_always`: it measures drift even where no cause waits for it; `publish` makes features known to servers."""
-    from trimtab.loop.act import Actor
-    from trimtab.loop.gate import Gate
-    from trimtab.loop.observe import Observer
-    from trimtab.loop.reconcile import Loop
+    from trimtab.loop.passes.act import Actor
+    from trimtab.loop.passes.gate import Gate
+    from trimtab.loop.passes.observe import Observer
+    from trimtab.loop.passes.reconcile import Loop
     from trimtab.loop.source_code import SourceCode
 
     observer = Observer(
@@ -83,7 +83,7 @@ def running(
     """The loop over what is stored and served now; `at` makes it act as if it were that moment. `server` is the one
     that serves (default: whichever runs on this state)."""
     from trimtab.deployment.routes_file import RoutesFile
-    from trimtab.loop.online import publisher
+    from trimtab.loop.past.online import publisher
     from trimtab.training.trainer import Trainer
     from trimtab.wiring.labels import datasets_of
 

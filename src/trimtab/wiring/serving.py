@@ -15,7 +15,7 @@ from trimtab.wiring.place import Place
 if TYPE_CHECKING:
     from trimtab.deployment.local import LocalServer
     from trimtab.deployment.port import Target
-    from trimtab.loop.served import ServedReleases
+    from trimtab.loop.targets.served import ServedReleases
 
 
 def free_port() -> int:
@@ -45,7 +45,7 @@ def server_of(
 
 def served(place: Place, target: Target) -> ServedReleases:
     """What `target` answers with, and the telemetry of this state."""
-    from trimtab.loop.served import ServedReleases
+    from trimtab.loop.targets.served import ServedReleases
     from trimtab.serving.telemetry.reader import TelemetryReader
 
     several = place.system.task == "multiclass_classification"
@@ -55,7 +55,7 @@ def served(place: Place, target: Target) -> ServedReleases:
 def prepare_server(place: Place, *, processes: int | None = None) -> LocalServer:
     """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for."""
     from trimtab.deployment.routes_file import RoutesFile
-    from trimtab.loop.reconcile import wanted_routes
+    from trimtab.loop.passes.reconcile import wanted_routes
     from trimtab.records.facts import ReleaseMoved
     from trimtab.serving.config import write_config
 

@@ -23,7 +23,7 @@ def open_any(spec: DatasetSpec, folder: Path) -> Source:
     """
     scheme = spec.source.partition(":")[0]
     if scheme == SCHEME:
-        from trimtab.loop.traffic import open_traffic  # here: the telemetry of servers comes with it
+        from trimtab.loop.past.traffic import open_traffic  # here: the telemetry of servers comes with it
 
         return open_traffic(spec, folder)
     adapter = find("data", scheme.partition("+")[0]) if ":" in spec.source else None

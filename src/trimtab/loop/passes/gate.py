@@ -1,0 +1,202 @@
+"""The release gate: every requirement that can be measured before release, and a paired comparison on newest rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from trimtab.declaration.system import System
+from trimtab.inference.encode import encode_frame
+from trimtab.inference.features_code import apply_features
+from trimtab.inference.session import load_model
+from trimtab.loop.passes.evidence import as_fact, compare_all, truth_of
+from trimtab.loop.passes.plan import say_difference
+from trimtab.loop.past.history import MOMENT
+from trimtab.loop.people.forgotten import tainted_models
+from trimtab.loop.ports import Datasets
+from trimtab.loop.releases import ReleaseState
+from trimtab.measures.judge import acceptable, judge, judge_slices
+from trimtab.measures.metrics import estimate, measurable
+from trimtab.records.base import Record
+from trimtab.records.blobs import Blobs
+from trimtab.records.facts import Compared, ModelTrained, VerdictsGiven
+from trimtab.records.journal import Draft
+from trimtab.records.ledger import Ledger
+from trimtab.records.requirement import Estimate, Requirement, Verdict
+
+_LABELS = "labels."
+
+
+class Decision(Record, kw_only=True):
+    """What a gate said and why, in one line."""
+
+    passed: bool
+    why: str
+
+
+def decide(
+    challenger: Sequence[Verdict],
+    champion: Sequence[Verdict] | None,
+    compared: Sequence[Compared],
+    *,
+    must_go: bool = False,
+) -> Decision:
+    """The rule of the release gate.
+
+    A challenger passes when every requirement is acceptable and, on the newest rows that neither was trained on, it is
+    better than the live model in at least one figure the two are compared by and in none beyond chance worse. One week
+    is too short to prove a small gain, so proof is not asked for; but who shows none is refused. A requirement that the
+    live model breaks on the same rows does not stop a challenger that is better: keeping the worse model would break it
+    just the same. A live model that `must_go`, because it learned from someone who was forgotten, is replaced by any
+    that holds what is required.
+    """
+    failing = [v for v in challenger if not acceptable(v)]
+    if champion is not None:
+        breaks_too = {(v.metric, v.limit) for v in champion if not acceptable(v)}
+        failing = [v for v in failing if (v.metric, v.limit) not in breaks_too]
+    if failing:
+        return Decision(passed=False, why="; ".join(_say(v) for v in failing))
+    said = "; ".join(say_difference(c) for c in compared)
+    if must_go:
+        told = f"the live model learned from someone who was forgotten{f'; {said}' if said else ''}"
+        return Decision(passed=True, why=f"passed {len(challenger)} requirements; {told}")
+    if any(c.verdict == "worse" for c in compared):
+        return Decision(passed=False, why=f"worse than the live model: {said}")
+    if compared and all(c.difference <= 0 for c in compared):
+        return Decision(passed=False, why=f"no better than the live model: {said}")
+    passed = f"passed {len(challenger)} requirements"
+    return Decision(passed=True, why=f"{passed}; {said}" if said else passed)
+
+
+def _say(verdict: Verdict) -> str:
+    said = f"{verdict.metric} {verdict.status}"
+    return f"{said}: {verdict.reason}" if verdict.reason else said
+
+
+def release_verdicts(system: System, model: ModelTrained, measured: Mapping[str, float]) -> tuple[Verdict, ...]:
+    """Every requirement that can be measured of a model before release, judged on what was measured of it."""
+    verdicts = []
+    for req in system.requirements:
+        if "release" not in req.places or req.metric.startswith(_LABELS):
+            continue
+        if req.by is not None:
+            prefix = f"{req.metric}|{req.by}="
+            slices = {k.removeprefix(prefix): e for k, e in model.slices.items() if k.startswith(prefix)}
+            verdicts.append(judge_slices(req, slices, place="release"))
+        else:
+            found = model.metrics.get(req.metric)
+            if found is None and req.metric in measured:
+                found = Estimate(figure=measured[req.metric])
+            missing = Estimate(figure=None, reason="the training did not measure it")
+            verdicts.append(judge(req, found or missing, place="release"))
+    return tuple(verdicts)
+
+
+@dataclass
+class Gate:
+    """Measures what the rule decides on."""
+
+    system: System
+    ledger: Ledger
+    blobs: Blobs
+    datasets: Datasets
+
+    def judge(
+        self, release: ReleaseState, model: ModelTrained, champion: ModelTrained | None, number: str, now: datetime
+    ) -> tuple[Decision, tuple[Draft, ...]]:
+        """The decision on a candidate, and the verdicts and comparisons it rests on as facts."""
+        verdicts = (*self._verdicts(model), *self._of_labels(now))
+        facts = [
+            Draft(
+                key=f"verdicts:release:{release.release}:{number}",
+                fact=VerdictsGiven(place="release", subject=release.release, verdicts=verdicts),
+                at=now,
+            )
+        ]
+        if champion is None:
+            return decide(verdicts, None, ()), tuple(facts)
+        rows = self._holdout(model, now)
+        y = truth_of(rows, self.system, model)
+        old, new = self._scores(champion, rows, evaluated=False), self._scores(model, rows, evaluated=True)
+        compared = [
+            as_fact(
+                paired,
+                metric=metric,
+                release=release.release,
+                champion=champion,
+                challenger=model,
+                place="release",
+            )
+            for metric, paired in compare_all(
+                self.system,
+                y=y,
+                champion=old,
+                challenger=new,
+                thresholds=(champion.bundle.signature.threshold, model.bundle.signature.threshold),
+                moments=rows[MOMENT].to_physical().to_numpy(),
+            )
+        ]
+        about = f"compared:{release.release}:release"
+        facts += [Draft(key=f"{about}:{c.metric}:{number}", fact=c, at=now) for c in compared]
+        theirs = self._champion_verdicts(champion, rows, y, old)
+        must_go = champion.identity.id in tainted_models(self.ledger)
+        return decide(verdicts, theirs, compared, must_go=must_go), tuple(facts)
+
+    def _holdout(self, model: ModelTrained, now: datetime) -> pl.DataFrame:
+        """The labelled rows that the candidate was validated on."""
+        rows = self.datasets.labelled(now)
+        label = str(self.system.labelled.label)
+        return rows.filter(pl.col(MOMENT).is_between(model.valid_from, model.valid_to) & pl.col(label).is_not_null())
+
+    def _scores(self, model: ModelTrained, rows: pl.DataFrame, *, evaluated: bool) -> np.ndarray:
+        """Scores on rows; of a candidate, by the model fitted before the holdout was added."""
+        bundle = model.evaluated if evaluated and model.evaluated is not None else model.bundle
+        matrix = encode_frame(apply_features(self.blobs, bundle, rows), bundle.signature)
+        return np.asarray(load_model(self.blobs, bundle).scores(matrix), dtype=np.float64)
+
+    def _verdicts(self, model: ModelTrained) -> tuple[Verdict, ...]:
+        entry = self.ledger.get(f"model:{model.identity.id}")
+        return release_verdicts(self.system, model, entry.measured if entry is not None else {})
+
+    def _of_labels(self, now: datetime) -> tuple[Verdict, ...]:
+        """Verdicts on the labels that the candidate learned from: no better model mends them."""
+        if not any(req.metric.startswith(_LABELS) for req in self.system.requirements):
+            return ()
+        return tuple(msgspec.structs.replace(v, place="release") for v in self.datasets.label_verdicts(now))
+
+    def _champion_verdicts(
+        self, champion: ModelTrained, rows: pl.DataFrame, y: np.ndarray, score: np.ndarray
+    ) -> tuple[Verdict, ...]:
+        """What the live model would be judged on the same rows; only requirements on its answers can differ."""
+        known = measurable(self.system.task)
+        threshold = champion.bundle.signature.threshold
+        days = rows[MOMENT].to_physical().to_numpy() // 86_400_000_000
+
+        def measure(req: Requirement, mask: np.ndarray) -> Estimate:
+            return estimate(
+                req.metric,
+                y=y[mask],
+                score=score[mask],
+                threshold=threshold,
+                value=self.system.value,
+                task=self.system.task,
+                blocks=days[mask],
+            )
+
+        verdicts = []
+        for req in self.system.requirements:
+            if "release" not in req.places or req.metric not in known:
+                continue
+            everything = np.ones(len(y), dtype=bool)
+            if req.by is None or req.by not in rows.columns:
+                verdicts.append(judge(req, measure(req, everything), place="release"))
+                continue
+            parts = rows[req.by].cast(pl.String).to_numpy()
+            slices = {str(part): measure(req, parts == part) for part in sorted({p for p in parts if p is not None})}
+            verdicts.append(judge_slices(req, slices, place="release"))
+        return tuple(verdicts)

@@ -1,0 +1,71 @@
+"""A past model made again: its rows as they were at its training, its kept code and settings, and a new worker."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trimtab.data.kinds import SourceKinds
+from trimtab.data.store.home import Home
+from trimtab.declaration.system import System
+from trimtab.errors import PermanentError
+from trimtab.loop.past.stored import StoredDatasets
+from trimtab.records.blobs import Blobs
+from trimtab.records.facts import ModelTrained
+from trimtab.records.journal import Entry
+from trimtab.records.layout import Layout
+from trimtab.records.ledger import Ledger
+from trimtab.training.job import TrainingJob
+from trimtab.training.reproduce import Reproduced, reproduce
+from trimtab.training.split import split
+from trimtab.training.trainer import Trainer
+
+
+def make_again(
+    system: System,
+    ledger: Ledger,
+    blobs: Blobs,
+    layout: Layout,
+    *,
+    data: Home,
+    entry: Entry[ModelTrained],
+    kinds: SourceKinds,
+) -> Reproduced:
+    """Train the model of `entry` again and compare.
+
+    The rows are those of the store that were known when it was trained, split as the declaration that was then in force
+    split them; `kinds` are the sources it could name. Where they are not the same rows (they were completed since, or
+    the split was declared otherwise) the result says so. Raises PermanentError where nothing of the model is kept.
+    """
+    kept = blobs.get_ref(f"job-{entry.fact.identity.id}")
+    if kept is None:
+        raise PermanentError(f"the settings of model {entry.fact.identity.id} are not kept here")
+    job = msgspec.json.decode(blobs.get(kept), type=TrainingJob)
+    then = _declared_then(system, ledger, entry, kinds)
+    rows = StoredDatasets(then, data, ledger).labelled(entry.at)
+    parts = split(
+        rows,
+        spec=then.labelled,
+        now=entry.at,
+        window=then.model.window,
+        holdout=then.model.holdout,
+        task=job.task,
+    )
+    with Trainer(blobs, layout.work) as trainer:
+        return reproduce(trainer, blobs, entry.fact, parts.train, parts.valid)
+
+
+def _declared_then(system: System, ledger: Ledger, entry: Entry[ModelTrained], kinds: SourceKinds) -> System:
+    """The declaration in force when the model was trained; the present one where that can no longer be read."""
+    from pathlib import Path
+
+    from trimtab.declaration.load import parse
+    from trimtab.errors import DeclarationError
+    from trimtab.records.facts import SystemDeclared
+
+    declared = [e.fact for e in ledger.entries(SystemDeclared) if e.seq < entry.seq]
+    if not declared or declared[-1].digest == system.digest:
+        return system
+    try:
+        return parse(declared[-1].text, Path(system.path), kinds)
+    except DeclarationError:
+        return system

@@ -1,0 +1,1 @@
+"""What of people reaches a model, and how a person is forgotten."""

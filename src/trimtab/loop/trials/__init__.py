@@ -1,0 +1,1 @@
+"""Trainings that are tried beside the declared one: experiments and the search of hyper-parameters."""
