@@ -198,12 +198,12 @@ def test_features_run_from_their_stored_code_alone(
 def test_a_waiting_worker_is_used_and_a_dead_one_replaced(trainer: Trainer, job: Job, real: Real) -> None:
     train, valid = real("binary_classification")
     trainer.warm()
-    first = trainer._waiting
+    first = trainer._builder._waiting
     trained(trainer.train(job(QUICK), train, valid))
     assert not first.alive
     trainer.warm()
-    trainer._waiting._process.kill()
-    trainer._waiting._process.wait()
+    trainer._builder._waiting._process.kill()
+    trainer._builder._waiting._process.wait()
     trained(trainer.train(job(QUICK, seed=1), train, valid))
     assert not list(trainer._work.iterdir())
 

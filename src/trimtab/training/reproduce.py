@@ -18,11 +18,12 @@ from trimtab.inference.session import Model
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
+from trimtab.training.build import Failure
 from trimtab.training.export.export import difference
 from trimtab.training.identity import CodeIdentity, code_digest
 from trimtab.training.job import TrainingJob
 from trimtab.training.snapshot import write_files
-from trimtab.training.trainer import Failure, Trainer, identity_of
+from trimtab.training.trainer import Trainer, identity_of
 
 TOLERANCE = 1e-6
 

@@ -3,51 +3,32 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import polars as pl
 from msgspec import UNSET
-from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.records.base import canonical_json
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, TrainingFailed
-from trimtab.records.model import ModelBundle, ModelIdentity, Signature
+from trimtab.records.model import ModelBundle, ModelIdentity
 from trimtab.training import identity as identities
+from trimtab.training.build import Builder, Built, Failure, Profile
 from trimtab.training.checkpoints import Checkpoints
 from trimtab.training.evaluate import threshold_of
 from trimtab.training.identity import CodeIdentity
-from trimtab.training.job import DAYS, MATRIX, Fitted, TrainingJob, WorkDone, WorkOrder, WorkRefused
-from trimtab.training.process import Ended, WorkerProcess, sweep
-from trimtab.training.snapshot import code_of, dotted, modules_only, write_files, zip_of
+from trimtab.training.job import Fitted, TrainingJob
+from trimtab.training.process import sweep
+from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
-from trimtab.training.stored_code import WHOLE
 
-Profile = Callable[[NDArray[np.float32], Signature, NDArray[np.int64]], bytes]
-"""From the rows a model was fitted on [n, features], as its signature codes them, and the day of each [n]: a blob."""
-
-_ATTEMPTS = 3
-_FROM_OUTSIDE = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
-"""Signals that a process does not raise by its own fault, as it does SIGSEGV."""
 _WITHHELD = "withheld: the rows are of people, and the code may have printed some"
-_LOG_LINES = 40
-_LOG_BYTES = 8_000
-_LIBRARIES = {
-    "scikit-learn": ("sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline"),
-    "lightgbm": ("lightgbm",),
-    "torch": ("torch",),
-}
 
 
 @dataclass(frozen=True)
@@ -67,40 +48,13 @@ class Refused:
     measured: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Built:
-    """What a worker left: its result and the files it names."""
-
-    done: WorkDone
-    onnx: bytes
-    evaluated: bytes
-    features: bytes | None
-    postprocess: bytes | None
-    profile: bytes | None
-    explainer: bytes | None
-    measured: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a worker left nothing, the end of its log, and what was measured. `outside`: the work was not at fault."""
-
-    reason: str
-    log: str
-    measured: dict[str, float]
-    outside: bool = False
-
-
 class Trainer:
     """Trains in folder `work`; a worker may use that many `threads`. Folders of trainers that died are removed."""
 
     def __init__(self, blobs: Blobs, work: Path, *, threads: int = 1) -> None:
         self._blobs = blobs
         self._work = work
-        self._threads = threads
-        self._numbers = count()
-        self._waiting: WorkerProcess | None = None
-        self._libraries: tuple[str, ...] = ()
+        self._builder = Builder(work, threads=threads)
         self._checkpoints = Checkpoints(work)
         sweep(work)
         self._checkpoints.sweep(lambda identity: blobs.get_ref(f"model-{identity}") is not None)
@@ -168,138 +122,22 @@ class Trainer:
         checkpoints: Path | None = None,
     ) -> Built | Failure:
         """Train in a worker, whatever is kept already, and keep nothing. Code that can goes on after what it left in
-        folder `checkpoints` before it was killed.
-
-        A worker that somebody else killed (a person, or the machine in need of memory) says nothing about the model, so
-        the work is begun again; what is killed time after time is a failure.
-        """
-        self._libraries = tuple(m for name in code.libraries for m in _LIBRARIES.get(name, ()))
-        for _ in range(_ATTEMPTS - 1):
-            built = self._attempt(job, code, train, valid, profile=profile, checkpoints=checkpoints)
-            if isinstance(built, Built) or not built.outside:
-                return built
-        return self._attempt(job, code, train, valid, profile=profile, checkpoints=checkpoints)
-
-    def _attempt(
-        self,
-        job: TrainingJob,
-        code: CodeIdentity,
-        train: pl.DataFrame,
-        valid: pl.DataFrame,
-        *,
-        profile: Profile | None,
-        checkpoints: Path | None,
-    ) -> Built | Failure:
-        worker = self._worker()
-        folder = worker.folder
-        try:
-            order = WorkOrder(
-                job=job,
-                entry=code.entry,
-                has_features=code.has_features,
-                has_postprocess=code.has_postprocess,
-                keep_matrix=profile is not None,
-                threads=self._threads,
-                checkpoints=str((checkpoints or folder / "checkpoints").absolute()),
-                torch="torch" in code.libraries,
-            )
-            write_files(folder / "code", code.contents)
-            own = [name for name, there in _own_functions(code) if there]
-            for name in own:
-                entry = folder / "code" / code.entry
-                (folder / f"{name}.zip").write_bytes(zip_of(code_of(name, entry, folder / "code")))
-            if own:
-                (folder / WHOLE).write_bytes(zip_of(modules_only(code.contents)))
-            (folder / "job.json").write_bytes(msgspec.json.encode(order))
-            train.write_ipc(folder / "train.arrow", compression="uncompressed")
-            valid.write_ipc(folder / "valid.arrow", compression="uncompressed")
-            ended = worker.work(job.time_limit, job.memory_limit)
-            return self._outcome(folder, ended, profile)
-        finally:
-            worker.end()
-            shutil.rmtree(folder, ignore_errors=True)
+        folder `checkpoints` before it was killed."""
+        return self._builder.build(job, code, train, valid, profile=profile, checkpoints=checkpoints)
 
     def warm(self) -> None:
         """Start the next worker now, so that its imports are done when it is needed. It dies with this thread."""
-        if self._waiting is None or not self._waiting.alive:
-            self._drop()
-            self._waiting = self._start()
+        self._builder.warm()
 
     def close(self) -> None:
         """End the worker that waits, if any."""
-        self._drop()
+        self._builder.close()
 
     def __enter__(self) -> Trainer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _drop(self) -> None:
-        if self._waiting is not None:
-            self._waiting.end()
-            shutil.rmtree(self._waiting.folder, ignore_errors=True)
-            self._waiting = None
-
-    def _worker(self) -> WorkerProcess:
-        if self._waiting is not None and not self._waiting.alive:
-            self._drop()
-        waiting, self._waiting = self._waiting, None
-        return self._start() if waiting is None else waiting
-
-    def _start(self) -> WorkerProcess:
-        folder = self._work / f"training-{os.getpid()}-{next(self._numbers)}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        threads = str(self._threads)
-        environment = {
-            "ORT_DISABLE_TELEMETRY": "1",  # a model's own code may import ONNX Runtime before we do
-            **os.environ,
-            **dict.fromkeys(
-                (
-                    "OMP_NUM_THREADS",
-                    "OPENBLAS_NUM_THREADS",
-                    "MKL_NUM_THREADS",
-                    "POLARS_MAX_THREADS",
-                    "LOKY_MAX_CPU_COUNT",  # what scikit-learn and LightGBM take for the number of cores
-                ),
-                threads,
-            ),
-            "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning starve the rest of the machine
-            "PYTHONHASHSEED": "0",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-        return WorkerProcess(folder, environment, self._libraries)
-
-    def _outcome(self, folder: Path, ended: Ended, profile: Profile | None) -> Built | Failure:
-        measured = {"resources.train_time": ended.seconds, "resources.train_memory": float(ended.peak)}
-        path = folder / "result.json"
-        log = _tail(folder / "log.txt")
-        if ended.killed:
-            return Failure(reason=f"the training was ended: {ended.killed}", log=log, measured=measured)
-        if not path.is_file():
-            return Failure(reason=_death(ended.code), log=log, measured=measured, outside=-ended.code in _FROM_OUTSIDE)
-        result = msgspec.json.decode(path.read_bytes(), type=WorkDone | WorkRefused)
-        if isinstance(result, WorkRefused):
-            reason = f"{result.reason} (hint: {result.hint})" if result.hint else result.reason
-            return Failure(reason=reason, log=log, measured=measured)
-        measured = {**result.measured, **measured}
-        measured["resources.train_memory"] = max(ended.peak, result.measured["resources.train_memory"])
-        kept = None
-        if profile is not None:
-            matrix, days = (np.load(folder / name, allow_pickle=False) for name in (MATRIX, DAYS))
-            kept = profile(matrix, result.shipped.signature, days)
-        return Built(
-            done=result,
-            onnx=(folder / result.shipped.onnx).read_bytes(),
-            evaluated=(folder / result.evaluated.onnx).read_bytes(),
-            features=(folder / result.shipped.code).read_bytes() if result.shipped.code else None,
-            postprocess=(folder / result.postprocess).read_bytes() if result.postprocess else None,
-            profile=kept,
-            explainer=(folder / result.shipped.explainer).read_bytes() if result.shipped.explainer else None,
-            measured=measured,
-        )
 
     def _keep(self, job: TrainingJob, identity: ModelIdentity, code: CodeIdentity, built: Built) -> Trained:
         """Keep all parts, then the name that makes them a model: a trainer that is killed between leaves no model."""
@@ -346,10 +184,6 @@ class Trainer:
         return Trained(fact=fact, measured=built.measured)
 
 
-def _own_functions(code: CodeIdentity) -> tuple[tuple[str, bool], ...]:
-    return ("features", code.has_features), ("postprocess", code.has_postprocess)
-
-
 class _Kept(msgspec.Struct, frozen=True):
     fact: ModelTrained
     measured: dict[str, float]
@@ -377,23 +211,3 @@ def _bounds(job: TrainingJob, frame: pl.DataFrame) -> list[Any]:
     when = moments(frame, job.time, job.predict_before)
     keys = frame.select(job.key).row(0), frame.select(job.key).row(-1)
     return [when[0], when[-1], frame.height, [[str(cell) for cell in key] for key in keys]]
-
-
-def _death(code: int) -> str:
-    if code < 0:
-        name = signal.Signals(-code).name
-        often = f" {_ATTEMPTS} times in a row" if -code in _FROM_OUTSIDE else ""
-        why = "; the machine may have run out of memory" if code == -signal.SIGKILL else ""
-        return f"the training process was killed by signal {-code} ({name}){often}{why}"
-    return f"the training process ended with status {code} and left no result"
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    folder = str(path.parent)
-    return "\n".join(line.replace(folder, "") for line in text.splitlines()[-_LOG_LINES:])
