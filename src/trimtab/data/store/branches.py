@@ -13,7 +13,7 @@ from trimtab.data.store.table import Table
 from trimtab.records.base import Record
 
 if TYPE_CHECKING:
-    from trimtab.data.store.versions import DatasetStore
+    from trimtab.data.store.line import Line
     from trimtab.data.store.writer import Writer
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
@@ -67,9 +67,7 @@ class Branches:
         self._table.delete_branch(name)
 
 
-def merge(
-    writer: Writer, before: DatasetVersion | None, begins: DatasetVersion, branch: DatasetStore
-) -> list[DatasetVersion]:
+def merge(writer: Writer, before: DatasetVersion | None, begins: DatasetVersion, branch: Line) -> list[DatasetVersion]:
     """Repeat on the trunk, whose newest version is `before`, the versions of a branch that it does not have yet. Raises
     DataError where the trunk stands at no version of the branch."""
     line = [begins, *(version for version in branch.versions() if version.id != begins.id)]

@@ -12,12 +12,12 @@ from trimtab.data.port import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-    from trimtab.data.store.versions import DatasetStore
+    from trimtab.data.store.line import Line
 
 _AT_ONCE = 500
 
 
-def check_out(store: DatasetStore, folder: Path, version: str | None) -> int:
+def check_out(store: Line, folder: Path, version: str | None) -> int:
     """Write every content of a version below `folder`, which must not be there yet or be empty: all or nothing. A file
     is called as the row's key; of several media columns each has a folder of its own. Returns the files written."""
     found = store.version(version)
@@ -45,7 +45,7 @@ def check_out(store: DatasetStore, folder: Path, version: str | None) -> int:
     return written
 
 
-def _write(store: DatasetStore, rows: pl.DataFrame, column: str, folder: Path) -> int:
+def _write(store: Line, rows: pl.DataFrame, column: str, folder: Path) -> int:
     there = rows.filter(rows.get_column(column).is_not_null())
     made: set[Path] = set()
     for start in range(0, there.height, _AT_ONCE):

@@ -16,7 +16,7 @@ from trimtab.records.base import Record
 if TYPE_CHECKING:
     import polars as pl
 
-    from trimtab.data.store.versions import DatasetStore
+    from trimtab.data.store.line import Line
 
 _UNDER_WAY = timedelta(days=1)
 """In a bucket, contents that came within this time may belong to a version that another machine is about to commit."""
@@ -64,7 +64,7 @@ class Retention:
         self._packs = packs
 
     def let_go(
-        self, branches: Sequence[DatasetStore], since: datetime, needed: Mapping[str, str], *, now: datetime, dry: bool
+        self, branches: Sequence[Line], since: datetime, needed: Mapping[str, str], *, now: datetime, dry: bool
     ) -> Freed:
         """Let go of what has no reason to stay; `dry` only tells. First the names go, then what has none: killed in
         between, the next time does the rest, and what stays was never touched."""
@@ -92,7 +92,7 @@ class Retention:
             kept={version.id: why[version.number] for version in stay},
         )
 
-    def _unneeded(self, stay: Sequence[DatasetVersion], branches: Sequence[DatasetStore]) -> int:
+    def _unneeded(self, stay: Sequence[DatasetVersion], branches: Sequence[Line]) -> int:
         """Bytes of the files of rows that no version that stays has."""
         needed = {file for version in stay for file in self._table.files(version.number)}
         for branch in branches:
@@ -101,7 +101,7 @@ class Retention:
         return sum(size for name, size in sizes.items() if name.rpartition("/")[2] not in needed)
 
     def _sweep(
-        self, stay: Sequence[DatasetVersion], branches: Sequence[DatasetStore], *, now: datetime, dry: bool
+        self, stay: Sequence[DatasetVersion], branches: Sequence[Line], *, now: datetime, dry: bool
     ) -> tuple[int, int]:
         if not self._spec.media:
             return 0, 0
