@@ -1,0 +1,41 @@
+"""`trimtab models`: the model versions in the ledger, what tells two apart, and whether one can be made again.
+
+A file for each action.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from trimtab.cli.arguments import add_words, take_system
+
+_ACTIONS = {
+    "list": "every model that was trained, with its release",
+    "show": "MODEL: what it was made of and what it was measured at",
+    "diff": "A [B]: what tells two models apart (B: the live one)",
+    "reproduce": "MODEL: train it again from what is kept, and compare",
+}
+_FILES = {"list": "listing"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `models`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = "\n".join(f"  {action:<11}{meaning}" for action, meaning in _ACTIONS.items())
+    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
+    add_words(
+        parser,
+        "ACTION [SYSTEM] ...",
+        "then what the action takes; MODEL is a model's id or its beginning, or a release",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the action; 1 when `reproduce` came to another model."""
+    from trimtab.wiring.place import open_place
+
+    system, words = take_system(args.words)
+    action = importlib.import_module(f"trimtab.cli.models.{_FILES.get(args.action, args.action)}")
+    with open_place(system, args.state, create=False) as place:
+        return int(action.run(place, words, args))
