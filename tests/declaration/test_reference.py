@@ -42,7 +42,7 @@ def place(folder: Path) -> Path:
 def test_every_example_loads(part, place):
     system = parse(completed(part), place)
     assert system.digest
-    if part != WHOLE and not any(table in part for table in ("[[experiments]]", "[model.search]", "[store]")):
+    if part != WHOLE and not any(table in part for table in ("[[experiments]]", "[model.search]", "[store]", "[card]")):
         assert system.digest != parse(WHOLE, place).digest
 
 
@@ -83,6 +83,7 @@ def allowed(hint: str) -> list[str]:
         "[replay]",
         "[privacy]",
         "[labels]",
+        "[card]",
     ],
 )
 def test_every_key_of_a_table_is_explained_in_its_section(header, place):

@@ -70,7 +70,8 @@ class DatasetSpec(Record, kw_only=True):
 
     A change in the columns is told; a column that is gone is refused unless `schema_changes` is "accept", and with
     "refuse" nothing that shows any change is collected.
-    `encoding` and `delimiter` are those of text files, where they cannot be told from the files themselves.
+    `encoding` and `delimiter` are those of text files, where they cannot be told from the files themselves. `licence`
+    is that of the data, an SPDX expression.
     """
 
     name: str
@@ -99,6 +100,7 @@ class DatasetSpec(Record, kw_only=True):
     schema_changes: Literal["", "accept", "refuse"] = ""
     encoding: str = ""
     delimiter: str = ""
+    licence: str = ""
     line: int = 0
 
     @property

@@ -11,6 +11,7 @@ from trimtab.data.kinds import SourceKind, SourceKinds
 from trimtab.data.sources.formats import format_of, nearest_ending
 from trimtab.data.sources.media_options import CONTENT, MEDIA_KIND
 from trimtab.data.spec import ColumnRule, DatasetSpec
+from trimtab.declaration.card import read_licence
 from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
 from trimtab.declaration.privacy import read_personal, read_population
@@ -70,6 +71,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
     personal = read_personal(table, time, label, media) | {"population": read_population(table)}
     schema_changes = table.one_of("schema_changes", ("accept", "refuse"))
     encoding, delimiter = _encoding(table), table.text("delimiter", '";"') or ""
+    licence = read_licence(table)
     if len(delimiter.encode()) > 1:
         problems.add(table.key("delimiter"), f'"{delimiter}" is not one character', hint="write ; or | or \\t")
     table.close()
@@ -95,6 +97,7 @@ def read_dataset(table: Table, folder: str, kinds: SourceKinds) -> DatasetSpec |
         schema_changes=schema_changes or "",  # type: ignore[arg-type]
         encoding=encoding,
         delimiter=delimiter,
+        licence=licence,
         line=table.line,
         **spans,
         **personal,

@@ -13,9 +13,9 @@ from trimtab.records.base import canonical_json
 def digest_of(system: System) -> str:
     """blake3 (hex) of the canonical JSON of everything declared, defaults included.
 
-    Left out: where the file and the datasets lie, its text, line numbers, experiments and the search (they change
-    nothing about what must hold), and how a limit was spelled (98% is 0.98). The order of requirements and of triggers
-    says nothing and does not count; that of columns, views and steps does.
+    Left out: where the file and the datasets lie, its text, line numbers, experiments, the search, the card and
+    licences (they change nothing about what must hold), and how a limit was spelled (98% is 0.98). The order of
+    requirements and of triggers says nothing and does not count; that of columns, views and steps does.
     """
     replace = msgspec.structs.replace
     requirements = [
@@ -29,13 +29,14 @@ def digest_of(system: System) -> str:
         digest="",
         text="",
         requirements=tuple(sorted(requirements, key=canonical_json)),
-        data=tuple(replace(spec, line=0) for spec in system.data),
+        data=tuple(replace(spec, licence="", line=0) for spec in system.data),
         features=tuple(replace(spec, line=0) for spec in system.features),
         model=replace(system.model, search=None, line=0),
         policy=replace(system.policy, retrain_on=tuple(sorted(triggers, key=canonical_json))),
         serve=replace(system.serve, line=0),
         experiments=(),
         store=StoreSpec(),
+        card=None,
         labels=None if system.labels is None else replace(system.labels, line=0),
     )
     return blake3.blake3(canonical_json(meaning)).hexdigest()

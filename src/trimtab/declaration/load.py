@@ -12,6 +12,7 @@ import msgspec
 
 from trimtab.data.kinds import SourceKinds
 from trimtab.data.spec import DatasetSpec, StoreSpec
+from trimtab.declaration.card import check_groups, read_card
 from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
 from trimtab.declaration.experiments import About, read_experiment
@@ -82,6 +83,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         data = [msgspec.structs.replace(spec, privacy=privacy) for spec in data]
     labels = _section(root, "labels", lambda table: read_labels(table, data, task, value))
     store = _section(root, "store", read_store) or StoreSpec()
+    card = _section(root, "card", read_card)
     root.close("table")
 
     _check_unique(problems, "data", data, lambda spec: spec.name)
@@ -91,6 +93,8 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     check_references(problems, data)
     check_triggers(problems, policy, requirements)
     check_personal(problems, data, requirements, policy, labels)
+    if card is not None:
+        check_groups(problems, card, tuple(data))
     if model is not None:
         check_span(problems, model, data)
         check_canary_by(problems, policy, model, data)
@@ -119,6 +123,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         store=store,
         experiments=tuple(experiments),
         labels=labels,
+        card=card,
     )
     return msgspec.structs.replace(system, digest=digest_of(system))
 

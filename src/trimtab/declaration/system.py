@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from trimtab.data.spec import DatasetSpec, StoreSpec
+from trimtab.declaration.card import CardSpec
 from trimtab.experiments.spec import ExperimentSpec
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.labels.spec import LabelsSpec
@@ -104,6 +105,7 @@ class System(Record, kw_only=True):
     experiments: tuple[ExperimentSpec, ...] = ()
     labels: LabelsSpec | None = None
     store: StoreSpec = StoreSpec()
+    card: CardSpec | None = None
 
     @property
     def labelled(self) -> DatasetSpec:
