@@ -42,7 +42,9 @@ def place(folder: Path) -> Path:
 def test_every_example_loads(part, place):
     system = parse(completed(part), place)
     assert system.digest
-    if part != WHOLE and not any(table in part for table in ("[[experiments]]", "[model.search]", "[store]", "[card]")):
+    if part != WHOLE and not any(
+        table in part for table in ("[[experiments]]", "[model.search]", "[store]", "[card]", "[tracking]")
+    ):
         assert system.digest != parse(WHOLE, place).digest
 
 
@@ -84,6 +86,7 @@ def allowed(hint: str) -> list[str]:
         "[privacy]",
         "[labels]",
         "[card]",
+        "[tracking]",
     ],
 )
 def test_every_key_of_a_table_is_explained_in_its_section(header, place):

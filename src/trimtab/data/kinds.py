@@ -42,7 +42,9 @@ class SourceKind:
 @dataclass(frozen=True)
 class SourceKinds:
     """The kinds that can be had: `find` by what stands before the first colon of a source, without what follows a plus
-    (`sql+sqlite://...` is of the kind `sql`)."""
+    (`sql+sqlite://...` is of the kind `sql`). `trackers` names the experiment trackers that can be had (None: that is
+    not known)."""
 
     find: Callable[[str], SourceKind | None] = lambda _name: None
     names: Callable[[], Sequence[str]] = tuple
+    trackers: Callable[[], Sequence[str]] | None = None

@@ -7,14 +7,15 @@ import msgspec
 
 from trimtab.data.spec import StoreSpec
 from trimtab.declaration.system import System
+from trimtab.experiments.spec import TrackingSpec
 from trimtab.records.base import canonical_json
 
 
 def digest_of(system: System) -> str:
     """blake3 (hex) of the canonical JSON of everything declared, defaults included.
 
-    Left out: where the file and the datasets lie, its text, line numbers, experiments, the search, the card and
-    licences (they change nothing about what must hold), and how a limit was spelled (98% is 0.98). The order of
+    Left out: where the file and the datasets lie, its text, line numbers, experiments, the search, trackers, the card
+    and licences (they change nothing about what must hold), and how a limit was spelled (98% is 0.98). The order of
     requirements and of triggers says nothing and does not count; that of columns, views and steps does.
     """
     replace = msgspec.structs.replace
@@ -37,6 +38,7 @@ def digest_of(system: System) -> str:
         experiments=(),
         store=StoreSpec(),
         card=None,
+        tracking=TrackingSpec(),
         labels=None if system.labels is None else replace(system.labels, line=0),
     )
     return blake3.blake3(canonical_json(meaning)).hexdigest()

@@ -24,7 +24,7 @@ class Edited:
             return None
         self._stamp = stamp
         found = load(Path(self._system.path), self._kinds)
-        if found.digest == self._system.digest:
+        if found.digest == self._system.digest and _trackers(found) == _trackers(self._system):
             return None
         self._system = found
         return found
@@ -35,3 +35,8 @@ class Edited:
         except OSError:
             return None
         return stat.st_mtime_ns, stat.st_size
+
+
+def _trackers(system: System) -> tuple[object, ...]:
+    """What is declared of trackers, which the digest leaves out."""
+    return tuple(each.text for each in system.tracking.to), system.tracking.artifacts

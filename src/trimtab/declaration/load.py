@@ -28,7 +28,9 @@ from trimtab.declaration.requirements import check_measurable, read_requirements
 from trimtab.declaration.sections import Heading, check_span, read_model, read_serve, read_system, read_value, read_view
 from trimtab.declaration.store import read_store
 from trimtab.declaration.system import Policy, System
+from trimtab.declaration.tracking import read_tracking
 from trimtab.errors import DeclarationError
+from trimtab.experiments.spec import TrackingSpec
 from trimtab.serving.spec import ServeSpec
 
 FILE_NAME = "trimtab.toml"
@@ -84,6 +86,8 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     labels = _section(root, "labels", lambda table: read_labels(table, data, task, value))
     store = _section(root, "store", read_store) or StoreSpec()
     card = _section(root, "card", read_card)
+    trackers = None if kinds.trackers is None else kinds.trackers()
+    tracking = _section(root, "tracking", lambda table: read_tracking(table, trackers)) or TrackingSpec()
     root.close("table")
 
     _check_unique(problems, "data", data, lambda spec: spec.name)
@@ -121,6 +125,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         serve=serve,
         replay=replay,
         store=store,
+        tracking=tracking,
         experiments=tuple(experiments),
         labels=labels,
         card=card,

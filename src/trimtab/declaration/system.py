@@ -7,7 +7,7 @@ from typing import Literal
 
 from trimtab.data.spec import DatasetSpec, StoreSpec
 from trimtab.declaration.card import CardSpec
-from trimtab.experiments.spec import ExperimentSpec
+from trimtab.experiments.spec import ExperimentSpec, TrackingSpec
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.labels.spec import LabelsSpec
 from trimtab.records.base import Record
@@ -106,6 +106,7 @@ class System(Record, kw_only=True):
     labels: LabelsSpec | None = None
     store: StoreSpec = StoreSpec()
     card: CardSpec | None = None
+    tracking: TrackingSpec = TrackingSpec()
 
     @property
     def labelled(self) -> DatasetSpec:

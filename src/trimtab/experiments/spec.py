@@ -56,3 +56,24 @@ class ExperimentSpec(Record, kw_only=True):
     cluster: str | None = None
     level: float = 0.05
     line: int = 0
+
+
+class TrackerSpec(Record, kw_only=True):
+    """One outside tracker: `tool` is what stands before the first colon of its text, `place` what stands after."""
+
+    tool: str
+    place: str
+    line: int = 0
+
+    @property
+    def text(self) -> str:
+        """As it was declared."""
+        return f"{self.tool}:{self.place}"
+
+
+class TrackingSpec(Record, kw_only=True):
+    """`[tracking]`: where trainings are written beside the ledger, and whether with the files that they saved."""
+
+    to: tuple[TrackerSpec, ...] = ()
+    artifacts: bool = True
+    line: int = 0

@@ -6,6 +6,7 @@ from trimtab.adapters.catalog import kind, names
 from trimtab.data.kinds import NoOptions, SourceKind, SourceKinds
 from trimtab.errors import DeclarationError
 
+EMBEDDED_TRACKER = "folder"
 SCHEME = "telemetry"
 """What this system, or another one, was asked and told: no adapter, as serving and data meet in the loop."""
 
@@ -13,8 +14,15 @@ SCHEME = "telemetry"
 def source_kinds() -> SourceKinds:
     """Those of our adapters, and of other installed packages."""
     return SourceKinds(
-        find=lambda name: _TELEMETRY if name == SCHEME else kind("data", name), names=lambda: (SCHEME, *names("data"))
+        find=lambda name: _TELEMETRY if name == SCHEME else kind("data", name),
+        names=lambda: (SCHEME, *names("data")),
+        trackers=trackers,
     )
+
+
+def trackers() -> tuple[str, ...]:
+    """The experiment trackers that can be had."""
+    return EMBEDDED_TRACKER, *names("experiments")
 
 
 def _check_telemetry(source: str, _options: object) -> None:
