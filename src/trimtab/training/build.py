@@ -34,6 +34,8 @@ _LIBRARIES = {
     "scikit-learn": ("sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline"),
     "lightgbm": ("lightgbm",),
     "torch": ("torch",),
+    "xgboost": ("xgboost",),
+    "xgboost-cpu": ("xgboost",),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,13 +25,15 @@ TRAINING_VERSION = 1
 ENTRY_FUNCTIONS = ("train", "features", "postprocess")
 _ALWAYS = ("numpy", "polars")
 _DISTRIBUTIONS = {
-    "sklearn": "scikit-learn",
-    "skimage": "scikit-image",
-    "PIL": "pillow",
-    "cv2": "opencv-python",
-    "yaml": "PyYAML",
-    "dateutil": "python-dateutil",
+    "sklearn": ("scikit-learn",),
+    "skimage": ("scikit-image",),
+    "PIL": ("pillow",),
+    "cv2": ("opencv-python", "opencv-python-headless"),
+    "xgboost": ("xgboost", "xgboost-cpu"),
+    "yaml": ("PyYAML",),
+    "dateutil": ("python-dateutil",),
 }
+"""What a module is installed by, where that has another name than the module."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,8 @@ def _meaning(module: Module, reached: Reached) -> list[Any]:
 
 
 def _distributions(module: str) -> list[str]:
-    name = _DISTRIBUTIONS.get(module, module)
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return sorted(set(metadata.packages_distributions().get(module, ())))  # slow: only for unusual names
-    return [name]
+    for name in _DISTRIBUTIONS.get(module, (module,)):
+        with suppress(metadata.PackageNotFoundError):
+            metadata.version(name)
+            return [name]
+    return sorted(set(metadata.packages_distributions().get(module, ())))  # slow: only for unusual names

@@ -40,6 +40,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.y)
 
+    def coded(self) -> NDArray[np.float32]:
+        """A copy of `x` in which unknown categories are missing (NaN) as well: for libraries without a code for them,
+        as XGBoost is."""
+        x = self.x.copy()
+        x[:, self.categorical] = np.where(x[:, self.categorical] < 0, np.nan, x[:, self.categorical])
+        return x
+
+    @property
+    def feature_types(self) -> list[str]:
+        """What XGBoost calls each feature: "c" for a category, "q" for a number."""
+        return ["c" if i in self.categorical else "q" for i in range(len(self.names))]
+
 
 def rows_of(
     features: pl.DataFrame,

@@ -26,8 +26,8 @@ class KeptTrees(Record, kw_only=True):
     above `threshold` (f4), else `right` (i4); a leaf has itself as `left`. `nan_left` (u1) is where a missing value
     goes. `cover` (f8) is how many training rows came through, as the library weighs them. `values` (f8) is
     [nodes, width]. The nodes at `set_nodes` (i4) ask for membership instead: left go the members between two
-    `set_ends` (i4) in `set_values` (f8), everything else goes right. A tree of one value counts towards target
-    `position % targets`, one of `targets` values towards all.
+    `set_ends` (i4) in `set_values` (f8), everything else goes right, a missing value as `nan_left` says. A tree of one
+    value counts towards target `position % targets`, one of `targets` values towards all.
     """
 
     sizes: bytes

@@ -196,18 +196,22 @@ def _memberships(nodes: _Nodes, node: Ints, left: Bools, starts: Ints, places: I
     if not nodes.members:
         return ()
     element = np.repeat(np.arange(len(starts)), np.diff([*starts, len(node)]))
-    asked: dict[int, dict[int, list[tuple[Floats, bool]]]] = {}
+    asked: dict[int, dict[int, list[tuple[Floats, bool, bool]]]] = {}
     for edge in np.flatnonzero(np.isin(node, np.fromiter(nodes.members, np.int64))).tolist():
         here = int(node[edge])
         of_feature = asked.setdefault(int(nodes.feature[here]), {})
-        of_feature.setdefault(int(element[edge]), []).append((nodes.members[here], bool(left[edge])))
+        of_feature.setdefault(int(element[edge]), []).append(
+            (nodes.members[here], bool(nodes.nan_left[here]), bool(left[edge]))
+        )
     found = []
     for feature, questions in sorted(asked.items()):
-        named = [members for asks in questions.values() for members, _ in asks]
+        named = [members for asks in questions.values() for members, _, _ in asks]
         known = np.unique(np.concatenate([*named, [np.inf]]))  # never empty, and no split names infinity
         goes = np.array(
             [
-                np.logical_and.reduce([np.append(np.isin(known, members), False) == inside for members, inside in asks])
+                np.logical_and.reduce(
+                    [np.append(np.isin(known, members), [False, nan]) == inside for members, nan, inside in asks]
+                )
                 for asks in questions.values()
             ]
         )

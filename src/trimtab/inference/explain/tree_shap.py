@@ -104,5 +104,6 @@ class _Quadrature:
             codes = rows[:, asked.feature].astype(np.float64)
             position = np.minimum(np.searchsorted(asked.known, codes), len(asked.known) - 1)
             position[asked.known[position] != codes] = len(asked.known)
+            position[np.isnan(codes)] = len(asked.known) + 1
             flat[:, asked.places] = asked.goes[:, position].T
         return goes

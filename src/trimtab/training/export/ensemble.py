@@ -23,8 +23,9 @@ class Tree:
     """One tree; node 0 is the root, all arrays are [nodes].
 
     An inner node goes `left` where feature <= threshold (or NaN and `nan_left`), else `right`. `sets` maps a node that
-    asks for membership to the feature values that go left; everything else, NaN too, goes right. `values` is
-    [nodes, targets], read at leaves; `cover` how many training rows came through, as the library weighs them.
+    asks for membership to the feature values that go left; everything else goes right, NaN too but where `nan_left` is
+    set. `values` is [nodes, targets], read at leaves; `cover` how many training rows came through, as the library
+    weighs them.
     """
 
     feature: NDArray[np.int64]
@@ -158,15 +159,13 @@ def _without_sets(tree: Tree) -> Tree:
             else:
                 right[here] = otherwise
     grown = len(feature) - len(tree.feature)
-    nan_left = tree.nan_left.copy()
-    nan_left[list(tree.sets)] = False
     return Tree(
         feature=np.array(feature, dtype=np.int64),
         threshold=np.array(threshold, dtype=np.float64),
         left=np.array(left, dtype=np.int64),
         right=np.array(right, dtype=np.int64),
         leaf=np.concatenate([tree.leaf, np.zeros(grown, dtype=bool)]),
-        nan_left=np.concatenate([nan_left, np.zeros(grown, dtype=bool)]),
+        nan_left=np.concatenate([tree.nan_left, np.zeros(grown, dtype=bool)]),  # asked once, by the first of a chain
         values=np.concatenate([tree.values, np.zeros((grown, tree.values.shape[1]))]),
         cover=np.concatenate([tree.cover, np.zeros(grown)]),
         sets=equal,

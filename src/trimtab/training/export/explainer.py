@@ -133,7 +133,6 @@ def _trees(ensemble: Ensemble) -> KeptTrees:
             members += sorted(values)
             ends.append(len(members))
     nan_left = joined("nan_left") & ~joined("leaf")
-    nan_left[asking] = False
     return KeptTrees(
         sizes=bytes_of(sizes, "i4"),
         feature=bytes_of(np.where(joined("leaf"), 0, joined("feature")), "i4"),

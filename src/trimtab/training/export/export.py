@@ -18,8 +18,8 @@ LARGEST_DIFFERENCE = 1e-4
 def export(model: Any, signature: Signature) -> bytes:
     """The ONNX bytes of what the user's `train` returned.
 
-    Raises PermanentError for something that is no fitted model of scikit-learn or LightGBM and no PyTorch module, that
-    does not fit the task or the features, or that cannot be exported.
+    Raises PermanentError for something that is no fitted model of scikit-learn, LightGBM or XGBoost and no PyTorch
+    module, that does not fit the task or the features, or that cannot be exported.
     """
     features = len(signature.features)
     if is_module(model):
@@ -51,6 +51,11 @@ def native_scores(model: Any, x: NDArray[np.float32], signature: Signature) -> N
 
         return module_scores(model, x, signature)
     classes = len(signature.classes)
+    if _comes_from(model, "xgboost"):
+        from trimtab.training.export.xgboost import xgboost_scores
+
+        out = xgboost_scores(model, x)
+        return out[:, 1] if signature.task == "binary_classification" and out.ndim == 2 else out
     if hasattr(model, "predict_proba"):
         out = np.asarray(model.predict_proba(x), dtype=np.float64)
         if classes > 2 or signature.task == "multiclass_classification":
@@ -82,6 +87,10 @@ def ensemble_of(model: Any) -> Ensemble | None:
         from trimtab.training.export.lightgbm import lightgbm_ensemble  # here: import only the exporter that is needed
 
         return lightgbm_ensemble(model)
+    if _comes_from(model, "xgboost"):
+        from trimtab.training.export.xgboost import xgboost_ensemble
+
+        return xgboost_ensemble(model)
     from trimtab.training.export.scikit import scikit_ensemble
 
     return scikit_ensemble(model)
@@ -128,10 +137,10 @@ def _steps(model: Any) -> list[Any]:
 def _check(model: Any, signature: Signature) -> None:
     if model is None:
         raise PermanentError("train() returned nothing", hint="end it with `return model`")
-    if not (_comes_from(model, "lightgbm") or _comes_from(model, "sklearn")):
+    if not any(_comes_from(model, library) for library in ("lightgbm", "xgboost", "sklearn")):
         raise PermanentError(
-            f"train() returned {type(model).__module__}.{type(model).__name__}; expected a fitted scikit-learn or "
-            "LightGBM model, or a PyTorch module"
+            f"train() returned {type(model).__module__}.{type(model).__name__}; expected a fitted scikit-learn, "
+            "LightGBM or XGBoost model, or a PyTorch module"
         )
     booster = type(model).__name__ == "Booster"
     if not booster:
@@ -144,7 +153,8 @@ def _check(model: Any, signature: Signature) -> None:
             raise PermanentError(
                 f"{type(model).__name__} gives no probabilities", hint="use a classifier with predict_proba"
             )
-    width = model.num_feature() if booster else model.n_features_in_
+    counted = getattr(model, "num_features", None) or getattr(model, "num_feature", None)  # XGBoost's, LightGBM's
+    width = counted() if booster and counted else model.n_features_in_
     if width != len(signature.features):
         raise PermanentError(
             f"the model was fitted on {width} features; the rows have {len(signature.features)}",

@@ -123,6 +123,7 @@ def _histogram_tree(
             left[node], right[node] = right[node], left[node]
             goes_left = [not going for going in goes_left]
         sets[int(node)] = [value for value, going in zip(values, goes_left, strict=True) if going]
+    missing_left[list(sets)] = False
     return Tree(
         feature=order[seen],
         threshold=nodes["num_threshold"].astype(np.float64),
