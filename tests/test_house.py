@@ -113,6 +113,7 @@ def test_every_version_is_pinned() -> None:
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", pin) for pin in pins), "one name==version a line, nothing else"
     assert pins == sorted(pins)
     declared = (ROOT / "pyproject.toml").read_text("utf-8")
+    declared = re.sub(r"^.*== 'darwin'.*$", "", declared, flags=re.MULTILINE)  # never in an environment made on Linux
     wanted = {
         name.lower().replace("_", "-") for name in re.findall(r'^\s+"([A-Za-z][\w.-]*)[>=]', declared, re.MULTILINE)
     }
