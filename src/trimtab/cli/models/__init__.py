@@ -1,4 +1,4 @@
-"""`trimtab models`: the model versions in the ledger, what tells two apart, and whether one can be made again.
+"""`trimtab models`: the model versions in the ledger, what each is like, and how to take one elsewhere.
 
 A file for each action.
 """
@@ -14,6 +14,7 @@ _ACTIONS = {
     "list": "every model that was trained, with its release",
     "show": "MODEL: what it was made of and what it was measured at",
     "diff": "A [B]: what tells two models apart (B: the live one)",
+    "explain": "MODEL [--row KEY]: what it relies on; why it answers to a row so",
     "reproduce": "MODEL: train it again from what is kept, and compare",
 }
 _FILES = {"list": "listing"}
@@ -29,6 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "ACTION [SYSTEM] ...",
         "then what the action takes; MODEL is a model's id or its beginning, or a release",
     )
+    parser.add_argument("--row", metavar="KEY", help="explain: the row with this key, instead of the whole model")
+    parser.add_argument("--again", action="store_true", help="explain, card: look again, whatever is kept")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,9 +14,10 @@ from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Entry
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import Task
 from trimtab.training.job import TrainingJob
 from trimtab.training.reproduce import Reproduced, reproduce
-from trimtab.training.split import split
+from trimtab.training.split import Split, split
 from trimtab.training.trainer import Trainer
 
 
@@ -40,18 +41,24 @@ def make_again(
     if kept is None:
         raise PermanentError(f"the settings of model {entry.fact.identity.id} are not kept here")
     job = msgspec.json.decode(blobs.get(kept), type=TrainingJob)
-    then = _declared_then(system, ledger, entry, kinds)
-    rows = StoredDatasets(then, data, ledger).labelled(entry.at)
-    parts = split(
-        rows,
-        spec=then.labelled,
-        now=entry.at,
-        window=then.model.window,
-        holdout=then.model.holdout,
-        task=job.task,
-    )
+    parts = rows_then(system, ledger, data=data, entry=entry, kinds=kinds, task=job.task)
     with Trainer(blobs, layout.work) as trainer:
         return reproduce(trainer, blobs, entry.fact, parts.train, parts.valid)
+
+
+def rows_then(
+    system: System, ledger: Ledger, *, data: Home, entry: Entry[ModelTrained], kinds: SourceKinds, task: Task
+) -> Split:
+    """The rows that a model was trained and judged on, as they can be found now: those of the store that were known
+    when it was trained, split as the declaration that was then in force split them. Raises PermanentError where there
+    are too few of them left."""
+    then = _declared_then(system, ledger, entry, kinds)
+    rows = StoredDatasets(then, data, ledger).labelled(entry.at)
+    if not rows.height:
+        raise PermanentError(f"no row that model {entry.fact.identity.id} was trained on is kept here any more")
+    return split(
+        rows, spec=then.labelled, now=entry.at, window=then.model.window, holdout=then.model.holdout, task=task
+    )
 
 
 def _declared_then(system: System, ledger: Ledger, entry: Entry[ModelTrained], kinds: SourceKinds) -> System:
