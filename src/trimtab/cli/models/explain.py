@@ -61,8 +61,8 @@ def _tell(found: ModelAnalysis) -> None:
     told = f"in {found.unit} by {found.method.replace('_', ' ')}" if found.method else "not known"
     say(f"contributes: the mean size of its contribution to answers, {told}")
     say(f"costs: how much worse {found.metric} gets when its values are shuffled, on {found.asked:,} rows")
-    for column, told in found.groups.items():
-        for metric, groups in told.items():
+    for column, by_metric in found.groups.items():
+        for metric, groups in by_metric.items():
             apart = [one for one in groups if one.apart]
             if apart:
                 worst = max(apart, key=lambda one: abs(one.difference))
