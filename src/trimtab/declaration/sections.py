@@ -111,7 +111,7 @@ def read_model(table: Table, folder: str, task: Task | None, value: Value | None
     search = table.table("search")
     if search is not None:
         own = Table(table.problems, table.key("search"), search)
-        found["search"] = read_search(own, found["params"] or {}, task, value)
+        found["search"] = read_search(own, folder, found["params"] or {}, task, value)
     table.close()
     if code is None:
         return None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from trimtab.errors import PermanentError
 from trimtab.records.facts import DatasetCommitted
-from trimtab.records.model import Routes
-from trimtab.records.requirement import Verdict
+from trimtab.records.model import ModelBundle, Routes
+from trimtab.records.requirement import Estimate, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,4 +111,13 @@ class Serving(Protocol):
 
     def figures(self, since: datetime, until: datetime) -> ServingFigures | None:
         """What the server measured of itself in [since, until); None where nothing real is served."""
+        ...
+
+
+class Bench(Protocol):
+    """Where a model is served to be measured, before it answers anybody."""
+
+    def measure(self, name: str, bundle: ModelBundle, rows: pl.DataFrame) -> dict[str, Estimate]:
+        """The `serving.*` and `resources.memory` figures of model `name` on the declared server, asked for `rows`.
+        Raises PermanentError where it cannot be served."""
         ...

@@ -24,7 +24,8 @@ class Paired(Record, frozen=True, kw_only=True):
 
     `low`..`high` is the 95% interval of `difference`; `verdict` is `better` or `worse` only where it leaves zero out.
     `smallest_detectable` is the true difference that this much evidence would find four times in five (None where no
-    difference could be found); `method` says how the interval was made, `reason` why there is none.
+    difference could be found); `method` says how the interval was made, `reason` why there is none. `error` is the
+    standard error of the difference.
     """
 
     difference: float
@@ -36,6 +37,7 @@ class Paired(Record, frozen=True, kw_only=True):
     blocks: int = 0
     method: str = ""
     reason: str = ""
+    error: float | None = None
 
 
 def paired_difference(
@@ -80,7 +82,7 @@ def paired_difference(
         error = row_error(influence)
         wide, power = normal_quantile(0.975), normal_quantile(0.8)
         method = "paired DeLong" if metric == "quality.roc_auc" else "normal interval over rows"
-        return _paired(difference, (wide * error,) * 2, (wide + power) * error, rows, method)
+        return _paired(difference, (wide * error,) * 2, (wide + power) * error, rows, method, error=error)
     index, count = block_index(blocks)
     if count < 2:
         return _incomparable(rows, "one block only: how much days differ cannot be seen")
@@ -89,7 +91,8 @@ def paired_difference(
     wide = t_quantile(0.975, count - 1)
     found = (wide + t_quantile(0.8, count - 1)) * error
     if not additive or error == 0.0:
-        return _paired(difference, (wide * error,) * 2, found, rows, f"t interval over {count} blocks", count)
+        method = f"t interval over {count} blocks"
+        return _paired(difference, (wide * error,) * 2, found, rows, method, count, error=error)
     units = block_sums(np.stack([sign * _per_row(new, old), np.ones(rows)], axis=1), index, count)
     weights = draw_weights(np.random.default_rng(seed), resamples, count)
     sums = weights @ units
@@ -97,7 +100,7 @@ def paired_difference(
     stretch = wide / normal_quantile(0.975) * np.sqrt(count / (count - 1))
     sides = (max(wide * error, -stretch * float(low)), max(wide * error, stretch * float(high)))
     method = f"bootstrap of {count} blocks, stretched for their number"
-    return _paired(difference, sides, found, rows, method, count)
+    return _paired(difference, sides, found, rows, method, count, error=error)
 
 
 def _per_row(new: Statistic, old: Statistic) -> Floats:
@@ -118,7 +121,14 @@ def _jackknife_error(new: Statistic, old: Statistic, index: Ints, count: int) ->
 
 
 def _paired(  # noqa: PLR0917 - one caller's results, in order
-    difference: float, sides: tuple[float, float], detectable: float, rows: int, method: str, blocks: int = 0
+    difference: float,
+    sides: tuple[float, float],
+    detectable: float,
+    rows: int,
+    method: str,
+    blocks: int = 0,
+    *,
+    error: float,
 ) -> Paired:
     """`sides` are the lengths of the interval below and above the difference."""
     low, high = difference - sides[0], difference + sides[1]
@@ -134,6 +144,7 @@ def _paired(  # noqa: PLR0917 - one caller's results, in order
         smallest_detectable=detectable,
         blocks=blocks,
         method=method,
+        error=error,
     )
 
 

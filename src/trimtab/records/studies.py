@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from trimtab.records.base import Record
 from trimtab.records.fact import Fact
 from trimtab.records.model import Stage
@@ -103,7 +105,8 @@ class TrialFinished(Fact, kw_only=True):
     """One trial of a search. Key: `trial:<search>:<number>`; number 0 is what was declared.
 
     `figures` are means over the periods it was measured on, empty without a model. `broken` says by how much each
-    requirement it misses is missed, relative to the limit. `given_up`: it was behind after the newest period.
+    requirement it misses is missed, relative to the limit. `given_up`: it was behind the others before it was measured
+    in full; `rungs` are its figures in the first objective where that was judged.
     """
 
     search: str
@@ -114,6 +117,8 @@ class TrialFinished(Fact, kw_only=True):
     broken: dict[str, float]
     given_up: bool
     why: str
+    # Left out of the JSON form when not set, so that what was written before it existed keeps its digest.
+    rungs: tuple[float, ...] | UnsetType = UNSET
 
     @property
     def feasible(self) -> bool:
@@ -125,7 +130,8 @@ class SearchFinished(Fact, kw_only=True):
     """What a search came to. Key: `search:<search>:<trials>`.
 
     `declared` is the digest of the declared search. `front` are the numbers of the feasible trials that none beats in
-    every objective; `chosen` is the one of them that is best in the first objective, and `params` its values.
+    every objective; `chosen` is the one that goes on by the `rule` that is declared, `params` its values, and
+    `passed_over` says of every other one why it does not.
     """
 
     search: str
@@ -138,3 +144,5 @@ class SearchFinished(Fact, kw_only=True):
     params: dict[str, Any]
     figures: dict[str, float]
     stopped: str
+    rule: str | UnsetType = UNSET
+    passed_over: dict[str, str] | UnsetType = UNSET

@@ -32,3 +32,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(name="resources.memory", unit="size", better="lower", places=_RUNNING,
            meaning="resident memory of the server"),
 )  # fmt: skip
+
+BEFOREHAND: tuple[str, ...] = (
+    "serving.latency_p50", "serving.latency_p95", "serving.latency_p99", "serving.throughput", "resources.memory",
+)  # fmt: skip
+"""Of these, what a server of its own can measure of a model before anybody is answered by it."""

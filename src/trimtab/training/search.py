@@ -57,32 +57,51 @@ class Sampler:
             trial = self._study.ask(self._distributions)
         return trial, dict(trial.params)
 
-    def tell(self, ticket: optuna.Trial | None, figures: Sequence[float] | None, broken: Mapping[str, float]) -> None:
-        """What came of an asked trial; without figures it came to no model."""
+    def tell(
+        self,
+        ticket: optuna.Trial | None,
+        figures: Sequence[float] | None,
+        broken: Mapping[str, float],
+        given_up: Sequence[float] | None = None,
+    ) -> None:
+        """What came of an asked trial; without figures it came to no model. `given_up` are the figures at the rungs of
+        one that was not measured in full."""
         if ticket is None:
             return
         from optuna.trial import TrialState
 
         for name, amount in broken.items():
             ticket.set_constraint(name, amount)
-        if figures is None:
+        if given_up is not None:
+            for step, figure in enumerate(given_up):
+                ticket.report(figure, step)
+            self._study.tell(ticket, state=TrialState.PRUNED)
+        elif figures is None:
             self._study.tell(ticket, state=TrialState.FAIL)
         else:
             self._study.tell(ticket, list(figures))
 
-    def restore(self, params: Mapping[str, Any], figures: Sequence[float] | None, broken: Mapping[str, float]) -> None:
+    def restore(
+        self,
+        params: Mapping[str, Any],
+        figures: Sequence[float] | None,
+        broken: Mapping[str, float],
+        given_up: Sequence[float] | None = None,
+    ) -> None:
         """A trial of before."""
         from optuna.trial import TrialState, create_trial
 
         if self._grid or figures is None:
             return
+        pruned = given_up is not None
         self._study.add_trial(
             create_trial(
-                state=TrialState.COMPLETE,
-                values=list(figures),
+                state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
+                values=None if pruned else list(figures),
                 params=dict(params),
                 distributions=self._distributions,
                 constraints=dict(broken),
+                intermediate_values=dict(enumerate(given_up or ())),
             )
         )
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from trimtab.records.base import Record
 from trimtab.records.metric import Metric, Place, Task
+from trimtab.training.pruning import Rule
 
 _BINARY: tuple[Task, ...] = ("binary_classification",)
 _CLASSES: tuple[Task, ...] = ("binary_classification", "multiclass_classification")
@@ -29,9 +30,12 @@ class SearchSpec(Record, kw_only=True):
 
     `objectives` are metrics, better where their metric says so; several give a Pareto front. `period` is the span of
     rows that trials are judged on, in seconds, right before `holdout` (None: as long as that), and `folds` how many
-    such periods, one before the other; a trial that is behind after one of them is given up. `workers` trials run at a
-    time. `horizon` is how long the result is expected to be used, in seconds: an improvement is worth that many
-    predictions.
+    such periods, one before the other. `shares` are the parts of the training rows that a trial is fitted on first; who
+    is behind there, or after a period, is given up as `prune` says. `workers` trials run at a time. `horizon` is how
+    long the result is expected to be used, in seconds: an improvement is worth that many predictions. Where something
+    is measured on the server, `connections` callers ask it at once. `choose` is the rule by which one trial goes on:
+    the `best` in the first objective, or of those that are not shown to be behind it the one with the best `cheapest`.
+    A dimension called `model.code`, `model.window` or `model.seed` is that setting of `[model]`.
     """
 
     space: tuple[Dimension, ...]
@@ -42,6 +46,11 @@ class SearchSpec(Record, kw_only=True):
     period: float | None = None
     workers: int = 1
     horizon: float = 30 * 86400.0
+    prune: Rule = "median"
+    shares: tuple[float, ...] = ()
+    connections: int = 4
+    choose: Literal["best", "simplest"] = "best"
+    cheapest: str = "resources.model_size"
     line: int = 0
 
 

@@ -68,6 +68,7 @@ def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
     """Run the declared search on the rows whose truth is known at a moment, as `experiment` finds them."""
     from trimtab.loop.trials.search import run_search
     from trimtab.training.trainer import Trainer
+    from trimtab.wiring.serving import bench_of
 
     system = place.system
     workers = system.model.search.workers if system.model.search is not None else 1
@@ -77,7 +78,9 @@ def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
         datasets=_known(place, at),
         now=at,
         ledger=place.ledger,
+        blobs=place.blobs,
         trainer=lambda: Trainer(place.blobs, place.layout.work, threads=threads),
+        bench=lambda: bench_of(place),
         tell=tell,
     )
 

@@ -109,19 +109,19 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
     again later; what is live goes on being served. Between two rounds a person may promote or roll back."""
     edited = Edited(place.system, source_kinds())
     loop, clock = running(place, say=say, server=server)
-    params = tuned(place.system, place.ledger).model.params
+    model = tuned(place.system, place.ledger).model
     while True:
         try:
             system = edited.now()
-            chosen = tuned(system or place.system, place.ledger).model.params
+            chosen = tuned(system or place.system, place.ledger).model
             if system is not None:
                 say("declared", f"{system.path} was changed and is in force from here on")
                 place = replace(place, system=system)
                 loop, clock = running(place, say=say, server=server)
-            elif chosen != params:
-                say("searched", "a search has chosen other hyper-parameters, which are in force from here on")
+            elif chosen != model:
+                say("searched", "a search has chosen another model, which is in force from here on")
                 loop, clock = running(place, say=say, server=server)
-            params = chosen
+            model = chosen
             with place.lead():
                 loop.settle(clock.now())
         except StaleFence:  # another process leads: this one has to go

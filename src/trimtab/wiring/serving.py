@@ -15,6 +15,7 @@ from trimtab.wiring.place import Place
 if TYPE_CHECKING:
     from trimtab.deployment.local import LocalServer
     from trimtab.deployment.port import Target
+    from trimtab.loop.targets.bench import ServerBench
     from trimtab.loop.targets.served import ServedReleases
 
 
@@ -41,6 +42,24 @@ def server_of(
     token = os.environ.get(spec.token_env, "").strip() or None
     config = server_config(spec, place.system.name, os.environ, place.layout.tokens, Path(place.system.folder))
     return LocalServer(place.layout.root, config, token=token, linked=linked)
+
+
+def bench_of(place: Place) -> ServerBench:
+    """The declared server, to measure models on before they answer anybody: at a port of the loopback, without gRPC and
+    TLS."""
+    from trimtab.loop.targets.bench import ServerBench
+    from trimtab.loop.trials.trial import requests_of
+
+    server, search = server_of(place, port=0), place.system.model.search
+    return ServerBench(
+        server.config,
+        place.layout.blobs,
+        place.layout.work,
+        clock=SystemClock(),
+        token=server.token,
+        connections=search.connections if search is not None else 4,
+        requests=requests_of(place.system),
+    )
 
 
 def served(place: Place, target: Target) -> ServedReleases:

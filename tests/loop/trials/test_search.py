@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.loop.conftest import Make, Run
 
 from trimtab.declaration.grammar import Context, parse_requirement
 from trimtab.errors import PermanentError
+from trimtab.loop.ports import Bench
 from trimtab.loop.trials.search import run_search, trials_of
 from trimtab.loop.trials.tuned import tuned
 from trimtab.records.requirement import Requirement
@@ -26,7 +28,13 @@ TREES = SearchSpec(
 )
 
 
-def searched(run: Run, search: SearchSpec, work: Path, **changes: Any) -> SearchFinished:
+def no_server() -> Bench:
+    raise AssertionError("nothing is required of the server")
+
+
+def searched(
+    run: Run, search: SearchSpec, work: Path, bench: Callable[[], Bench] = no_server, **changes: Any
+) -> SearchFinished:
     model = msgspec.structs.replace(run.system.model, search=search)
     system = msgspec.structs.replace(run.system, model=model, **changes)
     return run_search(
@@ -34,7 +42,9 @@ def searched(run: Run, search: SearchSpec, work: Path, **changes: Any) -> Search
         datasets=run.datasets,
         now=run.span.end,
         ledger=run.ledger,
+        blobs=run.blobs,
         trainer=lambda: Trainer(run.blobs, work),
+        bench=bench,
         tell=lambda *_: None,
     )
 
@@ -135,6 +145,8 @@ def test_without_a_search_it_says_what_to_write(make: Make, tmp_path: Path) -> N
             datasets=run.datasets,
             now=run.span.end,
             ledger=run.ledger,
+            blobs=run.blobs,
             trainer=lambda: Trainer(run.blobs, tmp_path),
+            bench=no_server,
             tell=lambda *_: None,
         )

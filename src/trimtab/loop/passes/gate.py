@@ -11,12 +11,10 @@ import numpy as np
 import polars as pl
 
 from trimtab.declaration.system import System
-from trimtab.inference.encode import encode_frame
-from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import load_model
 from trimtab.loop.passes.evidence import as_fact, compare_all, truth_of
 from trimtab.loop.passes.plan import say_difference
 from trimtab.loop.past.history import MOMENT
+from trimtab.loop.past.scored import scores_on
 from trimtab.loop.people.forgotten import tainted_models
 from trimtab.loop.ports import Datasets
 from trimtab.loop.releases import ReleaseState
@@ -156,8 +154,7 @@ class Gate:
     def _scores(self, model: ModelTrained, rows: pl.DataFrame, *, evaluated: bool) -> np.ndarray:
         """Scores on rows; of a candidate, by the model fitted before the holdout was added."""
         bundle = model.evaluated if evaluated and model.evaluated is not None else model.bundle
-        matrix = encode_frame(apply_features(self.blobs, bundle, rows), bundle.signature)
-        return np.asarray(load_model(self.blobs, bundle).scores(matrix), dtype=np.float64)
+        return scores_on(self.blobs, bundle, rows)
 
     def _verdicts(self, model: ModelTrained) -> tuple[Verdict, ...]:
         entry = self.ledger.get(f"model:{model.identity.id}")
