@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.experiments.spec import TrackerSpec
 from trimtab.records.base import Record
-from trimtab.records.model import Stage
+from trimtab.records.model import ModelIdentity, Signature, Stage
+from trimtab.records.requirement import Estimate
 from trimtab.records.tracking import Artifact, Fit, Training
 
 
@@ -65,7 +66,10 @@ class Contents(Protocol):
 
 class Told(Record, kw_only=True):
     """What a tracker is told of one training. `system` is the name of the system; `group` what it was trained for:
-    `loop`, `experiment:<name>` or `search:<id>`; `rows` how many it was trained on; `dataset` and `version` which."""
+    `loop`, `experiment:<name>` or `search:<id>`; `rows` how many it was trained on; `dataset` and `version` which.
+
+    Of one that came to a model: `identity` its three digests, `signature` what goes in and out, `measured` its figures
+    with their intervals, and `slices` those of parts of the rows, as `metric|column=value`."""
 
     system: str
     group: str
@@ -73,6 +77,10 @@ class Told(Record, kw_only=True):
     dataset: str = ""
     version: str = ""
     rows: int = 0
+    identity: ModelIdentity | None = None
+    signature: Signature | None = None
+    measured: dict[str, Estimate] = {}  # noqa: RUF012 - msgspec copies an empty default
+    slices: dict[str, Estimate] = {}  # noqa: RUF012 - msgspec copies an empty default
 
 
 class Tracker(Protocol):
