@@ -47,6 +47,7 @@ OFFERS: tuple[Offer, ...] = (
     Offer("labels", "label-studio", "trimtab.adapters.label_studio.labels:open_tool"),
     _source("s3", "s3:open_objects"),
     _source("dvc", "dvc:open_repository"),
+    Offer("experiments", "mlflow", "trimtab.adapters.mlflow.experiments:open_tracker", "mlflow", ("urllib3",)),
 )
 
 

@@ -24,7 +24,8 @@ _START = 120.0
 class Mlflow:
     """One server with its database and its artifacts in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, password: str = "") -> None:
+        """With a password it asks everyone to be the user `admin`."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -41,9 +42,13 @@ class Mlflow:
             "--artifacts-destination": str(self.artifacts),
         }
         words = [word for pair in options.items() for word in pair]
+        environment = os.environ | QUIET
+        if password:
+            words += ["--app-name", "basic-auth"]
+            environment |= {"MLFLOW_AUTH_ADMIN_PASSWORD": password, "MLFLOW_FLASK_SERVER_SECRET_KEY": password}
         self._process = subprocess.Popen(
             [str(PYTHON), "-m", "mlflow", "server", *words],
-            env=os.environ | QUIET,
+            env=environment,
             cwd=folder,
             stdout=self._log,
             stderr=subprocess.STDOUT,

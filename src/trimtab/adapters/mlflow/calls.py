@@ -41,9 +41,10 @@ class Calls:
 
     def __init__(self, url: str, environment: Mapping[str, str] = os.environ, *, seconds: float = _SECONDS) -> None:
         self.url = url.rstrip("/")
-        self._headers = {"User-Agent": "trimtab", **_keys(environment)}
+        keys = _keys(environment)
+        self._headers = {"User-Agent": "trimtab", **keys}
         self._named = [name for name in (TOKEN, USER, PASSWORD) if environment.get(name)]
-        if "Authorization" in self._headers and urlsplit(url).scheme == "http" and urlsplit(url).hostname not in _HERE:
+        if keys and urlsplit(url).scheme == "http" and urlsplit(url).hostname not in _HERE:
             raise DeclarationError(
                 f"the keys of MLflow at {self.url} would be sent without encryption",
                 hint=f"write https:// instead of http://, or unset {TOKEN} and {USER}",

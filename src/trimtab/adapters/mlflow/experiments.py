@@ -24,7 +24,7 @@ from trimtab.experiments.spec import TrackerSpec
 from trimtab.records.base import canonical_json
 from trimtab.records.model import Stage
 
-_WHOLE = "trimtab.whole"
+_WHOLE, _MODEL = "trimtab.whole", "trimtab.model"
 _METRICS, _PARAMS, _TAGS = 1000, 100, 100
 _LONGEST_VALUE = 5000
 _LONGEST_KEY = 250
@@ -64,8 +64,8 @@ class MlflowTracker:
         experiment = self._experiment(system)
         registry = Registry(self._calls, system)
         wanted = {training for _, training in releases.values()}
-        runs = {training: run for training in sorted(wanted) for run in self._runs(experiment, training)}
-        registry.stand(releases, {training: run["info"] for training, run in runs.items()})
+        found = ((training, run) for training in sorted(wanted) for run in self._runs(experiment, training))
+        registry.stand(releases, {training: run["info"] for training, run in found if _MODEL in _tags(run)})
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -120,15 +120,15 @@ class MlflowTracker:
         kept = self._files(str(made["artifact_uri"]), told, contents)
         status = "FINISHED" if training.outcome == "trained" else "FAILED"
         self._calls.send("runs/update", {"run_id": run, "status": status, "end_time": ended})
-        last = {_WHOLE: whole} if kept else {_WHOLE: whole, "trimtab.artifacts": "not sent: the server takes none"}
-        self._calls.send("runs/log-batch", {"run_id": run, "tags": _pairs(last)})
+        self._calls.send("runs/log-batch", {"run_id": run, "tags": _pairs({**kept, _WHOLE: whole})})
         return run
 
-    def _files(self, uri: str, told: Told, contents: Contents) -> bool:
-        """Send the files; False where the server takes none, but has its clients write to a store of its own."""
+    def _files(self, uri: str, told: Told, contents: Contents) -> dict[str, str]:
+        """Send the files; tags that say what became of them. A server may take none, but have its clients write to a
+        store of its own."""
         place = self._calls.place_of(uri)
         if place is None:
-            return False
+            return {"trimtab.artifacts": f"not sent: the server takes none for {uri}"}
         for artifact in told.training.artifacts:
             self._calls.put_file(f"{place}/{artifact.name}", contents.artifact(artifact))
         self._calls.put_file(f"{place}/{_TABLE}/training.json", msgspec.json.format(canonical_json(told), indent=2))
@@ -136,10 +136,11 @@ class MlflowTracker:
         if patch:
             self._calls.put_file(f"{place}/{_TABLE}/code.patch", patch.encode())
         model = contents.model()
-        if model is not None:
-            for name, content in model_files(told, model).items():
-                self._calls.put_file(f"{place}/model/{name}", content)
-        return True
+        if model is None:
+            return {}
+        for name, content in model_files(told, model).items():
+            self._calls.put_file(f"{place}/model/{name}", content)
+        return {_MODEL: "model"}
 
     def _page(self, experiment: str, run: str) -> str:
         return f"{self._calls.url}/#/experiments/{experiment}/runs/{run}"
