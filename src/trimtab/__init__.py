@@ -2,7 +2,8 @@
 
 Programs that ask a prediction server import from here: `trimtab.Client`, `trimtab.AsyncClient`, what they take and
 give, and `trimtab.TrimtabError`, the root of every error. `trimtab.adopt` turns a model that was fitted in a notebook
-into a system, and `trimtab.fit_module` fits a PyTorch module in a `train` function.
+into a system. In a `train` function `trimtab.fit_module` fits a PyTorch module, `trimtab.calibrate` puts probabilities
+right, and `trimtab.OnnxModel` is what is returned of a model that is ONNX already.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts f
     from trimtab.serving.client.answers import AnswerError, Inference, Prediction, Truth
     from trimtab.serving.client.asynchronous import AsyncClient
     from trimtab.serving.client.sync import Client
+    from trimtab.training.calibrate import calibrate
+    from trimtab.training.export.given import OnnxModel
     from trimtab.training.torch_fit import fit_module
 
 __all__ = [
@@ -26,11 +29,13 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Inference",
+    "OnnxModel",
     "Prediction",
     "TrimtabError",
     "Truth",
     "__version__",
     "adopt",
+    "calibrate",
     "fit_module",
 ]
 _HOMES = {
@@ -39,10 +44,12 @@ _HOMES = {
     "AsyncClient": "trimtab.serving.client.asynchronous",
     "Client": "trimtab.serving.client.sync",
     "Inference": "trimtab.serving.client.answers",
+    "OnnxModel": "trimtab.training.export.given",
     "Prediction": "trimtab.serving.client.answers",
     "TrimtabError": "trimtab.errors",
     "Truth": "trimtab.serving.client.answers",
     "adopt": "trimtab.adoption.adopt",
+    "calibrate": "trimtab.training.calibrate",
     "fit_module": "trimtab.training.torch_fit",
 }
 

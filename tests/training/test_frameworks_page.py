@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"
 SHOWN = [
     block
     for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    if "def train(" in block and "torch" not in block
+    if "def train(" in block and "torch" not in block and "weights.onnx" not in block
 ]
 
 

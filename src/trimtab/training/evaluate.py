@@ -35,7 +35,8 @@ def check_measurable(task: Task, requirements: Sequence[Requirement], baseline: 
 
 
 class Evaluation:
-    """Measures scores on one set of labelled rows. `day` [n] groups rows that may move together."""
+    """Measures scores on one set of labelled rows. `day` [n] groups rows that may move together. `threshold` is the
+    model's own; what it is compared with answers by the one that is declared."""
 
     def __init__(
         self,
@@ -47,12 +48,14 @@ class Evaluation:
         requirements: Sequence[Requirement],
         bootstrap: int,
         seed: int,
+        threshold: float | None = None,
     ) -> None:
         self._task = task
         self._y = y
         self._day = day
         self._value = value
-        self._threshold = threshold_of(task, value)
+        self._declared = threshold_of(task, value)
+        self._threshold = self._declared if threshold is None else threshold
         self._bootstrap = bootstrap
         self._seed = seed
         known = [name for name in measurable(task) if name != "value.per_1000" or value is not None]
@@ -90,18 +93,26 @@ class Evaluation:
     def baseline(self, kind: str, y_train: NDArray[Any], classes: int) -> dict[str, Estimate]:
         """The same metrics for answers that look at no feature: the classes' shares, the mean or the median."""
         return {
-            name: self._estimate(name, scores, None, 0)
+            name: self._estimate(name, scores, None, 0, threshold=self._declared)
             for scores in [baseline_scores(kind, self._task, y_train, classes, len(self._y))]
             for name in self._names
         }
 
-    def _estimate(self, name: str, scores: NDArray[Any], mask: NDArray[np.bool_] | None, bootstrap: int) -> Estimate:
+    def _estimate(
+        self,
+        name: str,
+        scores: NDArray[Any],
+        mask: NDArray[np.bool_] | None,
+        bootstrap: int,
+        *,
+        threshold: float | None = None,
+    ) -> Estimate:
         chosen = slice(None) if mask is None else mask
         return estimate(
             name,
             y=self._y[chosen],
             score=scores[chosen],
-            threshold=self._threshold,
+            threshold=self._threshold if threshold is None else threshold,
             value=self._value,
             task=self._task,
             blocks=self._day[chosen],

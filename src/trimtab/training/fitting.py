@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
@@ -16,6 +17,7 @@ from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer, encode_explainer
 from trimtab.inference.session import Model
 from trimtab.records.model import Signature
+from trimtab.training.export.calibration import Calibrated
 from trimtab.training.export.explainer import explainer_of
 from trimtab.training.export.export import LARGEST_DIFFERENCE, difference, export, native_scores
 from trimtab.training.job import Fitted, WorkOrder
@@ -58,6 +60,7 @@ class Fitting:
         with self._phases.timed("export"):
             content = export(model, signature)
             (self._folder / f"{name}.onnx").write_bytes(content)
+            signature = answering(model, signature)
             exported = Model.load(content, signature, threads=self._order.threads)
         with self._phases.timed("parity"):
             scores = exported.scores(x_valid)
@@ -111,11 +114,19 @@ class Fitting:
         return name
 
 
+def answering(model: Any, signature: Signature) -> Signature:
+    """The signature, with the threshold that the model brings along where it does."""
+    own = model.threshold if isinstance(model, Calibrated) else None
+    return signature if own is None else structs.replace(signature, threshold=own)
+
+
 def _gap(model: Any, signature: Signature, which: str, x: NDArray[np.float32], exported: NDArray[np.float32]) -> float:
     """The largest difference between the exported model's scores and the fitted one's. Raises PermanentError for one
     that is too large, and for scores that are no numbers."""
     with users("predicting with the fitted model"):
         native = native_scores(model, x, signature)
+    if native is None:
+        native = exported.astype(np.float64)
     if not np.isfinite(exported).all():
         bad = int((~np.isfinite(exported)).reshape(len(exported), -1).any(axis=1).sum())
         raise PermanentError(f"the model answers {bad} of {len(exported)} {which} rows with NaN or infinity")

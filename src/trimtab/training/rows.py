@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ class Rows:
     features before coding (Polars), `time` the moments of prediction. `seen` is true for validation rows that the
     training rows hold as well, in the second fit of `refit`: stopping early on them would be wrong. `checkpoints` is a
     folder where `train` may keep what lets it go on after its process was killed: the same training finds it
-    again, and it is removed when that has ended. It is not there before something is put into it.
+    again, and it is removed when that has ended. It is not there before something is put into it. `signature` is
+    what the model will take and answer.
     """
 
     x: NDArray[np.float32]
@@ -36,9 +37,23 @@ class Rows:
     time: pl.Series
     seen: bool = False
     checkpoints: str = ""
+    signature: Signature | None = None
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def divided(self, share: float) -> tuple[Rows, Rows]:
+        """The older `share` of the rows and the newer rest, as these are in order of time: to fit on the one and to
+        calibrate, stop or choose on the other. Raises PermanentError when one of them would be empty."""
+        count = round(share * len(self))
+        if not 0 < count < len(self):
+            raise PermanentError(f"{len(self)} rows cannot be divided at {share:g}", hint="use a share such as 0.8")
+        return self._part(slice(0, count)), self._part(slice(count, len(self)))
+
+    def _part(self, rows: slice) -> Rows:
+        return replace(
+            self, x=self.x[rows], y=self.y[rows], frame=self.frame[rows], time=self.time[rows], checkpoints=""
+        )
 
     def coded(self) -> NDArray[np.float32]:
         """A copy of `x` in which unknown categories are missing (NaN) as well: for libraries without a code for them,
@@ -72,6 +87,7 @@ def rows_of(
         time=time,
         seen=seen,
         checkpoints=checkpoints,
+        signature=signature,
     )
 
 

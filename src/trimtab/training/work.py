@@ -109,6 +109,7 @@ class _Work:
                 requirements=job.requirements,
                 bootstrap=job.bootstrap,
                 seed=job.seed,
+                threshold=evaluated.signature.threshold,
             )
             metrics = evaluation.metrics(scores)
             slices = evaluation.slices(scores, raw_valid)

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.records.model import Signature
+from trimtab.training.export.calibration import Calibrated, add_calibration
 from trimtab.training.export.ensemble import Ensemble, ensemble_graph
+from trimtab.training.export.given import given_graph, given_scores, onnx_model_of
 from trimtab.training.export.graph import Graph, spread_classes, to_bytes
 
 LARGEST_DIFFERENCE = 1e-4
@@ -18,19 +20,33 @@ LARGEST_DIFFERENCE = 1e-4
 def export(model: Any, signature: Signature) -> bytes:
     """The ONNX bytes of what the user's `train` returned.
 
-    Raises PermanentError for something that is no fitted model of scikit-learn, LightGBM or XGBoost and no PyTorch
-    module, that does not fit the task or the features, or that cannot be exported.
+    Raises PermanentError for something that is no fitted model of scikit-learn, LightGBM or XGBoost, no PyTorch module
+    and no ONNX model, that does not fit the task or the features, or that cannot be exported.
     """
-    features = len(signature.features)
-    if is_module(model):
-        from trimtab.training.export.torch import module_graph  # here: import only the exporter that is needed
+    graph = _scoring(model, signature)
+    ends = signature.onnx_input, signature.onnx_output
+    return to_bytes(graph, features=len(signature.features), onnx_input=ends[0], onnx_output=ends[1])
 
-        graph = module_graph(model, signature)
+
+def _scoring(model: Any, signature: Signature) -> Graph:
+    """The graph of any model, to P(positive) or the number [n, 1], or probabilities [n, classes]."""
+    if isinstance(model, Calibrated):
+        graph = _scoring(model.model, signature)
+        add_calibration(graph, model)
+        return graph
+    given = onnx_model_of(model)
+    if is_module(model) or given is not None:
+        if given is not None:
+            graph = given_graph(given, signature)
+        else:
+            from trimtab.training.export.torch import module_graph  # here: import only the exporter that is needed
+
+            graph = module_graph(model, signature)
         if signature.task == "binary_classification":
             _positive(graph)
-        return _bytes(graph, signature)
+        return graph
     _check(model, signature)
-    graph = _graph(model, signature.onnx_input, features)
+    graph = _graph(model, signature.onnx_input, len(signature.features))
     classes = len(signature.classes)
     present = _present(model, classes)
     if signature.task == "binary_classification":
@@ -41,11 +57,22 @@ def export(model: Any, signature: Signature) -> bytes:
         if graph.width == 1 and len(present) == 2:
             _both(graph)
         spread_classes(graph, present, classes)
-    return _bytes(graph, signature)
+    return graph
 
 
-def native_scores(model: Any, x: NDArray[np.float32], signature: Signature) -> NDArray[np.float64]:
-    """What the model itself answers: [n] P(positive) or the number, [n, classes] for several classes."""
+def native_scores(model: Any, x: NDArray[np.float32], signature: Signature) -> NDArray[np.float64] | None:
+    """What the model itself answers: [n] P(positive) or the number, [n, classes] for several classes. None for an ONNX
+    model that comes without a callable: it is itself."""
+    if isinstance(model, Calibrated):
+        own = native_scores(model.model, x, signature)
+        return None if own is None else model.apply(own)
+    given = onnx_model_of(model)
+    if given is not None:
+        return given_scores(given, x, signature)
+    return _library_scores(model, x, signature)
+
+
+def _library_scores(model: Any, x: NDArray[np.float32], signature: Signature) -> NDArray[np.float64]:
     if is_module(model):
         from trimtab.training.export.torch import module_scores
 
@@ -140,7 +167,7 @@ def _check(model: Any, signature: Signature) -> None:
     if not any(_comes_from(model, library) for library in ("lightgbm", "xgboost", "sklearn")):
         raise PermanentError(
             f"train() returned {type(model).__module__}.{type(model).__name__}; expected a fitted scikit-learn, "
-            "LightGBM or XGBoost model, or a PyTorch module"
+            "LightGBM or XGBoost model, a PyTorch module, or an ONNX model"
         )
     booster = type(model).__name__ == "Booster"
     if not booster:
@@ -166,11 +193,6 @@ def _present(model: Any, classes: int) -> list[int]:
     """Positions of the classes that the model has met."""
     found = getattr(model, "classes_", None)
     return list(range(classes)) if found is None else [int(value) for value in found]
-
-
-def _bytes(graph: Graph, signature: Signature) -> bytes:
-    ends = signature.onnx_input, signature.onnx_output
-    return to_bytes(graph, features=len(signature.features), onnx_input=ends[0], onnx_output=ends[1])
 
 
 def _positive(graph: Graph) -> None:

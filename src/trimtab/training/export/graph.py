@@ -18,7 +18,8 @@ IR_VERSION = 8
 
 @dataclass
 class Graph:
-    """Nodes of operator set `opset` from tensor `input` to tensor `output` of shape [rows, width]."""
+    """Nodes of operator set `opset` from tensor `input` to tensor `output` of shape [rows, width]. `imports` are the
+    versions of other sets, `functions` those that nodes call, `ir` the version of ONNX's form."""
 
     input: str
     output: str
@@ -26,6 +27,9 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
     opset: int = OPSET
+    imports: dict[str, int] = field(default_factory=lambda: {"ai.onnx.ml": ML_OPSET})
+    functions: list[onnx.FunctionProto] = field(default_factory=list)
+    ir: int = IR_VERSION
 
     def add(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
         """Add a node of the standard operators; it makes tensor `output`, which becomes the graph's."""
@@ -59,10 +63,12 @@ def to_bytes(graph: Graph, *, features: int, onnx_input: str, onnx_output: str) 
         [helper.make_tensor_value_info(onnx_output, TensorProto.FLOAT, [None, graph.width])],
         initializer=graph.constants,
     )
+    versions = [("", graph.opset), *sorted(graph.imports.items())]
     model = helper.make_model(
         made,
-        opset_imports=[helper.make_opsetid("", graph.opset), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in versions],
+        ir_version=graph.ir,
+        functions=graph.functions,
         producer_name="trimtab",
     )
     return bytes(model.SerializeToString(deterministic=True))
