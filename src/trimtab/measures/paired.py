@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from trimtab.measures.arrays import Floats, Ints, block_index, block_sums
 from trimtab.measures.intervals import block_error, normal_quantile, row_error, t_quantile
+from trimtab.measures.losses import MEANS
 from trimtab.measures.metrics import better_when, statistic_of
 from trimtab.measures.resample import draw_weights, without_each_block
 from trimtab.measures.statistic import Statistic, Undefined
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Value
-
-_ADDITIVE = frozenset({"value.per_1000", "quality.log_loss", "quality.accuracy", "quality.brier", "quality.mae"})
 
 
 class Paired(Record, frozen=True, kw_only=True):
@@ -86,7 +85,7 @@ def paired_difference(
     index, count = block_index(blocks)
     if count < 2:
         return _incomparable(rows, "one block only: how much days differ cannot be seen")
-    additive = metric in _ADDITIVE
+    additive = metric in MEANS
     error = block_error(influence, index, count) if additive else _jackknife_error(new, old, index, count)
     wide = t_quantile(0.975, count - 1)
     found = (wide + t_quantile(0.8, count - 1)) * error

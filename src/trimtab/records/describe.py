@@ -29,6 +29,7 @@ from trimtab.records.facts import (
 )
 from trimtab.records.journal import Entry
 from trimtab.records.requirement import Verdict
+from trimtab.records.slices import WeakSlicesFound
 from trimtab.records.studies import BacktestFinished, ExperimentFinished, SearchFinished, TrialFinished
 
 WIDTH = 100
@@ -101,6 +102,8 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
         case SearchFinished():
             found = ", ".join(f"{_name(name)} {_number(figure)}" for name, figure in fact.figures.items()) or "nothing"
             return "search", f"{fact.search}: {found} in {_several(fact.trials, 'trial')}; {fact.stopped}"
+        case WeakSlicesFound():
+            return "slices", _weak(fact)
         case ExperimentFinished():
             return "experiment", f"{fact.name} {fact.verdict}: {fact.why}"
 
@@ -161,6 +164,13 @@ def _backtest(fact: BacktestFinished) -> str:
     released = f"{fact.releases} released, {fact.refused} refused, {fact.rolled_back} rolled back"
     worth = f"value {fact.value:,.0f} ({_number(fact.per_1000)} per 1,000)"
     return f"{fact.policy}: {worth}, {_several(fact.retrainings, 'retraining')}, {released}"
+
+
+def _weak(fact: WeakSlicesFound) -> str:
+    against = f"the live model {fact.against}" if fact.against else "on the whole"
+    if not fact.slices:
+        return f"{fact.release} is nowhere found worse than {against}"
+    return f"{fact.release} is worse than {against} where {'; '.join(one.in_words for one in fact.slices)}"
 
 
 def _trial(fact: TrialFinished) -> str:

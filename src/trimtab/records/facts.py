@@ -15,6 +15,7 @@ from trimtab.records.base import Record
 from trimtab.records.fact import Fact
 from trimtab.records.model import ModelBundle, ModelIdentity, Stage
 from trimtab.records.requirement import Estimate, Verdict
+from trimtab.records.slices import WeakSlicesFound
 from trimtab.records.studies import BacktestFinished, ExperimentFinished, SearchFinished, TrialFinished
 
 
@@ -284,4 +285,5 @@ AnyFact = (
     | ExperimentFinished
     | TrialFinished
     | SearchFinished
+    | WeakSlicesFound
 )

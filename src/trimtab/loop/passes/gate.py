@@ -13,6 +13,7 @@ import polars as pl
 from trimtab.declaration.system import System
 from trimtab.loop.passes.evidence import as_fact, compare_all, truth_of
 from trimtab.loop.passes.plan import say_difference
+from trimtab.loop.passes.weakness import found, losses, warning
 from trimtab.loop.past.history import MOMENT
 from trimtab.loop.past.scored import scores_on
 from trimtab.loop.people.forgotten import tainted_models
@@ -20,12 +21,14 @@ from trimtab.loop.ports import Datasets
 from trimtab.loop.releases import ReleaseState
 from trimtab.measures.judge import acceptable, judge, judge_slices
 from trimtab.measures.metrics import estimate, measurable
+from trimtab.measures.statistic import Undefined
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import Compared, ModelTrained, VerdictsGiven
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Estimate, Requirement, Verdict
+from trimtab.records.slices import WeakSlicesFound
 
 _LABELS = "labels."
 
@@ -69,6 +72,10 @@ def decide(
         return Decision(passed=False, why=f"no better than the live model: {said}")
     passed = f"passed {len(challenger)} requirements"
     return Decision(passed=True, why=f"{passed}; {said}" if said else passed)
+
+
+def _drafts(weak: Sequence[WeakSlicesFound], number: str, now: datetime) -> list[Draft]:
+    return [Draft(key=f"weak:{one.release}:{one.against or 'itself'}:{number}", fact=one, at=now) for one in weak]
 
 
 def _say(verdict: Verdict) -> str:
@@ -116,11 +123,14 @@ class Gate:
                 at=now,
             )
         ]
-        if champion is None:
-            return decide(verdicts, None, ()), tuple(facts)
         rows = self._holdout(model, now)
         y = truth_of(rows, self.system, model)
-        old, new = self._scores(champion, rows, evaluated=False), self._scores(model, rows, evaluated=True)
+        new = self._scores(model, rows, evaluated=True)
+        weak = self._weak(release.release, model, rows, y=y, score=new)
+        if champion is None:
+            return decide(verdicts, None, ()), (*facts, *_drafts(weak, number, now))
+        old = self._scores(champion, rows, evaluated=False)
+        weak += self._weak(release.release, model, rows, y=y, score=new, other=(champion, old))
         compared = [
             as_fact(
                 paired,
@@ -143,7 +153,33 @@ class Gate:
         facts += [Draft(key=f"{about}:{c.metric}:{number}", fact=c, at=now) for c in compared]
         theirs = self._champion_verdicts(champion, rows, y, old)
         must_go = champion.identity.id in tainted_models(self.ledger)
-        return decide(verdicts, theirs, compared, must_go=must_go), tuple(facts)
+        decision = decide(verdicts, theirs, compared, must_go=must_go)
+        facts += _drafts(weak, number, now)
+        for told in [warning(fact) for fact in weak if fact.against]:
+            if told and decision.passed:
+                decision = msgspec.structs.replace(decision, why=f"{decision.why}; but {told}")
+        return decision, tuple(facts)
+
+    def _weak(
+        self,
+        release: str,
+        model: ModelTrained,
+        rows: pl.DataFrame,
+        *,
+        y: np.ndarray,
+        score: np.ndarray,
+        other: tuple[ModelTrained, np.ndarray] | None = None,
+    ) -> list[WeakSlicesFound]:
+        """Where the candidate does worse than on the whole, or than another model: a warning, never a refusal. Nothing
+        where answers cannot be told good or bad one by one."""
+        try:
+            loss = losses(self.system, y, score, model.bundle.signature.threshold)
+            if other is None:
+                return [found(self.system, release, rows, loss, model=model)]
+            theirs = losses(self.system, y, other[1], other[0].bundle.signature.threshold)
+            return [found(self.system, release, rows, loss, model=model, other=(other[0], theirs))]
+        except Undefined:
+            return []
 
     def _holdout(self, model: ModelTrained, now: datetime) -> pl.DataFrame:
         """The labelled rows that the candidate was validated on."""
