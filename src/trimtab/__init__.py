@@ -3,7 +3,8 @@
 Programs that ask a prediction server import from here: `trimtab.Client`, `trimtab.AsyncClient`, what they take and
 give, and `trimtab.TrimtabError`, the root of every error. `trimtab.adopt` turns a model that was fitted in a notebook
 into a system. In a `train` function `trimtab.fit_module` fits a PyTorch module, `trimtab.calibrate` puts probabilities
-right, and `trimtab.OnnxModel` is what is returned of a model that is ONNX already.
+right, `trimtab.OnnxModel` is what is returned of a model that is ONNX already, and `trimtab.log_metrics` and its
+neighbours log what is to be kept of the training.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts f
     from trimtab.training.calibrate import calibrate
     from trimtab.training.export.given import OnnxModel
     from trimtab.training.torch_fit import fit_module
+    from trimtab.training.tracking.callbacks import lightgbm_callback, xgboost_callback
+    from trimtab.training.tracking.log import log_artifact, log_figure, log_metric, log_metrics, log_table
 
 __all__ = [
     "Adoption",
@@ -37,6 +40,13 @@ __all__ = [
     "adopt",
     "calibrate",
     "fit_module",
+    "lightgbm_callback",
+    "log_artifact",
+    "log_figure",
+    "log_metric",
+    "log_metrics",
+    "log_table",
+    "xgboost_callback",
 ]
 _HOMES = {
     "Adoption": "trimtab.adoption.adopt",
@@ -51,6 +61,13 @@ _HOMES = {
     "adopt": "trimtab.adoption.adopt",
     "calibrate": "trimtab.training.calibrate",
     "fit_module": "trimtab.training.torch_fit",
+    "lightgbm_callback": "trimtab.training.tracking.callbacks",
+    "log_artifact": "trimtab.training.tracking.log",
+    "log_figure": "trimtab.training.tracking.log",
+    "log_metric": "trimtab.training.tracking.log",
+    "log_metrics": "trimtab.training.tracking.log",
+    "log_table": "trimtab.training.tracking.log",
+    "xgboost_callback": "trimtab.training.tracking.callbacks",
 }
 
 

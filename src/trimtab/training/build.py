@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -16,11 +16,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.records.model import Signature
+from trimtab.records.tracking import Environment
 from trimtab.training.identity import CodeIdentity
 from trimtab.training.job import DAYS, MATRIX, TrainingJob, WorkDone, WorkOrder, WorkRefused
 from trimtab.training.process import Ended, WorkerProcess
 from trimtab.training.snapshot import code_of, modules_only, write_files, zip_of
 from trimtab.training.stored_code import WHOLE
+from trimtab.training.tracking.environment import environment
+from trimtab.training.tracking.gpu import Gpus
+from trimtab.training.tracking.meter import Meter, Used
 
 Profile = Callable[[NDArray[np.float32], Signature, NDArray[np.int64]], bytes]
 """From the rows a model was fitted on [n, features], as its signature codes them, and the day of each [n]: a blob."""
@@ -41,7 +45,7 @@ _LIBRARIES = {
 
 @dataclass(frozen=True)
 class Built:
-    """What a worker left: its result and the files it names."""
+    """What a worker left: its result and the files it names, and what it used."""
 
     done: WorkDone
     onnx: bytes
@@ -51,6 +55,7 @@ class Built:
     profile: bytes | None
     explainer: bytes | None
     measured: dict[str, float]
+    used: Used | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Failure:
     log: str
     measured: dict[str, float]
     outside: bool = False
+    used: Used | None = None
 
 
 class Builder:
@@ -72,6 +78,7 @@ class Builder:
         self._numbers = count()
         self._waiting: WorkerProcess | None = None
         self._libraries: tuple[str, ...] = ()
+        self._gpus: tuple[Gpus | None] | None = None  # looked for when the first is trained
 
     def build(
         self,
@@ -82,19 +89,32 @@ class Builder:
         *,
         profile: Profile | None = None,
         checkpoints: Path | None = None,
+        tracked: Path | None = None,
     ) -> Built | Failure:
         """Train in a worker, whatever is kept already, and keep nothing. Code that can goes on after what it left in
-        folder `checkpoints` before it was killed.
+        folder `checkpoints` before it was killed; what it logs comes into folder `tracked`.
 
         A worker that somebody else killed (a person, or the machine in need of memory) says nothing about the model, so
         the work is begun again; what is killed time after time is a failure.
         """
         self._libraries = tuple(m for name in code.libraries for m in _LIBRARIES.get(name, ()))
-        for _ in range(_ATTEMPTS - 1):
-            built = self._attempt(job, code, train, valid, profile=profile, checkpoints=checkpoints)
-            if isinstance(built, Built) or not built.outside:
-                return built
-        return self._attempt(job, code, train, valid, profile=profile, checkpoints=checkpoints)
+        meter = Meter(self._found_gpus())
+        for attempt in range(_ATTEMPTS):
+            built = self._attempt(
+                job, code, train, valid, profile=profile, checkpoints=checkpoints, tracked=tracked, meter=meter
+            )
+            if isinstance(built, Built) or not built.outside or attempt == _ATTEMPTS - 1:
+                break
+        return replace(built, used=meter.end())
+
+    def environment(self) -> Environment:
+        """What the workers run on."""
+        return environment(self._threads, self._found_gpus())
+
+    def _found_gpus(self) -> Gpus | None:
+        if self._gpus is None:
+            self._gpus = (Gpus.found(),)
+        return self._gpus[0]
 
     def _attempt(
         self,
@@ -105,6 +125,8 @@ class Builder:
         *,
         profile: Profile | None,
         checkpoints: Path | None,
+        tracked: Path | None,
+        meter: Meter,
     ) -> Built | Failure:
         worker = self._worker()
         folder = worker.folder
@@ -117,6 +139,7 @@ class Builder:
                 keep_matrix=profile is not None,
                 threads=self._threads,
                 checkpoints=str((checkpoints or folder / "checkpoints").absolute()),
+                tracked=str((tracked or folder / "tracked").absolute()),
                 torch="torch" in code.libraries,
             )
             write_files(folder / "code", code.contents)
@@ -129,7 +152,7 @@ class Builder:
             (folder / "job.json").write_bytes(msgspec.json.encode(order))
             train.write_ipc(folder / "train.arrow", compression="uncompressed")
             valid.write_ipc(folder / "valid.arrow", compression="uncompressed")
-            ended = worker.work(job.time_limit, job.memory_limit)
+            ended = worker.work(job.time_limit, job.memory_limit, meter.look)
             return self._outcome(folder, ended, profile)
         finally:
             worker.end()
@@ -144,6 +167,9 @@ class Builder:
     def close(self) -> None:
         """End the worker that waits, if any."""
         self._drop()
+        if self._gpus is not None and self._gpus[0] is not None:
+            self._gpus[0].close()
+        self._gpus = None
 
     def _drop(self) -> None:
         if self._waiting is not None:

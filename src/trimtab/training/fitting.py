@@ -23,6 +23,7 @@ from trimtab.training.export.export import LARGEST_DIFFERENCE, difference, expor
 from trimtab.training.job import Fitted, WorkOrder
 from trimtab.training.phases import Phases
 from trimtab.training.rows import Rows
+from trimtab.training.tracking.recorder import Recorder
 from trimtab.training.user_code import users
 
 PARITY_ROWS = 5_000
@@ -31,10 +32,11 @@ PARITY_ROWS = 5_000
 class Fitting:
     """Fits, exports and checks for one order, leaving files in `folder`."""
 
-    def __init__(self, order: WorkOrder, folder: Path, phases: Phases) -> None:
+    def __init__(self, order: WorkOrder, folder: Path, phases: Phases, recorder: Recorder) -> None:
         self._order = order
         self._folder = folder
         self._phases = phases
+        self._recorder = recorder
 
     def fit(
         self,
@@ -56,6 +58,7 @@ class Fitting:
                 from trimtab.training.torch_fit import prepare  # here: only for code that uses PyTorch
 
                 prepare(self._order.job.seed, self._order.threads)
+            self._recorder.turn_to("evaluated" if name == "model" else "shipped")
             model = train(rows, valid, dict(self._order.job.params))
         with self._phases.timed("export"):
             content = export(model, signature)

@@ -53,8 +53,8 @@ class TrainingJob(Record, kw_only=True):
 
 class WorkOrder(Record, kw_only=True):
     """`job.json`: the job, with what the worker needs to carry it out in its own folder. With `keep_matrix` it leaves
-    MATRIX and DAYS there. `checkpoints` is a folder that outlives a killed worker, `torch` whether the code uses
-    PyTorch."""
+    MATRIX and DAYS there. `checkpoints` is a folder that outlives a killed worker, `tracked` one for what the code
+    logs, `torch` whether the code uses PyTorch."""
 
     job: TrainingJob
     entry: str
@@ -63,6 +63,7 @@ class WorkOrder(Record, kw_only=True):
     keep_matrix: bool
     threads: int
     checkpoints: str = ""
+    tracked: str = ""
     torch: bool = False
 
 

@@ -10,13 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 POLL = 0.05
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,11 @@ class WorkerProcess:
         """True while the process runs."""
         return self._process.poll() is None
 
-    def work(self, time_limit: float, memory_limit: float) -> Ended:
-        """Let it work on the order in its folder, and wait for its end."""
+    def work(self, time_limit: float, memory_limit: float, look: Callable[[int], int]) -> Ended:
+        """Let it work on the order in its folder, and wait for its end. `look` is asked several times a second for the
+        resident bytes of a process, given its number, and its descendants."""
         started = time.monotonic()
-        killed, peak = "", 0
+        killed, peak = "", look(self._process.pid)
         with suppress(BrokenPipeError):  # it died before: its exit status tells
             assert self._process.stdin is not None
             self._process.stdin.write(b"go\n")
@@ -66,7 +66,7 @@ class WorkerProcess:
         try:
             with _Exit(self._process.pid) as ended:
                 while not ended.within(POLL) and self._process.poll() is None:
-                    peak = max(peak, resident(self._process.pid))
+                    peak = max(peak, look(self._process.pid))
                     if peak > memory_limit:
                         killed = f"it used more memory than its limit of {memory_limit / 2**20:,.0f} MiB"
                     elif time.monotonic() - started > time_limit:
@@ -113,33 +113,6 @@ class _Exit:
             time.sleep(seconds)
             return False
         return bool(select.select([self._descriptor], [], [], seconds)[0])
-
-
-def resident(pid: int) -> int:
-    """Resident bytes of a process and its descendants; 0 for one that is gone."""
-    if not sys.platform.startswith("linux"):
-        return _resident_elsewhere(pid)
-    total = 0
-    waiting = [pid]
-    while waiting:
-        current = waiting.pop()
-        try:
-            total += int(Path(f"/proc/{current}/statm").read_text().split()[1]) * _PAGE
-            for thread in os.listdir(f"/proc/{current}/task"):  # noqa: PTH208 - names only, many times a second
-                waiting += map(int, Path(f"/proc/{current}/task/{thread}/children").read_text().split())
-        except (OSError, ValueError, IndexError):
-            continue
-    return total
-
-
-def _resident_elsewhere(pid: int) -> int:
-    import psutil  # here: only where there is no /proc
-
-    try:
-        process = psutil.Process(pid)
-        return sum(p.memory_info().rss for p in [process, *process.children(recursive=True)])
-    except psutil.Error:
-        return 0
 
 
 def sweep(work: Path) -> None:

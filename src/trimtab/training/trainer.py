@@ -27,7 +27,9 @@ from trimtab.training.job import Fitted, TrainingJob
 from trimtab.training.process import sweep
 from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
+from trimtab.training.tracking.keep import keep_training
 
+_TRACKED = ".tracked"
 _WITHHELD = "withheld: the rows are of people, and the code may have printed some"
 
 
@@ -92,7 +94,11 @@ class Trainer:
             known = self.known(identity.id)
             if known is not None:  # another process has just trained it
                 return known
-            built = self.build(job, code, train, valid, profile=profile, checkpoints=checkpoints)
+            tracked = checkpoints / _TRACKED
+            built = self._builder.build(
+                job, code, train, valid, profile=profile, checkpoints=checkpoints, tracked=tracked
+            )
+            self._keep_tracked(job, identity.id, code, built, tracked)
             if isinstance(built, Failure):
                 log = _WITHHELD if job.private and built.log else built.log
                 fact = TrainingFailed(identity=identity, reason=built.reason, log=log)
@@ -138,6 +144,27 @@ class Trainer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _keep_tracked(
+        self, job: TrainingJob, identity: str, code: CodeIdentity, built: Built | Failure, folder: Path
+    ) -> None:
+        """Keep what the training left beside its model, before there is a model: no model is without it."""
+        assert built.used is not None
+        figures = {name: figure for name, figure in built.measured.items() if not name.startswith("seconds.")}
+        if isinstance(built, Built):
+            found = {name: estimate.figure for name, estimate in built.done.metrics.items()}
+            figures |= {name: figure for name, figure in found.items() if figure is not None}
+        keep_training(
+            self._blobs,
+            job=job,
+            identity=identity,
+            code=code,
+            used=built.used,
+            figures=figures,
+            reason=built.reason if isinstance(built, Failure) else "",
+            environment=self._builder.environment(),
+            folder=folder,
+        )
 
     def _keep(self, job: TrainingJob, identity: ModelIdentity, code: CodeIdentity, built: Built) -> Trained:
         """Keep all parts, then the name that makes them a model: a trainer that is killed between leaves no model."""

@@ -27,6 +27,8 @@ from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
 from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
 from trimtab.training.stored_code import StoredCode
+from trimtab.training.tracking.log import record_with
+from trimtab.training.tracking.recorder import Recorder
 from trimtab.training.user_code import import_entry, users
 
 
@@ -37,14 +39,18 @@ def read_order(folder: Path) -> WorkOrder:
 
 def carry_out(order: WorkOrder, folder: Path) -> None:
     """Do the work and leave `result.json`; refusals and the user's errors are results too."""
+    recorder = Recorder(Path(order.tracked or folder / "tracked"))
+    record_with(recorder)
     try:
-        result: WorkDone | WorkRefused = _Work(order, folder).run()
+        result: WorkDone | WorkRefused = _Work(order, folder, recorder).run()
     except TrimtabError as error:
         traceback.print_exc()
         result = WorkRefused(reason=error.message, hint=error.hint)
     except MemoryError:
         traceback.print_exc()
         result = WorkRefused(reason="it ran out of memory: an allocation went beyond what the limit allows")
+    record_with(None)
+    recorder.close()
     write_atomically(folder / "result.json", msgspec.json.encode(result))
 
 
@@ -58,11 +64,11 @@ class _Part:
 
 
 class _Work:
-    def __init__(self, order: WorkOrder, folder: Path) -> None:
+    def __init__(self, order: WorkOrder, folder: Path, recorder: Recorder) -> None:
         self.order = order
         self.folder = folder
         self.phases = Phases()
-        self.fitting = Fitting(order, folder, self.phases)
+        self.fitting = Fitting(order, folder, self.phases, recorder)
 
     def run(self) -> WorkDone:
         job = self.order.job

@@ -1,1 +1,1 @@
-"""What a training leaves beside its model: logged metrics, saved files, load, energy, environment, state of the code."""
+"""What a training leaves beside its model: points, files, load, energy, environment, state of the code."""

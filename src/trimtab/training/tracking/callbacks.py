@@ -27,8 +27,8 @@ def xgboost_callback(prefix: str = "") -> Any:
     except ModuleNotFoundError as error:
         raise PermanentError("XGBoost is not installed", hint="pip install xgboost") from error
 
-    class Logged(TrainingCallback):  # type: ignore[misc]
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+    class Logged(TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002 - XGBoost calls it so
             log_metrics(
                 {f"{prefix}{data}/{metric}": _last(values) for data, its in evals_log.items()
                  for metric, values in its.items()},

@@ -21,7 +21,7 @@ class Counter(NamedTuple):
     """One processor package: its count in microjoules, and where that begins again from 0."""
 
     place: Path
-    count: int
+    reading: int
     end: int
 
 
@@ -45,7 +45,7 @@ def since(before: Sequence[Counter], now: Sequence[Counter]) -> float | None:
     """Joules between two readings, less than one turn of the counters apart; None where they cannot be compared."""
     if not before or [each.place for each in before] != [each.place for each in now]:
         return None
-    return sum((b.count - a.count) % (b.end + 1) for a, b in zip(before, now, strict=True)) / 1e6
+    return sum((b.reading - a.reading) % (b.end + 1) for a, b in zip(before, now, strict=True)) / 1e6
 
 
 def estimated(

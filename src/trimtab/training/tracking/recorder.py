@@ -128,7 +128,7 @@ class Recorder:
                 self._file = None
 
     def _new(self, name: str) -> int | None:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(str(name)):
             raise PermanentError(f"{name!r} cannot be the name of a metric", hint="a short text in one line")
         if len(self._names) >= MOST_SERIES:
             self._drop(f"metrics beyond the first {MOST_SERIES:,} names")
