@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from trimtab.loop.status import read_status
     from trimtab.wiring.loop import running, watch
     from trimtab.wiring.place import open_place
+    from trimtab.wiring.tracking import copied
 
     with open_place(args.system, args.state) as place:
         if args.watch:
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
             passes = loop.one_round(clock.now()) if args.once else loop.settle(clock.now())
             status = read_status(place.system, place.ledger)
             failed = any(o.outcome == "failed" for done in passes for o in loop.outcomes(done))
+        copied(place, None if args.json else tell)
     if args.json:
         emit_json({"passes": passes, "status": status})
     else:

@@ -11,7 +11,7 @@ from trimtab.cli.terminal import plain, say, styled
 
 STYLES = {"done": "green", "refused": "yellow", "failed": "bold red"}
 _LONG = frozenset({"train"})
-_NO_ACTION = frozenset({"declared", "round"})
+_NO_ACTION = frozenset({"declared", "round", "track"})
 
 
 def tell(verb: str, text: str) -> None:

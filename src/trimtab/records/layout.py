@@ -24,5 +24,6 @@ class Layout:
         self.tokens = self.serve / "tokens.json"
         self.owner_token = self.serve / "owner.token"
         self.rates = self.serve / "rates"
+        self.trainings = root / "trainings.db"
         self.work = root / "work"
         self.reports = root / "reports"

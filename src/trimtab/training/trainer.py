@@ -71,11 +71,7 @@ class Trainer:
 
     def known(self, identity: str) -> Trained | None:
         """The model of that identity, if it was trained before."""
-        kept = self._blobs.get_ref(f"model-{identity}")
-        if kept is None:
-            return None
-        stored = msgspec.json.decode(self._blobs.get(kept), type=_Kept)
-        return Trained(fact=stored.fact, measured=stored.measured, again=True)
+        return kept_model(self._blobs, identity)
 
     def train(
         self, job: TrainingJob, train: pl.DataFrame, valid: pl.DataFrame, *, profile: Profile | None = None
@@ -84,7 +80,7 @@ class Trainer:
 
         `train` and `valid` are a Split's frames, in order of time. `profile` makes the profile that is kept with the
         model, of all rows that the shipped model was fitted on. A model that cannot be had is Refused, with the reason;
-        nothing of it is kept. Raises DeclarationError for code that is missing or does not parse.
+        only the record of its training is kept. Raises DeclarationError for code that is missing or does not parse.
         """
         identity, code = self.identify(job, train, valid)
         known = self.known(identity.id)
@@ -214,6 +210,16 @@ class Trainer:
 class _Kept(msgspec.Struct, frozen=True):
     fact: ModelTrained
     measured: dict[str, float]
+
+
+def kept_model(blobs: Blobs, identity: str) -> Trained | None:
+    """The model of that identity as it was kept when it was trained, for the loop or for a trial; None where none
+    was."""
+    kept = blobs.get_ref(f"model-{identity}")
+    if kept is None:
+        return None
+    stored = msgspec.json.decode(blobs.get(kept), type=_Kept)
+    return Trained(fact=stored.fact, measured=stored.measured, again=True)
 
 
 def identity_of(job: TrainingJob, code: CodeIdentity, train: pl.DataFrame, valid: pl.DataFrame) -> ModelIdentity:

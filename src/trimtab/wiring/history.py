@@ -15,6 +15,7 @@ from trimtab.records.ledger import Ledger
 from trimtab.wiring.loop import build_loop, quiet
 from trimtab.wiring.place import Place, span_of
 from trimtab.wiring.serving import free_port, served, server_of
+from trimtab.wiring.tracking import copied
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,7 +53,7 @@ def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) 
     from trimtab.training.trainer import Trainer
 
     with Trainer(place.blobs, place.layout.work, threads=max(1, (os.cpu_count() or 2) - 1)) as trainer:
-        return run_experiment(
+        found = run_experiment(
             spec,
             system=place.system,
             datasets=_known(place, at),
@@ -62,6 +63,8 @@ def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) 
             trainer=trainer,
             tell=tell,
         )
+    copied(place)
+    return found
 
 
 def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
@@ -73,7 +76,7 @@ def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
     system = place.system
     workers = system.model.search.workers if system.model.search is not None else 1
     threads = max(1, ((os.cpu_count() or 2) - 1) // workers)
-    return run_search(
+    found = run_search(
         system,
         datasets=_known(place, at),
         now=at,
@@ -83,6 +86,8 @@ def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
         bench=lambda: bench_of(place),
         tell=tell,
     )
+    copied(place)
+    return found
 
 
 def _known(place: Place, at: datetime) -> Datasets:

@@ -17,6 +17,7 @@ from trimtab.records.ledger import Ledger, StaleFence
 from trimtab.wiring.kinds import source_kinds
 from trimtab.wiring.place import Place
 from trimtab.wiring.serving import served, server_of
+from trimtab.wiring.tracking import copied
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,6 +125,7 @@ def watch(place: Place, *, every: float, say: Watcher, server: LocalServer | Non
             model = chosen
             with place.lead():
                 loop.settle(clock.now())
+            copied(place, say)
         except StaleFence:  # another process leads: this one has to go
             raise
         except TrimtabError as error:

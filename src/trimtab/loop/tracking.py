@@ -1,0 +1,224 @@
+"""Trainings as the ledger tells them: brought into the index, and copied to the trackers that are declared.
+
+This is the only place that writes to outside trackers, and only what stands in the ledger. A tracker that is down fails
+nothing: what it lacks is found in the index at the next pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import blake3
+import msgspec
+
+from trimtab.declaration.system import System
+from trimtab.errors import TrimtabError, end_if_told
+from trimtab.experiments.index import Index, Indexed
+from trimtab.experiments.port import Contents, Curve, Told, Tracker
+from trimtab.experiments.spec import TrackerSpec
+from trimtab.experiments.trainings import KeptContents, training_of
+from trimtab.loop.releases import fold
+from trimtab.records.base import canonical_json
+from trimtab.records.blobs import Blobs
+from trimtab.records.fact import Fact
+from trimtab.records.facts import ModelTrained, ReleaseMoved, TrainingFailed
+from trimtab.records.ledger import Ledger
+from trimtab.records.model import Stage
+from trimtab.records.studies import ExperimentFinished, TrialFinished
+from trimtab.records.tracking import Training, ref_of
+from trimtab.training.trainer import kept_model
+
+_KINDS = (ModelTrained, TrainingFailed, TrialFinished, ExperimentFinished)
+_BUDGET = 30.0
+"""Seconds that one pass gives to one tracker: a long queue must not keep the loop from its work."""
+_LONGEST_WAIT = 600.0
+
+
+def refresh(index: Index, ledger: Ledger, blobs: Blobs) -> None:
+    """Bring into the index what the ledger holds beyond it."""
+    head, _ = ledger.head()
+    if index.cursor() == head:
+        return
+    with index.writing():
+        after = index.cursor()
+        if after > head:  # of another ledger, or of one that was restored from a backup
+            after = 0
+        for entry in ledger.entries(_KINDS, after=after):
+            for identity, group, outcome in _named(entry.fact):
+                record = blobs.get_ref(ref_of(identity)) or ""
+                training = training_of(blobs, identity) if record else None
+                found = Indexed(
+                    id=identity,
+                    seq=entry.seq,
+                    at=entry.at.isoformat(),
+                    group=group,
+                    outcome=training.outcome if training is not None else outcome,
+                    record=record,
+                )
+                index.put(found, training)
+        index.set("cursor", str(head))
+
+
+def _named(fact: Fact) -> Iterator[tuple[str, str, str]]:
+    """The identities that a fact names, what they were trained for, and what they came to."""
+    match fact:
+        case ModelTrained():
+            yield fact.identity.id, "loop", "trained"
+        case TrainingFailed():
+            yield fact.identity.id, "loop", "failed"
+        case TrialFinished():
+            if fact.model:
+                yield fact.model, f"search:{fact.search}", "trained"
+        case ExperimentFinished():
+            for model in dict.fromkeys(model for each in fact.rounds for pair in each.models for model in pair):
+                yield model, f"experiment:{fact.name}", "trained"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How one tracker stands after a pass: what was written in it, what it holds and lacks in all, and why it lacks
+    it."""
+
+    tracker: str
+    written: int
+    held: int
+    waiting: int
+    trouble: str = ""
+
+
+class Copying:
+    """Copies the trainings of one system to its trackers. `opened` opens the tracker of a line; `clock` gives seconds
+    since 1970."""
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        ledger: Ledger,
+        blobs: Blobs,
+        index: Index,
+        opened: Callable[[TrackerSpec], Tracker],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._system = system
+        self._ledger = ledger
+        self._blobs = blobs
+        self._index = index
+        self._opened = opened
+        self._clock = clock
+
+    def copy(self, *, at_once: bool = False) -> list[Copied]:
+        """Write what trackers lack, each for a while; one that failed is left alone for a time that grows with each
+        failure, unless `at_once`."""
+        refresh(self._index, self._ledger, self._blobs)
+        return [self._copy(spec, at_once) for spec in self._system.tracking.to]
+
+    def stands(self) -> list[Copied]:
+        """How trackers stand; nothing is written to them."""
+        refresh(self._index, self._ledger, self._blobs)
+        return [self._stand_of(spec.text, 0) for spec in self._system.tracking.to]
+
+    def _stand_of(self, name: str, written: int) -> Copied:
+        held, waiting = self._index.counts(name)
+        trouble = self._index.trouble(name)
+        return Copied(name, written, held, waiting, trouble.said if trouble else "")
+
+    def _copy(self, spec: TrackerSpec, at_once: bool) -> Copied:
+        name, written = spec.text, 0
+        trouble = self._index.trouble(name)
+        if trouble is not None and not at_once:
+            pause = min(_LONGEST_WAIT, 5.0 * 2 ** min(trouble.tries, 10))
+            if self._clock() - trouble.at < pause:
+                return self._stand_of(name, 0)
+        standing = self._standing()
+        told = blake3.blake3(canonical_json(standing)).hexdigest(16)
+        if not self._index.waiting(name, 1) and self._index.get(f"stand:{name}") == told:
+            return self._stand_of(name, 0)
+        began = time.monotonic()
+        try:
+            tracker = self._opened(spec)
+            try:
+                while waiting := self._index.waiting(name, 20):
+                    for found in waiting:
+                        place = tracker.write(*self._told(found))
+                        self._index.written(name, found, place)
+                        written += 1
+                        if time.monotonic() - began > _BUDGET:
+                            return self._stand_of(name, written)
+                tracker.stand(self._system.name, standing)
+                self._index.set(f"stand:{name}", told)
+            finally:
+                tracker.close()
+        except TrimtabError as error:
+            end_if_told(error)
+            self._index.failed(name, self._clock(), error.in_one_line())
+        except Exception as error:  # whatever another library raises, a training must not fail by it
+            end_if_told(error)
+            self._index.failed(name, self._clock(), f"{type(error).__name__}: {error}"[:500])
+        return self._stand_of(name, written)
+
+    def _standing(self) -> dict[str, tuple[Stage, str]]:
+        releases = fold((entry.at, entry.fact) for entry in self._ledger.entries(ReleaseMoved))
+        return {each.release: (each.stage, each.model) for each in releases.all}
+
+    def _told(self, found: Indexed) -> tuple[Told, Contents]:
+        training = training_of(self._blobs, found.id)
+        model = kept_model(self._blobs, found.id)
+        fact = None if model is None else model.fact
+        contents = KeptContents(self._blobs, training, fact)
+        if not self._system.tracking.artifacts:
+            training = msgspec.structs.replace(training, artifacts=())
+        shown: Contents = contents
+        if training.private:
+            training, shown = self._without_people(training, contents, fact)
+        told = Told(
+            system=self._system.name,
+            group=found.group,
+            training=training,
+            dataset="" if fact is None else fact.dataset,
+            version="" if fact is None else fact.dataset_version,
+            rows=0 if fact is None else fact.rows,
+        )
+        return told, shown
+
+    def _without_people(
+        self, training: Training, contents: KeptContents, fact: ModelTrained | None
+    ) -> tuple[Training, Contents]:
+        """Rows are of people: what goes out holds no text that could have been told from them. The names of metrics go
+        out where they stand in the code or the hyper-parameters."""
+        digests = () if fact is None else fact.code_files.values()
+        code = " ".join(self._blobs.get(digest).decode("utf-8", "replace") for digest in digests)
+        written = f"{code} {canonical_json(training.params).decode()} {' '.join(_OWN_NAMES)}"
+
+        def public(name: str) -> bool:
+            return all(part in written for part in name.split("/"))
+
+        kept = tuple(each for each in training.series if each.fit == "system" or public(each.name))
+        dropped = len(training.series) - len(kept)
+        told = (f"{dropped} metrics whose names do not stand in the code",) if dropped else ()
+        clean = msgspec.structs.replace(
+            training,
+            artifacts=(),
+            series=kept,
+            reason="it failed; `trimtab log` says why" if training.reason else "",
+            dropped=(*(("files that it saved",) if training.dropped else ()), *told),
+        )
+        return clean, _Public(contents, frozenset((each.fit, each.name) for each in kept))
+
+
+_OWN_NAMES = ("loss", "valid_loss", "learning_rate", "valid_0", "validation_0", "training")
+"""Names that Trimtab's own fits and callbacks give."""
+
+
+class _Public:
+    """Contents without the curves whose names may tell of people."""
+
+    def __init__(self, contents: KeptContents, shown: frozenset[tuple[str, str]]) -> None:
+        self._contents = contents
+        self._shown = shown
+        self.artifact, self.patch, self.model = contents.artifact, contents.patch, contents.model
+
+    def curves(self) -> list[Curve]:
+        return [each for each in self._contents.curves() if (each.fit, each.name) in self._shown]
