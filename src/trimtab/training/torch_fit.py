@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from blake3 import blake3
@@ -57,15 +57,18 @@ def fit_module(
     lr: float = 1e-3,
     weight_decay: float = 0.01,
     patience: int = 10,
-    device: str | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
 ) -> Any:
     """Fit a torch.nn.Module by AdamW and return it, on the CPU and ready to predict, as it was after its best epoch.
 
     `loss(output, target)` gives a scalar tensor. Without one it is what `y` calls for: binary cross-entropy on logits
     for whole numbers and one output, cross-entropy on logits for several outputs, mean squared error for other numbers.
-    `device` is "cpu", "cuda", or None for CUDA where it is; there it computes in bfloat16 where that is safe (autocast)
-    while the weights stay float32. It stops once `valid` has not got better for `patience` epochs. Where `valid.seen`
-    (the second fit of a training) it takes as many epochs as the first found best.
+    `device` is "cpu", "cuda" (or "cuda:1"), or "auto" for CUDA where it is. With a `precision` of 16 bits it computes
+    in that where it is safe (autocast), in float16 with scaled gradients, while the weights stay float32; "auto" is
+    bfloat16 on CUDA, float16 on GPUs without it, float32 on the CPU. It stops once `valid` has not got better for
+    `patience` epochs. Where `valid.seen` (the second fit of a training) it takes as many epochs as the first found
+    best.
 
     Killed and begun again, the same fit goes on after its last checkpoint in `train.checkpoints`. One is written after
     an epoch unless that would take more than a tenth of the time. Raises PermanentError when the loss is not finite.
@@ -74,18 +77,40 @@ def fit_module(
         raise PermanentError("PyTorch is not installed", hint="pip install 'trimtab[torch]'")
     if not len(train.y):
         raise PermanentError("there are no rows to fit on")
-    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise PermanentError("CUDA was asked for and is not available", hint='leave device out, or say "cpu"')
+    name = device_name(device)
     seen = bool(getattr(valid, "seen", False))
-    settings = [loss_name(loss), batch, lr, weight_decay, name.partition(":")[0]]
+    kind = device_precision(name, precision)
+    settings = [loss_name(loss), batch, lr, weight_decay, name.partition(":")[0], kind]
     kept = _Checkpoints.of(getattr(train, "checkpoints", ""), module, settings, train, seen=seen)
     judged = None if valid is None or seen or not len(valid.y) else valid
     if seen and (best := kept.best_epochs()):
         epochs = best
-    fit = _Fit(module, torch.device(name), loss, batch=batch, lr=lr, weight_decay=weight_decay)
+    fit = _Fit(module, torch.device(name), loss, batch=batch, lr=lr, weight_decay=weight_decay, precision=kind)
     fit.run(train, judged, epochs=epochs, patience=patience, kept=kept)
     return module.to("cpu").eval()
+
+
+def device_name(device: str) -> str:
+    """The device that "auto" comes to; any other as it is. Raises PermanentError for one that is not there."""
+    kind = device.partition(":")[0]
+    if kind not in {"auto", "cpu", "cuda"}:
+        raise PermanentError(f"no device {device!r}", hint='use "cpu", "cuda" or "auto"')
+    there = torch.cuda.is_available()
+    if kind == "auto":
+        return "cuda" if there else "cpu"
+    if kind == "cuda" and not there:
+        raise PermanentError("CUDA was asked for and is not available", hint='say device="auto", or "cpu"')
+    return device
+
+
+def device_precision(device: str, precision: str) -> str:
+    """What "auto" comes to on that device; any other precision as it is. Raises PermanentError for an unknown one."""
+    if precision == "auto":
+        half = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float16"
+        return half if device.startswith("cuda") else "float32"
+    if precision not in {"float32", "bfloat16", "float16"}:
+        raise PermanentError(f"no precision {precision!r}", hint='use "auto", "float32", "bfloat16" or "float16"')
+    return precision
 
 
 def loss_name(loss: Any) -> str:
@@ -158,13 +183,17 @@ class _Fit:
         batch: int,
         lr: float,
         weight_decay: float,
+        precision: str,
     ) -> None:
         self._module = module.to(device)
         self._device = device
         self._loss = loss
         self._batch = max(1, batch)
         self._cuda = device.type == "cuda"
-        self._mixed = self._cuda and torch.cuda.is_bf16_supported()
+        self._mixed = precision != "float32"
+        self._short = getattr(torch, precision)
+        # Small gradients vanish in float16; otherwise the scaler hands everything through as it is.
+        self._scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
         self._seed = torch.initial_seed() % 2**62
         self._optimizer = torch.optim.AdamW(module.parameters(), lr=lr, weight_decay=weight_decay)
         self._epoch = 0
@@ -201,8 +230,9 @@ class _Fit:
                 continue
             self._optimizer.zero_grad(set_to_none=True)
             loss = self._loss_of(x[rows], y[rows])
-            loss.backward()
-            self._optimizer.step()
+            self._scaler.scale(loss).backward()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
             total += loss.detach() * len(rows)
             taken += len(rows)
         self._epoch += 1
@@ -227,7 +257,7 @@ class _Fit:
 
     def _loss_of(self, x: Any, y: Any) -> Any:
         x, y = x.to(self._device), y.to(self._device)
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._mixed):
+        with torch.autocast(self._device.type, dtype=self._short, enabled=self._mixed):
             out = self._module(x)
         out = out.float()
         one = out.dim() == 1 or out.shape[1] == 1
@@ -263,6 +293,7 @@ class _Fit:
         return {
             "module": self._module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
             "epoch": self._epoch,
             "best_loss": self._best_loss,
             "best_epoch": self._best_epoch,
@@ -277,6 +308,8 @@ class _Fit:
             return
         self._module.load_state_dict(state["module"])
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(state["scaler"])
         self._epoch, self._best_epoch = state["epoch"], state["best_epoch"]
         self._best_loss, self._best, self._done = state["best_loss"], state["best"], state["done"]
         torch.set_rng_state(state["random"])

@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxscript
+import polars as pl
 import torch
 from numpy.typing import NDArray
+from onnxscript import FLOAT
+from onnxscript import opset18 as op
 
-from trimtab import TrimtabError, fit_module
+from trimtab import OnnxModel, TrimtabError, calibrate, fit_module
 from trimtab.inference.session import Model
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, Signature
 from trimtab.training.export.explainer import explainer_of
 from trimtab.training.export.export import difference, export, native_scores
+from trimtab.training.rows import Rows as TrainingRows
 from trimtab.training.torch_fit import prepare
 
 DEVICE = sys.argv[2] if len(sys.argv) > 2 else "cpu"
@@ -91,13 +97,19 @@ def refusal(what: Any) -> str:
     raise AssertionError("it was not refused")
 
 
-def exported_is_the_same(task: Task, classes: int, width: int, flat: bool) -> None:
+def exported_is_the_same(task: Task, classes: int, width: int, flat: bool, precision: Any = "auto") -> None:
     signed = signature(task, classes)
     made = []
     for _ in range(2):
         prepare(7, 1)
         module = fit_module(
-            Net(width, flat=flat), rows(task, 2000, 1), rows(task, 500, 2), epochs=15, lr=0.02, device=DEVICE
+            Net(width, flat=flat),
+            rows(task, 2000, 1),
+            rows(task, 500, 2),
+            epochs=15,
+            lr=0.02,
+            device=DEVICE,
+            precision=precision,
         )
         made.append(export(module, signed))
     assert made[0] == made[1] or DEVICE != "cpu", "two fits of the same gave two models"
@@ -114,7 +126,13 @@ def exported_is_the_same(task: Task, classes: int, width: int, flat: bool) -> No
     kept = explainer_of(module, exported, held.x, held.x)
     assert kept.trees is None
     assert min(kept.importance[:2]) > max(kept.importance[2:5]), kept.importance
-    print(task, width, "flat" if flat else "", f"{len(made[1]):,} bytes, differs by {difference(ours, theirs):.1e}")
+    print(
+        task,
+        width,
+        "flat" if flat else "",
+        precision,
+        f"{len(made[1]):,} bytes, differs by {difference(ours, theirs):.1e}",
+    )
 
 
 def refused() -> None:
@@ -131,9 +149,15 @@ def refused() -> None:
     train.x = np.nan_to_num(train.x)
     wild = refusal(lambda: fit_module(torch.nn.Linear(6, 1), train, epochs=50, lr=1e30, device=DEVICE))
     assert "lower lr" in wild
+    assert "no device 'tpu'" in refusal(lambda: fit_module(torch.nn.Linear(6, 1), train, device="tpu"))
+    shorter: Any = "float8"
+    assert "no precision 'float8'" in refusal(lambda: fit_module(torch.nn.Linear(6, 1), train, precision=shorter))
+    if not torch.cuda.is_available():
+        there = refusal(lambda: fit_module(torch.nn.Linear(6, 1), train, device="cuda:1"))
+        assert "CUDA was asked for and is not available" in there
 
 
-def goes_on(folder: Path) -> None:
+def goes_on(folder: Path, precision: Any = "auto") -> None:
     """A fit broken off in its fifth epoch, and begun again: the same weights, and only the rest is computed."""
     task: Task = "binary_classification"
 
@@ -152,7 +176,8 @@ def goes_on(folder: Path) -> None:
         valid = rows(task, 64, 2)
         module = Net(1)
         try:
-            fit_module(module, train, valid, loss=loss, epochs=8, batch=64, patience=8, device=DEVICE)
+            settings: Any = {"epochs": 8, "batch": 64, "patience": 8, "device": DEVICE, "precision": precision}
+            fit_module(module, train, valid, loss=loss, **settings)
         except KeyboardInterrupt:
             return None, calls[0]
         return module, calls[0]
@@ -195,12 +220,50 @@ def second_fit(folder: Path) -> None:
     print("epochs:", counts)
 
 
+def written_by_hand() -> None:
+    """A function of onnxscript, with the module that it says the same as; and what is put right behind a module."""
+    weights = np.array([[1.0], [0.5], [-2.0], [0.0], [0.0], [0.3]], dtype=np.float32)
+
+    @onnxscript.script(default_opset=op)
+    def by_hand(x: FLOAT[rows, 6]) -> FLOAT[rows, 1]:
+        return op.MatMul(x, op.Constant(value=onnx.numpy_helper.from_array(weights)))
+
+    signed = signature("binary_classification", 2)
+    held = rows("binary_classification", 300, 3)
+    x = np.nan_to_num(held.x)
+    told = OnnxModel(by_hand, native=lambda cells: cells @ weights, logits=True)
+    exported = Model.load(export(told, signed), signed)
+    assert difference(exported.scores(x), native_scores(told, x, signed)) < 1e-6
+
+    module = fit_module(Net(2), rows("binary_classification", 500, 1), epochs=5, lr=0.02, device=DEVICE)
+    kind = [Feature(name=f"f{i}", kind="number") for i in range(FEATURES)]
+    other = TrainingRows(
+        x=held.x,
+        y=held.y.astype(int),
+        names=[feature.name for feature in kind],
+        categorical=[],
+        frame=pl.DataFrame(held.x),
+        time=pl.Series(range(len(held.y))),
+        signature=signed,
+    )
+    for method in ("sigmoid", "isotonic", "temperature"):
+        found = calibrate(module, other, method)
+        ours = Model.load(export(found, signed), signed).scores(held.x)
+        assert difference(ours, native_scores(found, held.x, signed)) < 1e-4, method
+    print("written by hand, and put right")
+
+
 if __name__ == "__main__":
     exported_is_the_same("regression", 0, 1, flat=True)
     exported_is_the_same("binary_classification", 2, 1, flat=False)
     exported_is_the_same("binary_classification", 2, 2, flat=False)
     exported_is_the_same("multiclass_classification", 3, 3, flat=False)
     refused()
+    if DEVICE == "cpu":
+        exported_is_the_same("binary_classification", 2, 1, flat=True, precision="bfloat16")
+        exported_is_the_same("multiclass_classification", 3, 3, flat=False, precision="float16")
+        goes_on(Path(sys.argv[1]) / "half", "float16")
+    written_by_hand()
     goes_on(Path(sys.argv[1]))
     second_fit(Path(sys.argv[1]))
     print("all held")
