@@ -225,7 +225,7 @@ def written_by_hand() -> None:
     weights = np.array([[1.0], [0.5], [-2.0], [0.0], [0.0], [0.3]], dtype=np.float32)
 
     @onnxscript.script(default_opset=op)
-    def by_hand(x: FLOAT[rows, 6]) -> FLOAT[rows, 1]:
+    def by_hand(x: FLOAT[None, 6]) -> FLOAT[None, 1]:
         return op.MatMul(x, op.Constant(value=onnx.numpy_helper.from_array(weights)))
 
     signed = signature("binary_classification", 2)
