@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ _MOST = 1024
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `serve`."""
-    several = f"{SYSTEM}, or a model file (.onnx); several are served at the address of the first"
+    several = f"{SYSTEM}, a model file (.onnx) or an exported model; several share the address of the first"
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=several)
     parser.add_argument(
         "--processes",
@@ -46,10 +47,7 @@ def run(args: argparse.Namespace) -> int:
     systems = args.systems or ["."]
     if args.state is not None and len(systems) > 1:
         raise UsageError("--state names the state folder of one system", hint="serve the others with the default one")
-    served = [
-        (_prepare_model if system.endswith(".onnx") else _prepare)(system, args.state, args.processes)
-        for system in systems
-    ]
+    served = [_preparing(system)(system, args.state, args.processes) for system in systems]
     names = [one["system"] for one in served]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of the systems are named {twice!r}")
@@ -64,6 +62,17 @@ def run(args: argparse.Namespace) -> int:
     states = [word for one in served for word in ("--state", str(one["root"]))]
     # The server takes this process's place, so that it is as small as one that the loop starts.
     os.execve(sys.executable, [sys.executable, "-m", "trimtab.serving", *states], os.environ | LEAN)
+
+
+def _preparing(path: str) -> Callable[[str, Path | None, int | None], dict[str, Any]]:
+    """What prepares the thing at that path to be served."""
+    if path.endswith(".onnx"):
+        return _prepare_model
+    if (Path(path) / "trimtab.toml").is_file():
+        return _prepare
+    from trimtab.deployment.package.reading import is_package
+
+    return _prepare_package if is_package(Path(path)) else _prepare
 
 
 def _prepare(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
@@ -90,6 +99,18 @@ def _prepare_model(path: str, state: Path | None, count: int | None) -> dict[str
     layout = place_of_model(Path(path), state)
     declared = prepare_model(Path(path), layout, os.environ, SystemClock(), count)
     return _told(declared.name, declared.serve, layout.root.absolute(), f"the model of {path}", None)
+
+
+def _prepare_package(path: str, state: Path | None, count: int | None) -> dict[str, Any]:
+    """Likewise for a model that was exported."""
+    from trimtab.loop.targets.model_file import place_of_model
+    from trimtab.loop.targets.package import prepare_package
+    from trimtab.records.base import SystemClock
+
+    place = Path(path).absolute()
+    layout = place_of_model(place, state)
+    name, spec = prepare_package(place, layout, os.environ, SystemClock(), count)
+    return _told(name, spec, layout.root.absolute(), f"the exported model of {path}", None)
 
 
 def _told(name: str, spec: ServeSpec, root: Path, how: str, live: Any) -> dict[str, Any]:

@@ -96,6 +96,21 @@ def load_model_file(path: Path, name: str) -> ModelFile:
     )
 
 
+def load_serve(path: Path) -> ServeSpec:
+    """`[serve]` of a file that may declare nothing else; the defaults where there is no such file. Raises
+    DeclarationErrors with every problem found."""
+    if not path.exists():
+        return ServeSpec()
+    text = read_text(path)
+    problems = Problems(path, locate(text))
+    root = Table(problems, (), toml_values(text, path))
+    served = root.table("serve")
+    serve = read_serve(Table(problems, ("serve",), served)) if served is not None else ServeSpec()
+    root.close()
+    problems.raise_if_any()
+    return serve
+
+
 def _named(root: Table, key: str) -> list[Table]:
     found = []
     for name, values in (root.table(key) or {}).items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from pathlib import Path
 
 from trimtab.cli.arguments import add_words, take_system
 
@@ -15,6 +16,8 @@ _ACTIONS = {
     "show": "MODEL: what it was made of and what it was measured at",
     "diff": "A [B]: what tells two models apart (B: the live one)",
     "explain": "MODEL [--row KEY]: what it relies on; why it answers to a row so",
+    "card": "MODEL [--to FILE]: its card as a page (.html) or as text (.md)",
+    "export": "MODEL --to FOLDER: all of it, standing alone in a folder or .zip",
     "reproduce": "MODEL: train it again from what is kept, and compare",
 }
 _FILES = {"list": "listing"}
@@ -31,7 +34,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "then what the action takes; MODEL is a model's id or its beginning, or a release",
     )
     parser.add_argument("--row", metavar="KEY", help="explain: the row with this key, instead of the whole model")
-    parser.add_argument("--again", action="store_true", help="explain, card: look again, whatever is kept")
+    parser.add_argument("--to", type=Path, metavar="PATH", help="card, export: where it goes")
+    parser.add_argument("--again", action="store_true", help="explain, card, export: look again at the rows")
 
 
 def run(args: argparse.Namespace) -> int:

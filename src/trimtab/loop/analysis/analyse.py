@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trimtab.data.privacy.bias import bias_of
 from trimtab.data.privacy.sealing import sealed_columns
 from trimtab.declaration.system import System
 from trimtab.inference.explain.explainer import Explainer
@@ -33,6 +34,8 @@ _CURVE_ROWS = 1000
 _MOST_WORK = 400_000_000
 """Multiplications that contributions may take: about two seconds."""
 _MOST_CURVES = 6
+LEAST_SHOWN = 10
+"""Rows below which nothing is told of the labels of a group: a card goes to others, and few rows may be known."""
 _MOST_CLASSES = 4
 _BINS = 10
 
@@ -83,6 +86,8 @@ class _Analysis:
         )
         losses = self._losses(order, chosen, metric)
         ranked = sorted(losses, key=lambda name: -losses[name].figure) if not contributions else order
+        columns = [name for name in groups_of(system) if name not in sealed and name in judged.train.columns]
+        bias = bias_of(judged.train, system.labelled, columns)
         curves = self._curves([name for name in ranked if name not in sealed][:_MOST_CURVES])
         return ModelAnalysis(
             model=self.fact.identity.id,
@@ -97,6 +102,8 @@ class _Analysis:
             curves=curves,
             groups=self._groups([name for name in groups_of(system) if name not in sealed]),
             reliability=self._reliability(),
+            represented={name: tuple(s for s in found if s.rows >= LEAST_SHOWN) for name, found in bias.slices.items()},
+            rarest=bias.rarest,
             withheld=tuple(sorted(sealed & {*names, *groups_of(system)})),
             left_out=tuple(self.left_out),
         )

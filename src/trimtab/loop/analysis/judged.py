@@ -31,11 +31,15 @@ from trimtab.training.split import moments
 
 @dataclass(frozen=True)
 class Judged:
-    """The validation rows of a model, in order of time: `x` [n, features] as its signature codes them, the truth `y`
-    [n], and the `scores` of the model that was measured on them, which is the one before it was fitted again with them.
-    `day` [n] says which rows may move together. `same` tells whether these are the rows of its training's figures."""
+    """The rows that a model was trained on (`train`), and its validation rows in order of time.
+
+    Of the latter: `x` [n, features] as its signature codes them, the truth `y` [n], and the `scores` of the model that
+    was measured on them, which is the one before it was fitted again with them. `day` [n] says which rows may move
+    together. `same` tells whether these are the rows of its training's figures.
+    """
 
     job: TrainingJob
+    train: pl.DataFrame
     rows: pl.DataFrame
     model: Model
     x: NDArray[np.float32]
@@ -54,7 +58,8 @@ def judged_rows(
     if kept is None:
         raise PermanentError(f"the settings of model {fact.identity.id} are not kept here")
     job = msgspec.json.decode(blobs.get(kept), type=TrainingJob)
-    valid = rows_then(system, ledger, data=data, entry=entry, kinds=kinds, task=job.task).valid
+    parts = rows_then(system, ledger, data=data, entry=entry, kinds=kinds, task=job.task)
+    valid = parts.valid
     bundle = fact.evaluated or fact.bundle
     signature = bundle.signature
     x = encode_frame(apply_features(blobs, bundle, valid), signature)
@@ -62,7 +67,17 @@ def judged_rows(
     model = load_model(blobs, bundle)
     scores = model.scores(x).astype(np.float64)
     day = days_of(moments(valid, job.time, job.predict_before))
-    return Judged(job=job, rows=valid, model=model, x=x, y=y, scores=scores, day=day, same=_same(fact, job, y, scores))
+    return Judged(
+        job=job,
+        train=parts.train,
+        rows=valid,
+        model=model,
+        x=x,
+        y=y,
+        scores=scores,
+        day=day,
+        same=_same(fact, job, y, scores),
+    )
 
 
 def _same(fact: ModelTrained, job: TrainingJob, y: NDArray[Any], scores: NDArray[np.float64]) -> bool:

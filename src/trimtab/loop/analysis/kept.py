@@ -5,6 +5,7 @@ from __future__ import annotations
 import blake3
 import msgspec
 
+from trimtab.data.privacy.bias import Combination, Slice
 from trimtab.errors import PermanentError
 from trimtab.measures.groups import Compared
 from trimtab.measures.reliance import Loss, Point
@@ -48,7 +49,9 @@ class ModelAnalysis(Record, kw_only=True):
     `same`: the figures of its training came out again, so these are the rows it was judged on. `contributions` are in
     `unit`, by `method`; `losses` in `metric`, above zero worse; features that no time was left for are missing from
     either. `groups` maps a column to figures by criterion; `withheld` names what is personal and therefore left out.
-    `reliability` is of the probability that was promised (binary tasks). `left_out` says in words what is missing.
+    `represented` says of the training rows how many each group has, with its share of each class, and `rarest` which
+    groups meet in few of them. `reliability` is of the probability that was promised (binary tasks). `left_out` says in
+    words what is missing.
     """
 
     form: int = _FORM
@@ -64,6 +67,8 @@ class ModelAnalysis(Record, kw_only=True):
     curves: tuple[Curve, ...]
     groups: dict[str, dict[str, tuple[Compared, ...]]]
     reliability: tuple[Bin, ...] = ()
+    represented: dict[str, tuple[Slice, ...]] = {}  # noqa: RUF012 - msgspec copies an empty default
+    rarest: tuple[Combination, ...] = ()
     withheld: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 

@@ -26,6 +26,7 @@ from trimtab.records.model import ModelBundle, Route, Routes, Signature
 from trimtab.records.server import ServerConfig
 from trimtab.records.tensors import AudioInput, ImageInput, TensorInput, Tensors
 from trimtab.serving.config import server_config, write_config
+from trimtab.serving.spec import ServeSpec
 
 SUFFIX = ".onnx"
 
@@ -51,21 +52,42 @@ def prepare_model(
         signature = signature_of(onnx, declared)
     except PermanentError as error:
         raise DeclarationError(error.message, path=beside if beside.exists() else path, hint=error.hint) from error
-    server = LocalServer(layout.root, ServerConfig(system=declared.name))
-    if server.pid is not None:
-        raise PermanentError(f"a server (process {server.pid}) already serves this model at {server.url}")
+    refuse_served(layout, declared.name)
     blobs = Blobs(layout.blobs)
     hook: str | Any = UNSET
     if declared.postprocess:
         hook = blobs.put(_zip_of(path.parent / declared.postprocess))
     entry = Path(declared.postprocess).stem
     bundle = ModelBundle(onnx=blobs.put(onnx), signature=signature, postprocess_code=hook, entry=entry)
-    _route(layout, declared.name, bundle, clock.now())
-    spec = declared.serve if processes is None else msgspec.structs.replace(declared.serve, processes=processes)
-    config = server_config(spec, declared.name, environment, layout.tokens, path.parent)
+    serve_bundle(layout, declared.name, bundle, declared.serve, environment, clock, processes, path.parent)
+    return declared
+
+
+def refuse_served(layout: Layout, system: str) -> None:
+    """Raises PermanentError where a server serves from that state."""
+    server = LocalServer(layout.root, ServerConfig(system=system))
+    if server.pid is not None:
+        raise PermanentError(f"a server (process {server.pid}) already serves this model at {server.url}")
+
+
+def serve_bundle(  # noqa: PLR0917 - what a server is told, in order
+    layout: Layout,
+    system: str,
+    bundle: ModelBundle,
+    spec: ServeSpec,
+    environment: Mapping[str, str],
+    clock: Clock,
+    processes: int | None,
+    folder: Path,
+    model: str = "",
+) -> None:
+    """Write the route to one model whose parts are in the blobs, and the settings of a server for it; relative paths in
+    these begin at `folder`. `model` is its identity, where it has one."""
+    _route(layout, system, bundle, clock.now(), model or f"m-{bundle.onnx[:12]}")
+    spec = spec if processes is None else msgspec.structs.replace(spec, processes=processes)
+    config = server_config(spec, system, environment, layout.tokens, folder)
     layout.serve.mkdir(parents=True, exist_ok=True)
     write_config(layout.serve_config, config)
-    return declared
 
 
 def signature_of(onnx: bytes, declared: ModelFile) -> Signature:
@@ -138,7 +160,7 @@ def _completed(found: TensorInput, declared: DeclaredInput) -> TensorInput:
     return msgspec.structs.replace(made, image=ImageInput(**image))
 
 
-def _route(layout: Layout, system: str, bundle: ModelBundle, now: datetime) -> None:
+def _route(layout: Layout, system: str, bundle: ModelBundle, now: datetime, model: str) -> None:
     generation = 0
     if layout.routes.exists():
         try:
@@ -148,7 +170,6 @@ def _route(layout: Layout, system: str, bundle: ModelBundle, now: datetime) -> N
         if former.system == system and len(former.routes) == 1 and former.routes[0].bundle == bundle:
             return
         generation = former.generation
-    model = f"m-{bundle.onnx[:12]}"
     route = Route(release=f"r-{generation + 1}", model=model, bundle=bundle, stage="live")
     routes = Routes(generation=generation + 1, system=system, routes=(route,), written=now)
     RoutesFile(layout.root).apply(routes)
