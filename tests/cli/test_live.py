@@ -70,6 +70,8 @@ def test_what_makes_it_train_again(cli: Cli, lived: Place, file: str, old: str, 
             file == "trimtab.toml",
             False,
         )
+        assert [one["path"] for one in diff["files"]] == ([file] if file == "scaling.py" else [])
+        assert all(any(line[0] == "+" and new in line for line in one["unified"]) for one in diff["files"])
 
 
 def test_once_collects_and_decides(cli: Cli, fresh: Place) -> None:

@@ -147,7 +147,13 @@ def test_models(cli: Cli, lived: Place) -> None:
     importance = cli("models", "show", lived, "r-001", "--json").json["importance"]
     assert list(importance.values()) == sorted(importance.values(), reverse=True)
     assert {feature["name"] for feature in listed["model"]["bundle"]["signature"]["features"]} == set(importance)
-    assert cli("models", "diff", lived, "r-001", "--json").json["metrics"][0]["moved"] is False
+    same = cli("models", "diff", lived, "r-001", "--json").json
+    assert same["metrics"][0]["moved"] is False
+    assert (same["files"], same["versions"], same["weak"]) == ([], {}, [])
+    assert not any(one["moved"] for one in same["requirements"])
+    said = cli("models", "diff", lived, "r-001").out
+    for title in ("code     the same", "params   the same", "data     the same", "with     the same"):
+        assert title in said
     ran = cli("models", "reproduce", lived, "r-001")
     assert (ran.code, ran.out) == (0, f"{model}: identical; scores differ by 0 at most\n")
 

@@ -21,3 +21,14 @@ def standing(ledger: Ledger) -> dict[str, dict[str, str]]:
             for dataset, version in newest.items():
                 found.setdefault(dataset, {})[version] = f"model {fact.identity.id[:_SHORT]}"
     return found
+
+
+def stood_on(ledger: Ledger, model: str) -> dict[str, str]:
+    """The versions, by dataset, that were the newest when a model was trained."""
+    newest: dict[str, str] = {}
+    for entry in ledger.entries((DatasetCommitted, ModelTrained)):
+        if isinstance(entry.fact, DatasetCommitted):
+            newest[entry.fact.dataset] = entry.fact.version
+        elif isinstance(entry.fact, ModelTrained) and entry.fact.identity.id == model:
+            return dict(newest)
+    return {}

@@ -25,8 +25,9 @@ class WeakSlice(Record, kw_only=True):
 
 class WeakSlicesFound(Fact, kw_only=True):
     """Where a candidate does worse than the live model, or (`against` empty) than it does on the whole, on the rows it
-    was validated on. Effects are in `metric`, above zero is worse; of what is told, a share of `rate` is expected to be
-    false. Key: `weak:<release>:<against>:<pass>`."""
+    was validated on. Effects are in `metric`, above zero is worse (`surprise`: the log loss less what the model's own
+    probabilities promise); of what is told, a share of `rate` is expected to be false.
+    Key: `weak:<release>:<against>:<pass>`."""
 
     release: str
     model: str

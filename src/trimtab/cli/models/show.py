@@ -6,12 +6,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 from trimtab.cli.figures import number
+from trimtab.cli.models.diff import show_weak
 from trimtab.cli.models.find import SHORT, expect, figure, find, interval, releases
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
 
 if TYPE_CHECKING:
     from trimtab.records.facts import ModelTrained
+    from trimtab.records.slices import WeakSlicesFound
     from trimtab.wiring.place import Place
 
 _MOST_FEATURES = 15
@@ -31,6 +33,7 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
                 "measured": entry.measured,
                 "releases": moved,
                 "importance": _importance(place, fact)[1],
+                "weak": _weak(place, fact),
             }
         )
         return 0
@@ -52,6 +55,11 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         [name, figure(found), interval(found), figure(fact.baseline.get(name))] for name, found in fact.metrics.items()
     ]
     show_table("", ("metric", "figure", "95% interval", "baseline"), rows, right=(1, 3))
+    for found in _weak(place, fact):
+        if found.slices:
+            say()
+        title = f"it is worse than {found.against[:SHORT]}" if found.against else "it promises more than it holds"
+        show_weak(found.slices, found.metric, found.rate, title)
     unit, importance = _importance(place, fact)
     if importance:
         largest = list(importance.items())[:_MOST_FEATURES]
@@ -60,6 +68,17 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         heads = (f"feature{more}", f"mean |contribution|, {unit}")
         show_table("", heads, [[plain(name), number(size)] for name, size in largest], right=(1,))
     return 0
+
+
+def _weak(place: Place, fact: ModelTrained) -> list[WeakSlicesFound]:
+    """What its gate found of it: where it does worse than on the whole, and than the model that was live."""
+    from trimtab.records.slices import WeakSlicesFound
+
+    newest: dict[str, WeakSlicesFound] = {}
+    for entry in place.ledger.entries(WeakSlicesFound, prefix="weak:"):
+        if entry.fact.model == fact.identity.id:
+            newest[entry.fact.against] = entry.fact
+    return list(newest.values())
 
 
 def _importance(place: Place, fact: ModelTrained) -> tuple[str, dict[str, float]]:

@@ -13,7 +13,7 @@ import polars as pl
 from trimtab.declaration.system import System
 from trimtab.loop.passes.evidence import as_fact, compare_all, truth_of
 from trimtab.loop.passes.plan import say_difference
-from trimtab.loop.passes.weakness import found, losses, warning
+from trimtab.loop.passes.weakness import found, warning
 from trimtab.loop.past.history import MOMENT
 from trimtab.loop.past.scored import scores_on
 from trimtab.loop.people.forgotten import tainted_models
@@ -173,11 +173,7 @@ class Gate:
         """Where the candidate does worse than on the whole, or than another model: a warning, never a refusal. Nothing
         where answers cannot be told good or bad one by one."""
         try:
-            loss = losses(self.system, y, score, model.bundle.signature.threshold)
-            if other is None:
-                return [found(self.system, release, rows, loss, model=model)]
-            theirs = losses(self.system, y, other[1], other[0].bundle.signature.threshold)
-            return [found(self.system, release, rows, loss, model=model, other=(other[0], theirs))]
+            return [found(self.system, release, rows, y=y, model=(model, score), other=other)]
         except Undefined:
             return []
 

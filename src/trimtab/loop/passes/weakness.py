@@ -13,12 +13,14 @@ from trimtab.loop.past.history import MOMENT
 from trimtab.loop.past.slicing import coded
 from trimtab.measures.losses import row_losses
 from trimtab.measures.weak import weak_slices
+from trimtab.monitoring.surprise import promises
 from trimtab.records.facts import ModelTrained
 from trimtab.records.requirement import Value
 from trimtab.records.slices import WeakSlice, WeakSlicesFound
 
 RATE = 0.05
 """The share of false ones among what is told."""
+SURPRISE = "surprise"
 _LEAST = 100
 _DAY = 86_400_000_000
 _TOLD = 2
@@ -29,6 +31,12 @@ def loss_metric(system: System) -> str:
     if has_worth(system.value):
         return "value.per_1000"
     return "quality.mae" if system.task == "regression" else "quality.log_loss"
+
+
+def own_metric(system: System) -> str:
+    """What a model's own slices are compared by: how much more the truth surprises it than it promises, or how far off
+    it is."""
+    return "quality.mae" if system.task == "regression" else SURPRISE
 
 
 def has_worth(value: Value | None) -> bool:
@@ -59,22 +67,33 @@ def found(
     system: System,
     release: str,
     rows: pl.DataFrame,
-    loss: NDArray[np.float64],
     *,
-    model: ModelTrained,
+    y: NDArray[np.float64],
+    model: tuple[ModelTrained, NDArray[np.float64]],
     other: tuple[ModelTrained, NDArray[np.float64]] | None = None,
 ) -> WeakSlicesFound:
-    """The fact of a candidate's weak slices: against another model's losses on the same rows, or its own mean."""
-    worse = loss - (other[1] if other is not None else loss.mean())
-    models = [model] if other is None else [model, other[0]]
+    """The fact of a candidate's weak slices, from its scores of `rows` and another model's. Alone, it is measured by
+    its own promises: where no model can do well is no weakness. Raises Undefined where answers cannot be told good or
+    bad one by one."""
+    fact, score = model
+    metric = loss_metric(system) if other is not None else own_metric(system)
+    if other is not None:
+        theirs = losses(system, y, other[1], other[0].bundle.signature.threshold)
+        worse = losses(system, y, score, fact.bundle.signature.threshold) - theirs
+    elif metric == SURPRISE:
+        worse = promises(y, score)[1]
+        worse -= worse.mean()
+    else:
+        error = np.abs(y - score)
+        worse = error - error.mean()
     return WeakSlicesFound(
         release=release,
-        model=model.identity.id,
+        model=fact.identity.id,
         against="" if other is None else other[0].identity.id,
-        metric=loss_metric(system),
+        metric=metric,
         rows=rows.height,
         rate=RATE,
-        slices=weak_where(system, rows, worse, models),
+        slices=weak_where(system, rows, worse, [fact] if other is None else [fact, other[0]]),
     )
 
 
