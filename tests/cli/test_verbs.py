@@ -173,13 +173,16 @@ def test_a_model_of_rows_that_changed_since_is_told_apart(cli: Cli, fresh: Place
     fresh.edit("trimtab.toml", 'label_delay = "1 h"', 'label_delay = "1 h"\nlate = "20 d"')
     fresh.write("readings.csv", "\n".join(hidden) + "\n")
     assert cli("run", fresh).code == 0
-    assert cli("models", "reproduce", fresh, "r-001").code == 0
+    away = (fresh.folder / "scaling.py").rename(fresh.folder / "scaling.gone")
+    assert cli("models", "reproduce", fresh, "r-001").code == 0, "it is made of what is kept, not of what lies there"
+    away.rename(fresh.folder / "scaling.py")
     fresh.write("readings.csv", "\n".join(lines) + "\n")
     assert cli("run", fresh).code == 0
     assert cli("data", "show", fresh, "readings", "--json").json[-1]["completed"] == 50
     ran = cli("models", "reproduce", fresh, "r-001")
     assert ran.code == 1
     assert "data: these are not the rows that the model was trained on" in ran.out
+    assert " validation rows then, " in ran.out
 
 
 def test_report(cli: Cli, lived: Place, tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ def test_a_rerun_is_identical_and_a_change_is_told(trainer: Trainer, blobs: Blob
     assert (same.outcome, same.difference, same.why, same.metrics) == ("identical", 0.0, (), {})
     other = reproduce(trainer, blobs, first, train.head(200), valid)
     assert other.outcome == "different"
-    assert other.why == ("data: these are not the rows that the model was trained on",)
+    assert other.why == (
+        "data: these are not the rows that the model was trained on",
+        "data: 426 training rows then, 200 now",
+    )
     assert other.difference > 1e-3
     assert other.metrics
     changed = trained(trainer.train(job(HISTOGRAM, params={"trees": 2}), train.head(300), valid)).fact

@@ -18,6 +18,7 @@ from trimtab.records.base import canonical_json
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, TrainingFailed
 from trimtab.records.model import ModelBundle, ModelIdentity
+from trimtab.records.tracking import Environment
 from trimtab.training import identity as identities
 from trimtab.training.build import Builder, Built, Failure, Profile
 from trimtab.training.checkpoints import Checkpoints
@@ -126,6 +127,10 @@ class Trainer:
         """Train in a worker, whatever is kept already, and keep nothing. Code that can goes on after what it left in
         folder `checkpoints` before it was killed."""
         return self._builder.build(job, code, train, valid, profile=profile, checkpoints=checkpoints)
+
+    def environment(self) -> Environment:
+        """What its workers run on."""
+        return self._builder.environment()
 
     def warm(self) -> None:
         """Start the next worker now, so that its imports are done when it is needed. It dies with this thread."""

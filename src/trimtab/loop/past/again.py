@@ -16,6 +16,7 @@ from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
 from trimtab.records.metric import Task
 from trimtab.training.job import TrainingJob
+from trimtab.training.otherwise import environment_then
 from trimtab.training.reproduce import Reproduced, reproduce
 from trimtab.training.split import Split, split
 from trimtab.training.trainer import Trainer
@@ -35,14 +36,16 @@ def make_again(
 
     The rows are those of the store that were known when it was trained, split as the declaration that was then in force
     split them; `kinds` are the sources it could name. Where they are not the same rows (they were completed since, or
-    the split was declared otherwise) the result says so. Raises PermanentError where nothing of the model is kept.
+    the split was declared otherwise) the result says so. It is trained with as many threads as then, since sums in
+    another order round otherwise. Raises PermanentError where nothing of the model is kept.
     """
     kept = blobs.get_ref(f"job-{entry.fact.identity.id}")
     if kept is None:
         raise PermanentError(f"the settings of model {entry.fact.identity.id} are not kept here")
     job = msgspec.json.decode(blobs.get(kept), type=TrainingJob)
     parts = rows_then(system, ledger, data=data, entry=entry, kinds=kinds, task=job.task)
-    with Trainer(blobs, layout.work) as trainer:
+    then = environment_then(blobs, entry.fact.identity.id)
+    with Trainer(blobs, layout.work, threads=then.threads if then else 1) as trainer:
         return reproduce(trainer, blobs, entry.fact, parts.train, parts.valid)
 
 
