@@ -12,12 +12,15 @@ from pathlib import Path
 from trimtab.cli.arguments import add_words, take_system
 
 _ACTIONS = {
-    "list": "every model that was trained, with its release",
+    "list": "every model that was trained, with its release; [--best METRIC]",
     "show": "MODEL: what it was made of and what it was measured at",
     "diff": "A [B]: what tells two models apart (B: the live one)",
     "explain": "MODEL [--row KEY]: what it relies on; why it answers to a row so",
     "card": "MODEL [--to FILE]: its card as a page (.html) or as text (.md)",
     "export": "MODEL --to FOLDER: all of it, standing alone in a folder or .zip",
+    "metrics": "MODEL [--metric NAME]: what its training logged, by step",
+    "artifacts": "MODEL [--to DIR]: the files that its training saved",
+    "track": "write to the declared trackers what they lack",
     "reproduce": "MODEL: train it again from what is kept, and compare",
 }
 _FILES = {"list": "listing"}
@@ -34,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "then what the action takes; MODEL is a model's id or its beginning, or a release",
     )
     parser.add_argument("--row", metavar="KEY", help="explain: the row with this key, instead of the whole model")
-    parser.add_argument("--to", type=Path, metavar="PATH", help="card, export: where it goes")
+    parser.add_argument("--best", metavar="METRIC", help="list: every training, trials too, the best figure first")
+    parser.add_argument("--metric", metavar="NAME", help="metrics: only this one")
+    parser.add_argument("--to", type=Path, metavar="PATH", help="card, export, artifacts: where it goes")
     parser.add_argument("--again", action="store_true", help="explain, card, export: look again at the rows")
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from trimtab.cli.arguments import UsageError
 from trimtab.cli.figures import number
 from trimtab.cli.models.find import SHORT, expect, models, releases
 from trimtab.cli.output import emit_json
-from trimtab.cli.terminal import say, show_table
+from trimtab.cli.terminal import plain, say, show_table
 
 if TYPE_CHECKING:
     from trimtab.wiring.place import Place
 
+_MOST = 1000
+
 
 def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     """Do the action."""
-    expect(words, 0, 0, "list [SYSTEM]")
+    expect(words, 0, 0, "list [SYSTEM] [--best METRIC]")
+    if args.best is not None:
+        return _best(place, args)
     known, moved = models(place), releases(place).all
     names = {key: [r for r in moved if r.model == key] for key in known}
     if args.json:
@@ -44,6 +49,29 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         say("no model was trained yet: `trimtab run` trains the first")
         return 0
     show_table("", ("model", "rows", "span", metric, "release"), rows, right=(1, 3))
+    return 0
+
+
+def _best(place: Place, args: argparse.Namespace) -> int:
+    """Every training of the ledger by its figure of one metric, those of searches and experiments too."""
+    from trimtab.declaration.catalog import metrics
+    from trimtab.declaration.problems import did_you_mean
+    from trimtab.wiring.tracking import indexed
+
+    with indexed(place) as index:
+        known = metrics().get(args.best)
+        found = index.best(args.best, highest=known is None or known.better == "higher", limit=_MOST)
+        names = index.metrics()
+    if not found:
+        raise UsageError(
+            f"no training has a figure of {args.best!r}{did_you_mean(args.best, names)}",
+            hint=f"there is {', '.join(names) or 'none yet: `trimtab run` trains the first'}",
+        )
+    if args.json:
+        emit_json([each._asdict() for each in found])
+        return 0
+    rows = [[each.id[:SHORT], number(each.figure), plain(each.group)] for each in found]
+    show_table("", ("training", args.best, "for"), rows, right=(1,))
     return 0
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from trimtab.cli.figures import number
 from trimtab.cli.models.diff import show_weak
 from trimtab.cli.models.find import SHORT, expect, figure, find, interval, releases
+from trimtab.cli.models.tracked import lines
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
+from trimtab.experiments.trainings import find_training
 
 if TYPE_CHECKING:
     from trimtab.records.facts import ModelTrained
@@ -24,6 +26,7 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     expect(words, 1, 1, "show [SYSTEM] MODEL")
     entry = find(place, words[0])
     fact = entry.fact
+    training = find_training(place.blobs, fact.identity.id)
     moved = [r for r in releases(place).all if r.model == fact.identity.id]
     if args.json:
         emit_json(
@@ -34,6 +37,7 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
                 "releases": moved,
                 "importance": _importance(place, fact)[1],
                 "weak": _weak(place, fact),
+                "training": training,
             }
         )
         return 0
@@ -49,6 +53,8 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         ("measured", f"on {fact.valid_from:%Y-%m-%d %H:%M} to {fact.valid_to:%Y-%m-%d %H:%M}"),
         ("parity", f"{fact.parity:.2g} between the fitted and the exported model, at most"),
     ):
+        say(f"{title:<9}{plain(text)}", indent=9)
+    for title, text in lines(training) if training is not None else ():
         say(f"{title:<9}{plain(text)}", indent=9)
     say()
     rows = [
