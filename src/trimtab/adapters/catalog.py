@@ -47,6 +47,13 @@ OFFERS: tuple[Offer, ...] = (
     Offer("labels", "label-studio", "trimtab.adapters.label_studio.labels:open_tool"),
     _source("s3", "s3:open_objects"),
     _source("dvc", "dvc:open_repository"),
+    Offer(
+        "experiments",
+        "tensorboard",
+        "trimtab.adapters.tensorboard.experiments:open_tracker",
+        "tensorboard",
+        ("tensorboardX",),
+    ),
     Offer("experiments", "mlflow", "trimtab.adapters.mlflow.experiments:open_tracker", "mlflow", ("urllib3",)),
 )
 

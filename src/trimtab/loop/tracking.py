@@ -180,14 +180,19 @@ class Copying:
             dataset="" if fact is None else fact.dataset,
             version="" if fact is None else fact.dataset_version,
             rows=0 if fact is None else fact.rows,
+            identity=None if fact is None else fact.identity,
+            measured={} if fact is None else fact.metrics,
         )
+        if fact is not None and not training.private:
+            told = msgspec.structs.replace(told, signature=fact.bundle.signature, slices=fact.slices)
         return told, shown
 
     def _without_people(
         self, training: Training, contents: KeptContents, fact: ModelTrained | None
     ) -> tuple[Training, Contents]:
-        """Rows are of people: what goes out holds no text that could have been told from them. The names of metrics go
-        out where they stand in the code or the hyper-parameters."""
+        """Rows are of people: what goes out holds no text that could have been told from them, and no model, which
+        could not be called back once a person is to be forgotten. The names of metrics go out where they stand in the
+        code or the hyper-parameters."""
         digests = () if fact is None else fact.code_files.values()
         code = " ".join(self._blobs.get(digest).decode("utf-8", "replace") for digest in digests)
         written = f"{code} {canonical_json(training.params).decode()} {' '.join(_OWN_NAMES)}"
@@ -213,12 +218,15 @@ _OWN_NAMES = ("loss", "valid_loss", "learning_rate", "valid_0", "validation_0", 
 
 
 class _Public:
-    """Contents without the curves whose names may tell of people."""
+    """Contents without a model, and without the curves whose names may tell of people."""
 
     def __init__(self, contents: KeptContents, shown: frozenset[tuple[str, str]]) -> None:
         self._contents = contents
         self._shown = shown
-        self.artifact, self.patch, self.model = contents.artifact, contents.patch, contents.model
+        self.artifact, self.patch = contents.artifact, contents.patch
 
     def curves(self) -> list[Curve]:
         return [each for each in self._contents.curves() if (each.fit, each.name) in self._shown]
+
+    def model(self) -> bytes | None:
+        return None
