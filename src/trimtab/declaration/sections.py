@@ -103,6 +103,7 @@ def read_model(table: Table, folder: str, task: Task | None, value: Value | None
         "seed": table.integer("seed", 0, 2**32 - 1),
         "time_limit": table.duration("time_limit", '"10 min"'),
         "memory_limit": table.size("memory_limit", '"4 GiB"'),
+        "threshold": _threshold(table, task, value),
     }
     if found["params"]:
         _check_params(table.problems, table.key("params"), found["params"])
@@ -116,6 +117,25 @@ def read_model(table: Table, folder: str, task: Task | None, value: Value | None
     if code is None:
         return None
     return ModelSpec(code=code, line=table.line, **{key: value for key, value in found.items() if value is not None})
+
+
+def _threshold(table: Table, task: Task | None, value: Value | None) -> str | float | None:
+    """`threshold`: a rule, or a number."""
+    if not table.has("threshold"):
+        return None
+    raw, key = table.raw("threshold"), table.key("threshold")
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 1:
+        found: str | float = float(raw)
+    elif raw in ("break_even", "value"):
+        found = str(raw)
+    else:
+        table.wrong("threshold", "break_even, value, or a number from 0 to 1", hint='write threshold = "value"')
+        return None
+    if task is not None and task != "binary_classification":
+        table.problems.add(key, f"is of a binary task, and this is {task}", hint="leave it out")
+    elif found == "value" and (value is None or not any(getattr(value, name) for name in OUTCOMES[TASKS[0]])):
+        table.problems.add(key, "nothing says what an answer is worth", hint="declare [value]")
+    return found
 
 
 def read_serve(table: Table) -> ServeSpec:

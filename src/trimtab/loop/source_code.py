@@ -21,9 +21,10 @@ class SourceCode:
         self._folder = Path(system.folder)
         self._entry = self._folder / system.model.code
         spec = system.model
-        self._params = params_digest(
-            {"params": msgspec.to_builtins(spec.params), "seed": spec.seed, "inputs": list(spec.inputs)}
-        )
+        said = {"params": msgspec.to_builtins(spec.params), "seed": spec.seed, "inputs": list(spec.inputs)}
+        if spec.threshold != "break_even":
+            said["threshold"] = spec.threshold
+        self._params = params_digest(said)
         self._stamps: tuple[tuple[str, int, int], ...] = ()
         self._code = ""
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from trimtab.records.base import Record
 from trimtab.records.fact import Fact
 from trimtab.records.model import ModelBundle, ModelIdentity, Stage
-from trimtab.records.requirement import Estimate, Verdict
+from trimtab.records.requirement import Estimate, ThresholdChosen, Verdict
 from trimtab.records.slices import WeakSlicesFound
 from trimtab.records.studies import BacktestFinished, ExperimentFinished, SearchFinished, TrialFinished
 
@@ -61,7 +61,8 @@ class ModelTrained(Fact, kw_only=True):
     `metrics` and `baseline` map metric names to estimates on the validation rows (`valid_from` to `valid_to`);
     `slices` maps `metric|column=value` to estimates. `evaluated` is the model those are of, fitted before the
     validation rows were added, where `bundle` was then fitted on all rows (None: they are the same). `profile` is the
-    blob of the profile of the rows that `bundle` was fitted on. `personal` are the personal columns among its inputs.
+    blob of the profile of the rows that `bundle` was fitted on. `personal` are the personal columns among its inputs,
+    `threshold` how its decision threshold was chosen, where the declaration asks for the one that earned the most.
     """
 
     identity: ModelIdentity
@@ -84,6 +85,7 @@ class ModelTrained(Fact, kw_only=True):
     evaluated: ModelBundle | None = None
     # Left out of the JSON form when not set, so that facts of models without any stay as they are.
     personal: tuple[str, ...] | UnsetType = UNSET
+    threshold: ThresholdChosen | UnsetType = UNSET
 
 
 class TrainingFailed(Fact, kw_only=True):

@@ -64,6 +64,20 @@ class Verdict(Record, kw_only=True):
     reason: str = ""
 
 
+class ThresholdChosen(Record, kw_only=True):
+    """The decision threshold of a model whose declaration asks for the one that earned the most. `best` earned the most
+    on the validation rows, and is the `threshold` only where its gain over `break_even` is beyond chance: `gain` per
+    1,000 answers, in the declared currency, with its interval, on rows that had no part in choosing (None: too few)."""
+
+    threshold: float
+    break_even: float
+    best: float
+    rows: int
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 class Value(Record, kw_only=True):
     """What answers are worth, in `currency`. Regression uses `absolute_error` per unit of error."""
 

@@ -17,9 +17,14 @@ from trimtab.records.requirement import Estimate, Requirement, Value
 _BASELINES = {"majority", "prior", "mean", "median"}
 
 
-def threshold_of(task: Task, value: Value | None) -> float:
-    """The decision threshold: the one that earns the most, 0.5 where nothing has a value."""
-    return decision_threshold(value) if value is not None and task == "binary_classification" else 0.5
+def threshold_of(task: Task, value: Value | None, rule: str | float = "break_even") -> float:
+    """The decision threshold before anything is measured: the break-even of `value`, 0.5 where nothing has one; or the
+    number that `rule` is."""
+    if task != "binary_classification":
+        return 0.5
+    if not isinstance(rule, str):
+        return float(rule)
+    return decision_threshold(value) if value is not None else 0.5
 
 
 def check_measurable(task: Task, requirements: Sequence[Requirement], baseline: str, columns: Sequence[str]) -> None:

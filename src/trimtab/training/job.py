@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.model import Signature
-from trimtab.records.requirement import Estimate, Requirement, Value
+from trimtab.records.requirement import Estimate, Requirement, ThresholdChosen, Value
 
 MATRIX = "matrix.npy"
 """In the job's folder: the rows that the shipped model was fitted on, as its signature codes them."""
@@ -24,7 +24,8 @@ class TrainingJob(Record, kw_only=True):
     system's: those that training can measure are. `refit` fits a second time on all labelled rows once the first model
     was measured. `bootstrap` is the number of resamples for the intervals. `action` names the loop's action, for the
     fact of a failure. `personal` are the personal columns among the inputs; where rows are `private` no word of the log
-    is kept. Limits: `time_limit` seconds, `memory_limit` bytes, of the worker and its children together.
+    is kept. `threshold` is the rule for the decision threshold. Limits: `time_limit` seconds,
+    `memory_limit` bytes, of the worker and its children together.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class TrainingJob(Record, kw_only=True):
     action: str = ""
     personal: tuple[str, ...] = ()
     private: bool = False
+    threshold: Literal["break_even", "value"] | float = "break_even"
 
 
 class WorkOrder(Record, kw_only=True):
@@ -97,6 +99,7 @@ class WorkDone(Record, kw_only=True, tag_field="outcome", tag="trained"):
     slices: dict[str, Estimate]
     measured: dict[str, float]
     postprocess: str = ""
+    threshold: ThresholdChosen | None = None
 
 
 class WorkRefused(Record, kw_only=True, tag_field="outcome", tag="refused"):

@@ -60,7 +60,9 @@ class ModelSpec(Record, kw_only=True):
     `code` is a Python file, relative to the declaration, with `train(train, valid, params)` and optionally
     `features(rows)`. `inputs` are the columns the model may see (empty: all but key, time and label).
     `window` is how far back training rows go, in seconds (None: all). `holdout` is the span of newest labelled rows
-    kept for validation and for the paired comparison, in seconds. Limits: `time_limit` seconds, `memory_limit` bytes.
+    kept for validation and for the paired comparison, in seconds. `threshold` is the decision threshold of a
+    binary task: what follows from `[value]`, what earned the most on the validation rows, or a number. Limits:
+    `time_limit` seconds, `memory_limit` bytes.
     """
 
     code: str
@@ -72,6 +74,7 @@ class ModelSpec(Record, kw_only=True):
     seed: int = 0
     time_limit: float = 600.0
     memory_limit: float = 4 * 2.0**30
+    threshold: Literal["break_even", "value"] | float = "break_even"
     search: SearchSpec | None = None
     line: int = 0
 

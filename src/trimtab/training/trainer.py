@@ -205,6 +205,7 @@ class Trainer:
             profile=self._blobs.put(built.profile) if built.profile is not None else "",
             parity=max(done.shipped.parity, done.evaluated.parity),
             personal=job.personal or UNSET,
+            threshold=done.threshold if done.threshold is not None else UNSET,
         )
         self._blobs.set_ref(f"job-{identity.id}", self._blobs.put(canonical_json(job)))
         kept = self._blobs.put(msgspec.json.encode(_Kept(fact=fact, measured=built.measured)))
@@ -236,7 +237,10 @@ def identity_of(job: TrainingJob, code: CodeIdentity, train: pl.DataFrame, valid
         "inputs": list(job.inputs),
         "label": job.label,
         "not_inputs": [*job.key, job.time],
-        "threshold": threshold_of(job.task, job.value),
+        # The rule is part of what a model is, and not the number that comes of it.
+        "threshold": [threshold_of(job.task, job.value), "value"]
+        if job.threshold == "value"
+        else threshold_of(job.task, job.value, job.threshold),
         "refit": job.refit,
     }
     rows = {name: _bounds(job, frame) for name, frame in (("train", train), ("valid", valid))}

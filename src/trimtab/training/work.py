@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError, TrimtabError
 from trimtab.inference.features_code import FeaturesFunction, derive
 from trimtab.inference.signature import column_kind, fit_signature
+from trimtab.measures.threshold import choose_threshold
 from trimtab.records.durable import write_atomically
 from trimtab.records.model import Column, Signature
+from trimtab.records.requirement import ThresholdChosen
 from trimtab.training.evaluate import Evaluation, check_measurable, days_of, labelled_metrics, threshold_of
 from trimtab.training.fitting import Fitting
 from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder, WorkRefused
@@ -106,6 +108,8 @@ class _Work:
         if self.order.has_postprocess:
             with self.phases.timed("postprocess"), users("postprocess(outputs)"):
                 hook = stored.postprocess(user.postprocess, {signature.onnx_output: scores})
+        chosen = self._threshold(evaluated, signature, scores, y_valid, valid.time)
+        evaluated = _answering_from(evaluated, chosen)
         with self.phases.timed("evaluate"):
             evaluation = Evaluation(
                 task=job.task,
@@ -122,15 +126,9 @@ class _Work:
             baseline = evaluation.baseline(job.baseline, y_train, len(classes))
         shipped = evaluated
         if job.refit:
-            shipped = self._refit(
-                user.train,
-                train,
-                valid,
-                y=np.concatenate([y_train, y_valid]),
-                columns=columns,
-                classes=classes,
-                code=code,
-            )
+            y = np.concatenate([y_train, y_valid])
+            shipped = self._refit(user.train, train, valid, y=y, columns=columns, classes=classes, code=code)
+            shipped = _answering_from(shipped, chosen)
         measured = {f"seconds.{name}": value for name, value in self.phases.seconds.items()}
         measured["serving.throughput"] = self.fitting.throughput(shipped)
         if shipped.explainer:
@@ -150,6 +148,7 @@ class _Work:
             slices=labelled_metrics(slices),
             measured=measured,
             postprocess=hook,
+            threshold=chosen,
         )
 
     def _columns(self, frame: pl.DataFrame) -> list[Column]:
@@ -181,8 +180,25 @@ class _Work:
         job = self.order.job
         inputs = part.raw.select(column.name for column in columns)
         return fit_signature(
-            inputs, part.features, job.task, classes=classes, threshold=threshold_of(job.task, job.value)
+            inputs, part.features, job.task, classes=classes, threshold=threshold_of(job.task, job.value, job.threshold)
         )
+
+    def _threshold(
+        self, fitted: Fitted, declared: Signature, scores: NDArray[Any], y: NDArray[Any], time: pl.Series
+    ) -> ThresholdChosen | None:
+        """The threshold that earned the most, where that is declared and the model brings none along."""
+        job = self.order.job
+        own = fitted.signature.threshold != declared.threshold
+        if job.threshold != "value" or job.task != "binary_classification" or job.value is None or own:
+            return None
+        with self.phases.timed("evaluate"):
+            return choose_threshold(
+                y.astype(np.float64),
+                scores.astype(np.float64),
+                job.value,
+                days_of(time),
+                break_even=threshold_of(job.task, job.value),
+            )
 
     def _refit(
         self,
@@ -211,6 +227,13 @@ class _Work:
         if self.order.keep_matrix:
             np.save(self.folder / MATRIX, rows.x)
             np.save(self.folder / DAYS, days_of(rows.time))
+
+
+def _answering_from(fitted: Fitted, chosen: ThresholdChosen | None) -> Fitted:
+    if chosen is None:
+        return fitted
+    signature = msgspec.structs.replace(fitted.signature, threshold=chosen.threshold)
+    return msgspec.structs.replace(fitted, signature=signature)
 
 
 def _peak_memory() -> int:

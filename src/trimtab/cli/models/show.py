@@ -56,6 +56,8 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         say(f"{title:<9}{plain(text)}", indent=9)
     for title, text in lines(training) if training is not None else ():
         say(f"{title:<9}{plain(text)}", indent=9)
+    for line in _threshold(place, fact):
+        say(line, indent=9)
     say()
     rows = [
         [name, figure(found), interval(found), figure(fact.baseline.get(name))] for name, found in fact.metrics.items()
@@ -74,6 +76,23 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         heads = (f"feature{more}", f"mean |contribution|, {unit}")
         show_table("", heads, [[plain(name), number(size)] for name, size in largest], right=(1,))
     return 0
+
+
+def _threshold(place: Place, fact: ModelTrained) -> list[str]:
+    """How the decision threshold was chosen, where the declaration asks for the one that earned the most."""
+    from trimtab.records.requirement import ThresholdChosen
+
+    chosen = fact.threshold
+    if not isinstance(chosen, ThresholdChosen):
+        return []
+    currency = place.system.value.currency if place.system.value is not None else ""
+    told = f"threshold {number(chosen.threshold)}: the break-even is {number(chosen.break_even)}"
+    if chosen.gain is None or chosen.low is None or chosen.high is None:
+        return [f"{told}, and there were too few days to choose another"]
+    gain = f"{number(chosen.gain)} {currency} per 1,000 ({number(chosen.low)}..{number(chosen.high)})"
+    if chosen.threshold == chosen.break_even:
+        return [f"{told}; choosing another gained {gain} on other days, which is not beyond chance"]
+    return [f"{told}; this one gained {gain} on days it was not chosen on"]
 
 
 def _weak(place: Place, fact: ModelTrained) -> list[WeakSlicesFound]:

@@ -35,4 +35,5 @@ def job_of(system: System, version: str, action: str) -> TrainingJob:
         action=action,
         personal=learned(system),
         private=has_people(system),
+        threshold=spec.threshold,
     )
