@@ -27,6 +27,7 @@ class Model:
         self._outputs = [signature.onnx_output]
         self._input = signature.onnx_input
         self._several = signature.task == "multiclass_classification"
+        self._most = 0  # rows of one run; 0: any number
 
     @classmethod
     def load(cls, onnx: bytes | Path, signature: Signature, *, threads: int = 1) -> Model:
@@ -39,8 +40,16 @@ class Model:
 
     def scores(self, matrix: NDArray[np.float32]) -> Scores:
         """Scores of a matrix [n, features]: [n] P(classes[1]) for binary tasks, [n] for regression, [n, classes]."""
+        most = self._most
+        if most and len(matrix) > most:
+            starts = range(0, len(matrix), most)
+            return np.concatenate([self.scores(matrix[start : start + most]) for start in starts])
         (out,) = self.session.run(self._outputs, {self._input: matrix})
         return out if self._several else out[:, 0]  # type: ignore[no-any-return]
+
+    def cut(self, most: int) -> None:
+        """From here on the graph is run on that many rows at a time."""
+        self._most = most
 
 
 def load_model(blobs: Blobs, bundle: ModelBundle, *, threads: int = 1) -> Model:

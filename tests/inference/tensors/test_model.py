@@ -107,6 +107,23 @@ def test_large_rows_are_run_a_few_at_a_time():
     assert [one["pixels"] for one in outcome.named] == [3 * 800 * 800] * 7
 
 
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(1, 4), st.integers(0, 1000))
+def test_runs_that_are_cut_say_the_same(sizes, most, seed):
+    whole, cut = (TensorModel(graphs.mean_colour(), graphs.colour_signature(IMAGE)) for _ in range(2))
+    cut.cut(most)
+    runs, session = [], cut.session
+    cut.session = type(
+        "Spy", (), {"run": lambda self, names, feed: runs.append(len(feed["image"])) or session.run(names, feed)}
+    )()
+    asked = [TensorRows((plain(seed + place, size),), (None,) * size) for place, size in enumerate(sizes)]
+    expected, found = whole.run(asked), cut.run(asked)
+    assert sum(runs) == sum(sizes)
+    assert max(runs) <= most
+    assert np.allclose(found.scores, expected.scores, atol=1e-6)
+    assert found.named == expected.named
+
+
 def test_a_graph_for_one_row_is_given_one():
     signature = graphs.colour_signature(IMAGE, batch=False)
     model = TensorModel(graphs.mean_colour((1, 3, 32, 48)), signature)

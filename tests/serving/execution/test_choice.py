@@ -55,7 +55,7 @@ def test_models_of_microseconds_stay_on_the_loop_and_others_leave_it() -> None:
     net = profile(0.0009, 0.0072, 0.0580)
     made = choose(net, own_code=False, cores=2)
     assert (made.kind, made.threads) == ("threads", 2)
-    assert made.largest <= 4  # a batch gains nothing: small ones come back evenly
+    assert net.time(made.largest) <= 0.015  # a batch gains nothing but hand-overs: small ones come back evenly
     assert "900 us" in made.reason
     heavy_rows = profile(0.0001, 0.0008, 0.0064)
     assert choose(heavy_rows, own_code=False, cores=2).kind == "threads"
@@ -92,6 +92,39 @@ def test_a_size_that_would_take_too_long_is_left_out() -> None:
     found = measure(run, whole=True, clock=lambda: clock[0])
     assert found.rows == (1, 8)
     assert clock[0] < 2.0
+
+
+@pytest.mark.parametrize(
+    ("fixed", "each", "told"),
+    [
+        (0.0, 0.001, [1]),  # several at a time gain nothing
+        (0.004, 0.0005, []),  # a fixed cost is shared
+        (0.0, 0.00001, []),  # what a row costs is the call itself
+    ],
+)
+def test_runs_are_cut_where_more_rows_at_a_time_gain_nothing(fixed: float, each: float, told: list[int]) -> None:
+    clock, cuts = [0.0], []
+
+    def run(rows: int) -> None:
+        most = cuts[0] if cuts else rows
+        clock[0] += fixed * -(-rows // most) + each * rows
+
+    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0])
+    assert cuts == told
+    assert found.rows == SIZES
+    assert found.time(64) == pytest.approx(fixed + each * 64)
+
+
+def test_runs_are_cut_at_the_size_beyond_which_a_row_costs_more() -> None:
+    clock, cuts = [0.0], []
+
+    def run(rows: int) -> None:
+        size = min(rows, cuts[0]) if cuts else rows
+        clock[0] += rows * (0.001 if size == 1 else 0.0005 if size <= 8 else 0.0006)
+
+    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0])
+    assert cuts == [8]
+    assert found.time(64) == pytest.approx(64 * 0.0005)
 
 
 def test_a_model_leaves_the_loop_when_many_batches_are_slow_and_only_then() -> None:

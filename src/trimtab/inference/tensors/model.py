@@ -54,6 +54,7 @@ class TensorModel:
         found = spec.detections
         taken = {self._score} | (set() if found is None else {found.boxes, found.scores, found.classes})
         self._answered = [one.name for one in spec.outputs if one.answered and one.name not in taken]
+        self._most = 0  # rows of one run; 0: as many as there is memory for
 
     def run(self, rows: Sequence[TensorRows]) -> Outcome:
         """Scores and outputs of the rows, in order. Raises PermanentError when the model or its hook fails."""
@@ -71,6 +72,10 @@ class TensorModel:
             parts.append((places, self._alike([rows[member] for member in members])))
         return _in_order(parts, starts[-1])
 
+    def cut(self, most: int) -> None:
+        """From here on the graph is run on that many rows at a time."""
+        self._most = most
+
     def zeros(self) -> TensorRows:
         """One row of zeros, to warm up with."""
         arrays = [
@@ -81,6 +86,8 @@ class TensorModel:
 
     def _alike(self, rows: Sequence[TensorRows]) -> Outcome:
         """Rows of one shape, in as many runs of the graph as their size asks for."""
+        if self._most == 1 and len(rows) > 1:  # nothing is to be put together
+            return _joined([self._alike([one]) for one in rows])
         if len(rows) == 1:
             arrays = rows[0].arrays
             placed = rows[0].places
@@ -91,16 +98,11 @@ class TensorModel:
         step = 1
         if self.spec.batch:
             step = max(1, _MOST_ELEMENTS * count // max(1, *[array.size for array in arrays]))
+            step = min(step, self._most or step)
         if count <= step:
             return self._once(arrays, placed)
-        spans = [range(start, min(start + step, count)) for start in range(0, count, step)]
-        return _in_order(
-            [
-                (span, self._once([a[span.start : span.stop] for a in arrays], placed[span.start : span.stop]))
-                for span in spans
-            ],
-            count,
-        )
+        spans = [slice(start, start + step) for start in range(0, count, step)]
+        return _joined([self._once([array[span] for array in arrays], placed[span]) for span in spans])
 
     def _once(self, arrays: Iterable[Array], placed: Sequence[Placed | None]) -> Outcome:
         n = len(placed)
@@ -155,6 +157,14 @@ class TensorModel:
 def _warm_shape(tensor: TensorInput) -> tuple[int, ...]:
     free = tensor.audio.rate if tensor.audio is not None else _FREE
     return tuple(free if size == -1 else size for size in tensor.shape)
+
+
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcomes of rows that follow each other, as one."""
+    scores = np.concatenate([one.scores for one in outcomes])
+    if outcomes[0].named is None:
+        return Outcome(scores, None)
+    return Outcome(scores, [row for one in outcomes for row in one.named or ()])
 
 
 def _in_order(parts: Sequence[tuple[Sequence[int], Outcome]], total: int) -> Outcome:

@@ -12,7 +12,7 @@ _INLINE_ROW = 0.00025  # a single row that takes longer than this is worth a thr
 _INLINE_SHARE = 0.000025  # so are rows that take longer than this in a batch: more threads answer more of them
 _STALL = 0.002  # the longest that one batch may keep the loop
 BATCH = 0.05  # the longest that one batch may keep a thread
-_GAIN = 1.05  # a batch grows until a row costs at most this much more than it would at the best size
+_GAIN = 1.02  # a batch grows until a row costs at most this much more than it would at the best size
 _MOST_ROWS = 4096
 
 

@@ -12,6 +12,8 @@ _RUNS = 5
 _PATIENCE = 0.15  # seconds one size may be measured for, once it has run twice
 _TOO_LONG = 0.3  # a size that should take longer than this is left out
 _LONG = 0.03  # a size that should take this long needs no run of its own to warm up
+_HEAVY = 0.00025  # a row that takes longer than this may be better off by itself
+_WORTH = 0.97  # several rows in one run pay where each then takes at most this share of its time
 
 
 class Profile(Record):
@@ -38,26 +40,45 @@ class Profile(Record):
         return ", ".join(f"{rows} in {span(took)}" for rows, took in zip(self.rows, self.seconds, strict=True))
 
 
-def measure(run: Callable[[int], object], *, whole: bool, clock: Callable[[], float] = time.perf_counter) -> Profile:
-    """The profile of `run`, which scores that many rows; what runs for the first time does not count."""
+def measure(
+    run: Callable[[int], object],
+    *,
+    whole: bool,
+    cut: Callable[[int], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Profile:
+    """The profile of `run`, which scores that many rows; what runs for the first time does not count.
+
+    `cut` is told of how many rows one run of the graph should be at most, where more at a time gain nothing: what the
+    layers of a heavy model hand on then stays in the processor's cache, and takes less memory."""
     rows: list[int] = []
     seconds: list[float] = []
     for size in SIZES:
         expected = seconds[-1] * size / rows[-1] if rows else 0.0
         if expected > _TOO_LONG:
             break
-        if expected < _LONG:
-            run(size)
-        best, begun = float("inf"), clock()
-        for done in range(_RUNS):
-            start = clock()
-            run(size)
-            best = min(best, clock() - start)
-            if done and clock() - begun > _PATIENCE:
-                break
+        took = _best(run, size, clock, warm=expected < _LONG)
+        if cut is not None and rows and seconds[0] > _HEAVY and took > _WORTH * expected:
+            cut(rows[-1])
+            cut = None
+            took = _best(run, size, clock, warm=False)
         rows.append(size)
-        seconds.append(best)
+        seconds.append(took)
     return Profile(rows=tuple(rows), seconds=tuple(seconds), whole=whole)
+
+
+def _best(run: Callable[[int], object], size: int, clock: Callable[[], float], *, warm: bool) -> float:
+    """The shortest of some runs."""
+    if warm:
+        run(size)
+    best, begun = float("inf"), clock()
+    for done in range(_RUNS):
+        start = clock()
+        run(size)
+        best = min(best, clock() - start)
+        if done and clock() - begun > _PATIENCE:
+            break
+    return best
 
 
 def span(seconds: float) -> str:

@@ -207,7 +207,7 @@ class Core:
                 self._sampled = False
                 _LOG.warning("%s: its features() is not warmed up, it refuses a made-up row: %s", release, error)
         try:
-            return measure(self.probe, whole=self._sampled or not self.own_code)
+            return measure(self.probe, whole=self._sampled or not self.own_code, cut=self._model.cut)
         except Exception as error:  # the runtime's errors share no root
             raise PermanentError(f"the model cannot be run: {str(error).splitlines()[0]}") from error
 

@@ -122,6 +122,6 @@ class TensorCore:
         try:
             first = self._model.run([zeros])
             self.named = {} if first.named is None else first.named[0]
-            return measure(self.probe, whole=not self.own_code)
+            return measure(self.probe, whole=not self.own_code, cut=self._model.cut)
         except Exception as error:  # the runtime's errors share no root, nor do the user's
             raise PermanentError(f"the model cannot be run: {str(error).splitlines()[0]}") from error
