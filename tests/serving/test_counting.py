@@ -38,10 +38,53 @@ def test_known_ids_are_a_set(batches: list[list[str]], asked: list[str]) -> None
 def test_beyond_the_limit_the_oldest_segments_are_not_known() -> None:
     known = KnownIds(limit=200_000)
     for number in range(10):
-        known.add((f"{number}-{row}" for row in range(70_000)), f"segment-{number}")
+        known.add([f"{number}-{row}" for row in range(70_000)], f"segment-{number}")
     assert known.missing(["9-0", "9-69999"]) == []
     assert known.missing(["0-0"]) == [0]
     assert len(known) <= 300_000
+
+
+moments = st.integers(1_700_000_000_000, 1_700_000_000_003)
+
+
+@given(st.lists(st.tuples(moments, st.integers(1, 9000), st.booleans()), max_size=12), st.data())
+def test_ids_of_the_process_are_known_exactly(batches: list[tuple[int, int, bool]], data: st.DataObject) -> None:
+    made, known, held = Identifiers(), KnownIds(), set[str]()
+    passed_over = []
+    for number, (moment, count, answered) in enumerate(batches):
+        ids = made.several(moment, count)
+        if answered:
+            known.add(ids, f"segment-{number // 5}", own=True)
+            held.update(ids)
+        else:
+            passed_over += ids[:50]
+        gap = data.draw(st.integers(0, 3))
+        passed_over += made.several(moment, gap) if gap else []
+    assert len(known) == len(held)
+    assert known.missing(sorted(held)) == []
+    odd = [one.upper() for one in sorted(held)[:20] if one.upper() != one]
+    odd += [one.replace("-", "_") for one in sorted(held)[:20]] + [one[:-1] + "\u0663" for one in sorted(held)[:20]]
+    for asked in (passed_over, odd):
+        assert known.missing(asked) == list(range(len(asked)))
+    for number in range(3):
+        known.forget(f"segment-{number}")
+
+
+def test_the_ids_of_many_batches_take_little_room() -> None:
+    made, known = Identifiers(), KnownIds()
+    for moment in range(2000):
+        known.add(made.several(1_700_000_000_000 + moment, 50), own=True)
+    spans = known._newest.spans
+    assert len(known) == 100_000
+    assert len(spans) > 95_000
+    assert spans._starts.itemsize * len(spans._starts) < 30_000
+
+
+@given(st.lists(st.tuples(moments, st.integers(1, 5000)), max_size=8), st.integers(0, 2**23 - 1))
+def test_several_ids_are_those_that_come_one_by_one(asked: list[tuple[int, int]], bits: int) -> None:
+    several, single = (Identifiers(lambda size: bits % 2**size) for _ in range(2))
+    for moment, count in asked:
+        assert several.several(moment, count) == [single.next(moment) for _ in range(count)]
 
 
 def test_made_ids_are_uuids_in_order() -> None:

@@ -16,6 +16,12 @@ from trimtab.errors import TrimtabError
 if TYPE_CHECKING:
     from trimtab.serving.processes.seat import Seat  # only for types
 
+# the smallest graph there is: [1] -> Identity -> [1], made with onnx.helper, in ONNX's own form (protobuf)
+_NOTHING = bytes.fromhex(
+    "08093a370a100a016112016222084964656e7469747912016d5a0f0a0161120a0a08080112040a020801620f0a0162120a0a"
+    "08080112040a02080142040a001011"
+)
+
 
 def main() -> int:
     """Parses the command line and serves; 0 after an orderly end, 1 when the server could not start."""
@@ -61,9 +67,9 @@ def preload() -> None:
     import uvloop  # noqa: F401 - see above
 
     import trimtab.serving.server  # noqa: F401
-    from trimtab.inference.session import runtime
+    from trimtab.inference.session import open_session
 
-    runtime()
+    open_session(_NOTHING)  # what ONNX Runtime makes once, its tables of operators, is there from here on
     gc.collect()
     gc.freeze()  # the collector writes to what it looks at, and what is written to is shared no more
 

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 
 from trimtab.errors import TemporaryError, TrimtabError
 from trimtab.serving.execution.book import Book, Owed
@@ -111,14 +112,11 @@ class Batcher:
     def _flush(self) -> None:
         self._woken = False
         queue, self._queue = self._queue, []
-        milliseconds, following = time.time_ns() // 1_000_000, self._identifiers.next
-        for one in queue:
-            if one.given:
-                continue
-            if one.count == 1:
-                one.ids = [following(milliseconds)]
-            else:
-                one.ids = [following(milliseconds) for _ in range(one.count)]
+        nameless = [one for one in queue if not one.given]
+        if nameless:
+            names = iter(self._identifiers.several(time.time_ns() // 1_000_000, sum([one.count for one in nameless])))
+            for one in nameless:
+                one.ids = [next(names)] if one.count == 1 else [*islice(names, one.count)]
         if self._dated:
             self._dated = False
             queue = [one for one in queue if one.deadline is None or not self.let_go(one)]

@@ -89,18 +89,19 @@ class Book:
         ended = time.perf_counter()
         fleet = batch[0].fleet
         ids: list[str]
+        own = True
         if len(batch) == 1:
             one = batch[0]
             ids, stamps = one.ids, _stamps(one, now)
             waits = [ended - one.started] * one.count
+            own = not one.given
+        elif sum([one.count for one in batch]) == len(batch) and not [o for o in batch if o.given or o.at is not None]:
+            ids, stamps = [one.ids[0] for one in batch], [now] * len(batch)
+            waits = [ended - one.started for one in batch]
         else:
             ids, stamps, waits = [], [], []
+            own = not any(one.given for one in batch)
             for one in batch:
-                if one.count == 1 and one.at is None:
-                    ids.append(one.ids[0])
-                    stamps.append(now)
-                    waits.append(ended - one.started)
-                    continue
                 ids += one.ids
                 stamps += _stamps(one, now)
                 waits += [ended - one.started] * one.count
@@ -123,7 +124,7 @@ class Book:
                 raise
             self.telemetry.drop(min(stamps), max(stamps), len(ids), error.message)
             owed = []
-        self.known.add(ids, self.telemetry.segment)
+        self.known.add(ids, self.telemetry.segment, own=own)
         self.owe(owed, self.telemetry.segment)
         for part in parts:
             counts = self.metrics.of(part.release.release)

@@ -17,6 +17,16 @@ class Identifiers:
         self._head = ""
         self._key = (-1, -1)
 
+    def several(self, milliseconds: int, count: int) -> list[str]:
+        """As many new ids for that moment, one after the other."""
+        first = self.next(milliseconds)
+        place = (self._count & 4095) + 1
+        if place + count - 1 > 4096:  # they do not all begin alike
+            return [first, *[self.next(milliseconds) for _ in range(count - 1)]]
+        self._count += count - 1
+        head = self._head
+        return [first, *[head + low for low in _LOW[place : place + count - 1]]]
+
     def next(self, milliseconds: int) -> str:
         """A new id for that moment (milliseconds since 1970)."""
         count = self._count = (self._count + 1) & 0xFFFFFF

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from time import time as clock
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -137,11 +138,25 @@ class Question:
     questions with own ids the same.
     """
 
-    __slots__ = (
-        "at", "caller", "count", "deadline", "due", "explain", "explained", "fleet", "given", "ids", "keys", "left_out",
-        "lookups", "mark", "matrix", "outputs", "over", "parts", "pinned", "render", "request_id", "rows", "started",
-        "sticky", "target", "timer", "weight", "who",
-    )  # fmt: skip
+    # what few questions have is set only where it is there: one is made for every request
+    pinned = False
+    given = False
+    over = False
+    at: int | list[int] | None = None
+    rows: Sequence[Any] | None = None
+    weight = 0
+    left_out: Sequence[View] = ()
+    matrix: bytes | None = None
+    outputs: tuple[str, ...] | None = None
+    request_id: str | None = None
+    deadline: float | None = None
+    sticky: str | None = None
+    explain = False
+    explained: Sequence[Explained] = ()
+    keys: list[str | None] | None = None
+    mark: object = None
+    due = 0
+    timer: TimerHandle | None = None
 
     def __init__(self, caller: Caller, fleet: Fleet, target: Release, render: Render, started: float) -> None:
         self.caller = caller
@@ -149,29 +164,11 @@ class Question:
         self.target = target
         self.render = render
         self.started = started
-        self.pinned = False
-        self.given = False
-        self.over = False
         self.ids: list[str] = []
-        self.at: int | list[int] | None = None
-        self.rows: Sequence[Any] | None = None
-        self.weight = 0
         self.lookups: FillsRows | None = None
-        self.left_out: Sequence[View] = ()
-        self.matrix: bytes | None = None
         self.count = 0
-        self.outputs: tuple[str, ...] | None = None
-        self.request_id: str | None = None
-        self.deadline: float | None = None
-        self.sticky: str | None = None
-        self.explain = False
-        self.explained: Sequence[Explained] = ()
-        self.keys: list[str | None] | None = None
         self.who = ""
-        self.mark: object = None
-        self.due = 0
         self.parts: list[Any] = []
-        self.timer: TimerHandle | None = None
 
     def ask(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes rows, encoding them at once where that is cheap. Raises RefusalError (422) for rows that do not fit."""
@@ -246,10 +243,11 @@ class Question:
         self.ids = ids
         self.given = True
 
-    def date(self, time: object, where: str, now: float, ahead: float) -> None:
+    def date(self, time: object, where: str, ahead: float) -> None:
         """When the rows happened: one moment, or one a row. Raises RefusalError (422) for one that cannot be."""
         if time is None:
             return
+        now = clock()
         if not isinstance(time, list):
             self.at = read_moment(time, where, now, ahead)
         elif len(time) != self.count:

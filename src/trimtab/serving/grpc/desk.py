@@ -187,7 +187,7 @@ class InferenceDesk:
         question.who = grant.name
         question.lookups = system.lookups
         question.stick(terms.sticky, "metadata x-sticky-key")
-        self._inference.read(question, message, config.max_rows, time.time(), config.max_future)
+        self._inference.read(question, message, config.max_rows, config.max_future)
         system.guard.charge(grant, question.count)
         system.ask(question)
         late = RefusalError(503, f"no answer within {config.answer_timeout:g} s")

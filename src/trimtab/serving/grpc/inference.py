@@ -32,7 +32,7 @@ class Inference:
     def __init__(self, messages: Messages) -> None:
         self._response = messages["ModelInferResponse"]
 
-    def read(self, question: Question, message: Any, most: int, now: float, ahead: float) -> None:
+    def read(self, question: Question, message: Any, most: int, ahead: float) -> None:
         """Fills a question from a ModelInferRequest. Raises RefusalError naming the input, row or column."""
         raw = message.raw_input_contents
         if raw and len(raw) != len(message.inputs):
@@ -42,7 +42,7 @@ class Inference:
         read_inputs(question, [_tensor(one, raw, place) for place, one in enumerate(message.inputs)], most)
         given = {name: _value(one) for name, one in message.parameters.items()}
         question.identify(_listed(given, "prediction_ids", always=True), "parameters.prediction_ids")
-        question.date(_listed(given, "time"), "parameters.time", now, ahead)
+        question.date(_listed(given, "time"), "parameters.time", ahead)
         question.limit(given.get("timeout"), 1e6, "parameters.timeout")
         question.stick(given.get("sticky_key"), "parameters.sticky_key")
         question.ask_why(given.get("explain"), "parameters.explain")

@@ -86,6 +86,10 @@ class Addresses:
             for verb, one in self._versioned.items()
         ]
 
+    def lasting(self, url: bytes) -> Address | None:
+        """The address of a request where it is the same for as long as the system is served."""
+        return self._table.get(url)
+
     def find(self, url: bytes) -> Address:
         """The address of a request, whatever follows its `?`. Raises RefusalError (404)."""
         return self._table.get(url) or self._search(url)

@@ -28,9 +28,9 @@ class Connection(asyncio.Protocol):
     """Requests are handed over one at a time and answered in the order they came."""
 
     __slots__ = (
-        "_address", "_busy", "_desk", "_ended", "_grant", "_guard", "_keep", "_knocked", "_last", "_lines", "_lingers",
+        "_address", "_busy", "_desk", "_ended", "_guard", "_keep", "_knocked", "_last", "_lines", "_lingers",
         "_packing", "_paused", "_reader", "_request", "_shown", "_spooling", "_stream", "_stuck", "_transport",
-        "_turning", "_waiting", "_weight", "since",
+        "_turning", "_waiting", "_weight", "grant", "since",
     )  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._address = ""
         self.since = 0.0  # when the present wait began; 0: set by the next sweep that sees it
         self._guard: Guard | None = None
-        self._grant, self._shown = NOBODY, b""  # what the guard gave, and the token that it was given for
+        self.grant, self._shown = NOBODY, b""  # what the guard gave, and the token that it was given for
         self._request: Request | None = None  # the one being answered
         self._busy = False
         self._keep = True
@@ -197,13 +197,8 @@ class Connection(asyncio.Protocol):
 
     def charge(self, rows: int) -> None:
         """Counts rows against the rate of the caller's token, once it is known how many the request has."""
-        if self._guard is not None and self._grant.rows is not None:
-            self._guard.charge(self._grant, rows)
-
-    @property
-    def caller(self) -> str:
-        """The name of the caller's token, empty where none was asked for."""
-        return self._grant.name
+        if self._guard is not None and self.grant.rows is not None:
+            self._guard.charge(self.grant, rows)
 
     @property
     def gone(self) -> bool:
@@ -245,8 +240,9 @@ class Connection(asyncio.Protocol):
         self._request = request
         self._keep = request.keep
         self._lines = b""
+        head = request.head
         try:
-            guard, scope = self._desk.admission(request.url)
+            guard, scope = (head and head.admission) or self._desk.admission(request.url)
             if request.origin and self._asks_beforehand(request, guard):
                 return
             if scope:
@@ -260,11 +256,12 @@ class Connection(asyncio.Protocol):
 
     def _recognised(self, guard: Guard, token: bytes) -> Grant:
         """Whose token that is; one that this connection has shown before need not be looked up again."""
-        if guard is not self._guard or self._grant.void or not hmac.compare_digest(token, self._shown):
-            self._grant = guard.recognise(token)
+        same = token is self._shown or hmac.compare_digest(token, self._shown)  # the very same object, or an equal one
+        if guard is not self._guard or self.grant.void or not same:
+            self.grant = guard.recognise(token)
             self._guard = guard
-            self._shown = token
-        return self._grant
+        self._shown = token
+        return self.grant
 
     def _asks_beforehand(self, request: Request, guard: Guard) -> bool:
         """Whether a browser asked if a page may send a request, which is answered then. Raises RefusalError (403) for a

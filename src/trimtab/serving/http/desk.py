@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Set
+from functools import partial
 from typing import Any
 
 import orjson
@@ -48,9 +49,9 @@ class PredictionDesk:
         self._batcher = system.batcher
         self._batches = Batches(system)
         self._addresses = addresses = Addresses(config.system, self._desired)
-        addresses.of_model("POST", "infer", PREDICT, self._infer)
+        addresses.of_model("POST", "infer", PREDICT, partial(self._ask, open_inference))
         addresses.of_model("POST", "batch", PREDICT, self._batches.take)
-        addresses.add("POST", "/predict", PREDICT, self._predict)
+        addresses.add("POST", "/predict", PREDICT, partial(self._ask, plain))
         addresses.add("POST", "/feedback", FEEDBACK, self._feedback)
         self.about = About(system, connections)
         self.about.register(addresses)
@@ -61,7 +62,10 @@ class PredictionDesk:
         """Answers, now or later."""
         method, url = request.method, request.url
         try:
-            allowed, _, endpoint, release = self._addresses.find(url)
+            head = request.head
+            allowed, scope, endpoint, release = (head and head.address) or self._addresses.find(url)
+            if head is not None and head.address is None and (lasting := self._addresses.lasting(url)) is not None:
+                head.address, head.admission = lasting, (self._guard, scope)
             if method == allowed:
                 endpoint(connection, request, release)
             else:
@@ -96,13 +100,7 @@ class PredictionDesk:
         for connection, request in held:
             self.handle(connection, request)
 
-    def _infer(self, connection: Connection, request: Request, release: Release | None) -> None:
-        self._ask(connection, request, open_inference, release)
-
-    def _predict(self, connection: Connection, request: Request, release: Release | None) -> None:
-        self._ask(connection, request, plain, release)
-
-    def _ask(self, connection: Connection, request: Request, form: Any, pinned: Release | None) -> None:
+    def _ask(self, form: Any, connection: Connection, request: Request, pinned: Release | None) -> None:
         started = time.perf_counter()
         fleet = self._desired.fleet
         target = pinned or fleet.live
@@ -111,11 +109,13 @@ class PredictionDesk:
         self._batcher.admit(target)
         question = Question(connection, fleet, target, form.render, started)
         question.pinned = pinned is not None
-        question.who = connection.caller
+        grant = connection.grant
+        question.who = grant.name
         question.lookups = self.system.lookups
         read_terms(question, request)
-        form.read_request(question, request, self.config, time.time())
-        connection.charge(question.count)
+        form.read_request(question, request, self.config)
+        if grant.rows is not None:
+            connection.charge(question.count)
         if question.left_out or question.explain:
             self.system.ask(question)
         else:

@@ -7,7 +7,7 @@ and only a head that asks for nothing out of the ordinary.
 
 from __future__ import annotations
 
-from trimtab.serving.http.request import Request
+from trimtab.serving.http.request import Head, Request
 
 _END = b"\r\n\r\n"
 _OWN = b"content-length"
@@ -26,7 +26,7 @@ class KnownHead:
         self._start = len(before)
         self._after = after
         self._like = Request(like.method, like.url, like.fields, b"", True, like.token)  # without its body
-        self._like.notes = like.notes = {}
+        self._like.head = like.head = Head()
         self._most = most
         self._size = len(like.body)
         self._whole = before + b"%d" % self._size + after
@@ -52,7 +52,7 @@ class KnownHead:
         else:
             return None
         request = Request(like.method, like.url, fields, body, True, like.token)
-        request.notes = like.notes
+        request.head = like.head
         return request
 
 

@@ -26,7 +26,7 @@ _USUAL = (
 )
 
 
-def read_request(question: Question, request: Request, config: ServerConfig, now: float) -> None:
+def read_request(question: Question, request: Request, config: ServerConfig) -> None:
     """Fills a question from the body of a request. Raises RefusalError naming the input, row or column."""
     asked = read_body(request, question.target)
     if not isinstance(asked, dict):
@@ -39,7 +39,7 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
         if not isinstance(parameters, dict):
             raise RefusalError(422, f"`parameters`: expected an object, got {brief(parameters)}")
         question.identify(parameters.get("prediction_ids"), "parameters.prediction_ids")
-        question.date(parameters.get("time"), "parameters.time", now, config.max_future)
+        question.date(parameters.get("time"), "parameters.time", config.max_future)
         question.limit(parameters.get("timeout"), 1e6, "parameters.timeout")
         question.stick(parameters.get("sticky_key"), "parameters.sticky_key")
         question.ask_why(parameters.get("explain"), "parameters.explain")
@@ -63,6 +63,11 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
     several rows the `releases`, one a row."""
     count = question.count
     release = answers.releases[offset]
+    usual = question.outputs is None and question.request_id is None and not question.explain
+    usual = usual and bool(release.labels) and release.shown == 1 and answers.named is None
+    if usual and count == 1 and not question.given:
+        name = question.ids[0].encode()
+        return release.usual % (name, answers.scores[offset], answers.labels[offset], name)
     end = offset + count
     if count == 1:
         score, label = answers.scores[offset], answers.labels[offset]
@@ -73,8 +78,7 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
     told = release.told
     if count > 1 and question.fleet.canaries:
         told = b'"releases":%b' % orjson.dumps([one.release for one in answers.releases[offset:end]])
-    usual = question.outputs is None and question.request_id is None and not question.explain
-    if usual and release.labels and release.shown == 1 and answers.named is None:
+    if usual:
         return _USUAL % (release.head, ids, told, count, score, release.label_head, count, label, count, ids)
     wanted = question.outputs or output_names(release)
     outputs = []

@@ -16,7 +16,7 @@ from trimtab.serving.refusals import RefusalError
 _KEYS = frozenset(("rows", "ids", "time", "sticky_key", "explain"))
 
 
-def read_request(question: Question, request: Request, config: ServerConfig, now: float) -> None:
+def read_request(question: Question, request: Request, config: ServerConfig) -> None:
     """Fills a question from `{"rows": [{...}], "ids": [...], "time": "..."}` or a list of rows. `time` is one moment
     or one a row. A body that is an image or a sound by its content type is a row by itself. Raises RefusalError naming
     the row, the column and what was expected."""
@@ -42,7 +42,7 @@ def read_request(question: Question, request: Request, config: ServerConfig, now
     else:
         question.ask_tensors(read_rows(rows, core), core, config.max_rows)
     question.identify(asked.get("ids"), "ids")
-    question.date(asked.get("time"), "time", now, config.max_future)
+    question.date(asked.get("time"), "time", config.max_future)
     question.stick(asked.get("sticky_key"), "sticky_key")
     question.ask_why(asked.get("explain"), "explain")
 

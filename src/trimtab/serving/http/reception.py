@@ -52,7 +52,7 @@ class Reception:
         self.absent: dict[str, str] = {}
         self._names = names
         self._sole: PredictionDesk | None = None
-        self._counting: Callable[[int], None] | None = None
+        self.count: Callable[[int], None] = _uncounted
         self._later = Later()
         self._own: dict[bytes, Own] = {}
 
@@ -64,7 +64,8 @@ class Reception:
     def open(self, desk: PredictionDesk) -> None:
         """A system is served from here on."""
         self.desks[desk.config.system] = desk
-        self._counting = self._counting or desk.count
+        if self.count is _uncounted:  # what answers were sent belongs to the process: the first desk keeps the count
+            self.count = desk.count
         self.absent.pop(desk.config.system, None)
         self._sole = desk if len(self._names) == 1 else None
 
@@ -87,7 +88,9 @@ class Reception:
 
     def handle(self, connection: Connection, request: Request) -> None:
         """Answers, now or later."""
-        if self._own and (own := self._own.get(request.url.partition(b"?")[0])) is not None:
+        if request.head is not None and request.head.desk is not None:
+            request.head.desk.handle(connection, request)
+        elif self._own and (own := self._own.get(request.url.partition(b"?")[0])) is not None:
             if request.method == own.method:
                 self._later.answer(connection, own.work(request), own.kind)
             else:
@@ -95,6 +98,8 @@ class Reception:
                 told = f"{request.method.decode('latin-1')} is not how to ask this: use {allowed}"
                 connection.refuse(RefusalError(405, told, allow=allowed))
         elif self._sole is not None:
+            if request.head is not None:
+                request.head.desk = self._sole
             self._sole.handle(connection, request)
         else:
             try:
@@ -115,11 +120,6 @@ class Reception:
         except RefusalError:
             return None
         return desk.spool(url)
-
-    def count(self, status: int) -> None:
-        """An answer of that status was sent."""
-        if self._counting is not None:  # what answers were sent belongs to the process: the first desk keeps the count
-            self._counting(status)
 
     def admission(self, url: bytes) -> tuple[Guard, int]:
         """Who lets in whoever asks for this address, and the scopes of which a token needs one. What concerns all
@@ -194,3 +194,7 @@ class Reception:
         for desk in self.desks.values():
             told += desk.about.indexed(asked)
         return orjson.dumps(told)
+
+
+def _uncounted(_: int) -> None:
+    """No system is served yet."""

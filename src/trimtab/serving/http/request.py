@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trimtab.serving.access.guard import Guard
+    from trimtab.serving.http.addresses import Address
+    from trimtab.serving.http.desk import PredictionDesk
     from trimtab.serving.http.spool import Spool
 
 
 _OWN = b"content-length"  # the one line that is not the same in every request of a head
+
+
+class Head:
+    """What was made of a head that comes over and over, by whoever looked into it: `fields` are values of its lines by
+    name, `silent` tells that it asks for nothing out of the ordinary; `desk`, `address` and `admission` (the guard, and
+    the scopes of which a token needs one) are there once it is known that they will be the same again."""
+
+    __slots__ = ("address", "admission", "desk", "fields", "silent")
+
+    def __init__(self) -> None:
+        self.fields: dict[bytes, bytes] = {}
+        self.silent: bool | None = None
+        self.desk: PredictionDesk | None = None
+        self.address: Address | None = None
+        self.admission: tuple[Guard, int] | None = None
 
 
 class Request:
@@ -16,8 +34,7 @@ class Request:
     this connection afterwards; `token` is the value of the authorization line. A body that the desk took aside is in
     `spool`, and `body` is empty; whoever answers closes it. `bare`: only the head of the answer is wanted (HEAD, whose
     `method` then is GET). `encoding` and `origin` are the values of those header lines, `reserved` the bytes of memory
-    that the body was given. Requests whose heads differ in the length of the body alone share `notes`: what was made
-    of the head by whoever asked.
+    that the body was given. Requests whose heads differ in the length of the body alone share a `head`.
     """
 
     # what few requests have is set only where it is there
@@ -26,7 +43,7 @@ class Request:
     encoding: bytes = b""
     origin: bytes = b""
     reserved: int = 0
-    notes: dict[bytes, Any] | None = None
+    head: Head | None = None
 
     def __init__(  # noqa: PLR0917 - one is made for every request
         self, method: bytes, url: bytes, fields: list[tuple[bytes, bytes]], body: bytes, keep: bool, token: bytes
@@ -40,12 +57,12 @@ class Request:
 
     def field(self, name: bytes) -> bytes:
         """The value of the first header line of that name (in lower case), empty where there is none."""
-        notes = self.notes
-        if notes is None or name == _OWN:
+        head = self.head
+        if head is None or name == _OWN:
             return self._find(name)
-        value: bytes | None = notes.get(name)
+        value = head.fields.get(name)
         if value is None:
-            value = notes[name] = self._find(name)
+            value = head.fields[name] = self._find(name)
         return value
 
     def _find(self, name: bytes) -> bytes:

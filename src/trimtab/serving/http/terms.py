@@ -10,7 +10,6 @@ from trimtab.serving.http.request import Request
 
 _TIMEOUT, _ENVOY, _STICKY = b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms", b"x-sticky-key"
 _FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
-_SILENT = b"says nothing of how it wants to be answered"  # a name that no header line can have
 _NAMES = frozenset((_TIMEOUT, _ENVOY, _STICKY))
 _SIZES = frozenset(map(len, _NAMES))
 
@@ -18,12 +17,11 @@ _SIZES = frozenset(map(len, _NAMES))
 def read_terms(question: Question, request: Request) -> None:
     """Takes `x-request-timeout-ms` (milliseconds; also as Envoy sends it) and `x-sticky-key` from the header. Raises
     RefusalError (400 or 422) for a value that cannot be. `?explain=true` asks for explanations."""
-    notes = request.notes
-    if notes is not None:
-        silent = notes.get(_SILENT)
-        if silent is None:
-            silent = notes[_SILENT] = _is_silent(request)
-        if silent:
+    head = request.head
+    if head is not None:
+        if head.silent is None:
+            head.silent = _is_silent(request)
+        if head.silent:
             return
     if b"?" in request.url:
         _read_query(question, request.url.partition(b"?")[2])

@@ -45,7 +45,8 @@ class Release:
     `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row;
     `outputs` is how many scores a row has, `shown` how many are answered (1: the best of many);
     `hides_encoded` is true when a column has the name of the encoded tensor; `labels` are the decisions as JSON (empty
-    for regression). `head`, `label_head` and `told` are what its answers are put together from.
+    for regression). `head`, `label_head` and `told` are what its answers are put together from, `usual` is the form
+    of the usual one: id, score, label and id of a single row.
     """
 
     def __init__(self, system: str, route: Route, core: AnyCore) -> None:
@@ -72,6 +73,13 @@ class Release:
         self.head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(system), orjson.dumps(route.model))
         self.told = b'"release":%b,"model":%b' % (orjson.dumps(route.release), orjson.dumps(route.model))
         self.label_head = b']},{"name":"label","datatype":"%b","shape":[' % label_type(core.signature).encode()
+        told = self.told.replace(b"%", b"%%")
+        self.usual = b'%b"parameters":{"prediction_ids":["%%b"],%b},"outputs":[%b}]}' % (
+            self.head.replace(b"%", b"%%"),
+            told,
+            b'{"name":"score","datatype":"FP32","shape":[1],"data":[%%b%b1],"data":[%%b]},'
+            b'{"name":"prediction_id","datatype":"BYTES","shape":[1],"data":["%%b"]' % self.label_head,
+        )
         self.gone = False
         self._name: Release | None = None
 

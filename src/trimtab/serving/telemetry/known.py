@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames, run_of
+from trimtab.serving.telemetry.spans import IdSpans
 
 _RUN = 2**20  # ids in the largest sorted run
 _LIMIT = 4 * _RUN
@@ -19,8 +20,9 @@ _LIMIT = 4 * _RUN
 class KnownIds:
     """The ids of segments that are not compacted, by segment; those of compacted ones are found on disk (`IdHistory`).
 
-    An id is kept as Python's own 64-bit hash, salted anew in each process, so that nobody can forge a collision: 8
-    bytes an id. Beyond `limit` of them the oldest segments go, and their ids count as unknown.
+    Ids that this process made lie in spans. Any other is kept as Python's own 64-bit hash, salted anew in each process,
+    so that nobody can forge a collision: 8 bytes an id. Beyond `limit` of them the oldest segments go, and their ids
+    count as unknown.
     """
 
     def __init__(self, limit: int = _LIMIT) -> None:
@@ -37,14 +39,15 @@ class KnownIds:
         """Names of the segments whose ids are known here, oldest first."""
         return list(self._segments)
 
-    def add(self, ids: Iterable[str], segment: str = "") -> None:
-        """Ids that were just answered, and the segment that has them."""
+    def add(self, ids: Sequence[str], segment: str = "", *, own: bool = False) -> None:
+        """Ids that were just answered, and the segment that has them; `own`: this process made all of them."""
         if segment != self._name:
             self._name = segment
             self._newest = self._segments.setdefault(segment, _Ids())
             while len(self._segments) > 1 and len(self) > self._limit:
                 del self._segments[next(iter(self._segments))]
-        self._newest.add(ids)
+        if not (own and self._newest.spans.add(ids)):
+            self._newest.add(ids)
 
     def missing(self, ids: Sequence[str]) -> list[int]:
         """Positions in `ids` of those that are in no segment here."""
@@ -53,6 +56,7 @@ class KnownIds:
         for held in reversed(self._segments.values()):
             if found.all():
                 break
+            held.spans.mark(ids, found)
             held.mark(hashes, found)
         return [int(place) for place in np.flatnonzero(~found)]
 
@@ -67,14 +71,15 @@ class KnownIds:
 
 
 class _Ids:
-    """One segment's ids as hashes in sorted runs."""
+    """One segment's ids: `spans` of the process's own, all others as hashes in sorted runs."""
 
     def __init__(self) -> None:
+        self.spans = IdSpans()
         self._fresh = array("q")
         self._runs: list[NDArray[np.int64]] = []
 
     def __len__(self) -> int:
-        return len(self._fresh) + sum(map(len, self._runs))
+        return len(self.spans) + len(self._fresh) + sum(map(len, self._runs))
 
     def add(self, ids: Iterable[str]) -> None:
         self._fresh.extend(map(hash, ids))
