@@ -55,6 +55,7 @@ OFFERS: tuple[Offer, ...] = (
         ("tensorboardX",),
     ),
     Offer("experiments", "mlflow", "trimtab.adapters.mlflow.experiments:open_tracker", "mlflow", ("urllib3",)),
+    Offer("imports", "mlflow", "trimtab.adapters.mlflow.importing:open_store", "mlflow", ("urllib3",)),
 )
 
 

@@ -27,6 +27,7 @@ from trimtab.records.facts import (
     TrainingTried,
     VerdictsGiven,
 )
+from trimtab.records.imported import RunImported
 from trimtab.records.journal import Entry
 from trimtab.records.requirement import Verdict
 from trimtab.records.slices import WeakSlicesFound
@@ -106,6 +107,9 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
             return "slices", _weak(fact)
         case ExperimentFinished():
             return "experiment", f"{fact.name} {fact.verdict}: {fact.why}"
+        case RunImported():
+            held = f"{_several(len(fact.params), 'parameter')}, {_several(len(fact.metrics), 'metric')}"
+            return "imported", f"{fact.experiment} / {fact.name} ({fact.run}) from {fact.tool}: {held}"
 
 
 def _held(fact: PersonForgetting | PersonForgotten) -> str:

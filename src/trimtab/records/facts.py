@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from trimtab.records.base import Record
 from trimtab.records.fact import Fact
+from trimtab.records.imported import RunImported
 from trimtab.records.model import ModelBundle, ModelIdentity, Stage
 from trimtab.records.requirement import Estimate, ThresholdChosen, Verdict
 from trimtab.records.slices import WeakSlicesFound
@@ -288,4 +289,5 @@ AnyFact = (
     | TrialFinished
     | SearchFinished
     | WeakSlicesFound
+    | RunImported
 )

@@ -104,11 +104,21 @@ class Calls:
 
     def get_file(self, run: str, path: str) -> Iterator[bytes]:
         """The bytes of a run's artifact, wherever the server keeps it, piece by piece."""
-        fields = {"run_id": run, "path": path}
-        response = self._response("GET", "/get-artifact", fields=fields)
+        return self._pieces("/get-artifact", f"the artifact {path!r}", {"run_id": run, "path": path})
+
+    def get_kept(self, place: str) -> Iterator[bytes]:
+        """The bytes of a file at a place of the server's own artifacts."""
+        return self._pieces(_FILES + quote(place), f"the file {place!r}", {})
+
+    def list_kept(self, place: str) -> list[Any]:
+        """What lies in a folder of the server's own artifacts."""
+        return list(self._asked("GET", _FILES.rstrip("/"), fields={"path": place}).get("files", ()))
+
+    def _pieces(self, path: str, what: str, fields: Mapping[str, str]) -> Iterator[bytes]:
+        response = self._response("GET", path, fields=fields)
         try:
             if response.status != 200:
-                self._judge(response, response.read(_PIECE), f"the artifact {path!r}")
+                self._judge(response, response.read(_PIECE), what)
             while piece := response.read(_PIECE):
                 yield piece
         except (HTTPError, OSError) as error:
