@@ -62,7 +62,7 @@ class Calls:
         """Let go of the connection."""
         self._pool.clear()
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """What the API tells at a path."""
         return self._asked("GET", _API + path, fields={name: str(value) for name, value in query.items()})
 
@@ -71,7 +71,7 @@ class Calls:
         headers = {"Content-Type": "application/json"}
         return self._asked(method, _API + path, body=orjson.dumps(body), headers=headers)
 
-    def find(self, path: str, **query: Any) -> Any | None:
+    def find(self, path: str, /, **query: Any) -> Any | None:
         """What the API tells at a path, None where there is no such thing."""
         try:
             return self.get(path, **query)

@@ -153,13 +153,12 @@ def _text(path: Path) -> str:
 
 
 def _points(lines: list[str]) -> Points:
-    """`moment value step` in each line, in the order of steps. A line that a full disk cut short is none."""
-    found = []
-    for line in lines:
-        words = line.split()
-        if len(words) >= 2:
-            value = float(words[1])
-            found.append((int(words[2]) if len(words) > 2 else 0, int(words[0]), value))
+    """`moment value step` in each line, in the order of steps; a line that a full disk cut short is none, and one that
+    stands there twice, as MLflow writes it when a model is logged, is one."""
+    told = dict.fromkeys(tuple(line.split()[:3]) for line in lines)
+    found = [
+        (int(words[2]) if len(words) > 2 else 0, int(words[0]), float(words[1])) for words in told if len(words) > 1
+    ]
     found.sort(key=lambda point: point[:2])
     return Points(
         steps=tuple(step for step, _, _ in found),

@@ -22,8 +22,12 @@ _ACTIONS = {
     "artifacts": "MODEL [--to DIR]: the files that its training saved",
     "track": "write to the declared trackers what they lack",
     "reproduce": "MODEL: train it again from what is kept, and compare",
+    "import": "mlflow:PLACE: take over the runs of another tracker",
+    "imported": "[RUN]: the runs that were taken over, or one of them whole",
+    "fetch": "RUN --to FOLDER: bring the files of an imported run",
 }
-_FILES = {"list": "listing"}
+_FILES = {"list": "listing", "import": "importing"}
+_FROM_THE_START = ("import",)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +43,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--row", metavar="KEY", help="explain: the row with this key, instead of the whole model")
     parser.add_argument("--best", metavar="METRIC", help="list: every training, trials too, the best figure first")
     parser.add_argument("--metric", metavar="NAME", help="metrics: only this one")
-    parser.add_argument("--to", type=Path, metavar="PATH", help="card, export, artifacts: where it goes")
+    parser.add_argument("--to", type=Path, metavar="PATH", help="card, export, artifacts, fetch: where it goes")
     parser.add_argument("--again", action="store_true", help="explain, card, export: look again at the rows")
+    parser.add_argument("--experiment", metavar="NAME", help="import: only the runs of this experiment")
+    parser.add_argument(
+        "--files",
+        choices=("none", "models", "all"),
+        default="none",
+        help="import: which files to copy, models being those in ONNX (default: none)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,5 +60,5 @@ def run(args: argparse.Namespace) -> int:
 
     system, words = take_system(args.words)
     action = importlib.import_module(f"trimtab.cli.models.{_FILES.get(args.action, args.action)}")
-    with open_place(system, args.state, create=False) as place:
+    with open_place(system, args.state, create=args.action in _FROM_THE_START) as place:
         return int(action.run(place, words, args))

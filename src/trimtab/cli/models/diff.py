@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import UsageError
 from trimtab.cli.figures import limit, number, quantity
+from trimtab.cli.models.beside import show_beside
 from trimtab.cli.models.find import SHORT, expect, figure, find, releases
 from trimtab.cli.output import STATUS_MARK, STATUS_STYLE, emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
@@ -38,6 +39,8 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     if len(words) == 1 and live is None:
         raise UsageError("nothing is live to compare with", hint="name both models")
     second = words[1] if len(words) == 2 else live.release if live else ""
+    if show_beside(place, words[0], second, args):
+        return 0
     found = apart(place, find(place, words[0]), find(place, second), datetime.now(UTC))
     if args.json:
         told = msgspec.to_builtins(found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import UsageError
 from trimtab.cli.figures import number
+from trimtab.cli.models import imported
 from trimtab.cli.models.find import SHORT, expect, models, releases
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table
@@ -45,10 +46,14 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
                 stage,
             ]
         )
-    if not rows:
+    if rows:
+        show_table("", ("model", "rows", "span", metric, "release"), rows, right=(1, 3))
+    else:
         say("no model was trained yet: `trimtab run` trains the first")
-        return 0
-    show_table("", ("model", "rows", "span", metric, "release"), rows, right=(1, 3))
+    taken = imported.runs(place)
+    if taken:
+        say()
+        imported.show(taken)
     return 0
 
 
