@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import UsageError, add_moment, add_words, take_system
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _ACTIONS = {
     "list": "every declared experiment, and its newest verdict",
     "run": "[NAME ...]: train both arms and judge (default: all)",
-    "show": "NAME: what was expected, look by look what was found",
+    "show": "NAME [--html FILE]: what was expected, look by look what was found",
 }
 _STYLE = {"supported": "green", "refuted": "bold red", "inconclusive": "yellow"}
 _SHORT = 10
@@ -34,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
     add_words(parser, "ACTION [SYSTEM] ...", "then the experiments' names")
     add_moment(parser)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="show: write all that lies behind it as a page")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -131,6 +133,9 @@ def _show(place: Place, words: list[str], args: argparse.Namespace) -> int:
         say(f"{spec.name} was not run yet: `trimtab experiment run {spec.name}` does")
         return 0
     fact = entry.fact
+    if args.html is not None:
+        say(f"the experiment {spec.name}: {styled(str(_page(place, spec, entry, args.html)), 'bold')}")
+        return 0
     _tell(fact)
     for title, text in (
         ("changed", "; ".join(fact.changed_by)),
@@ -155,6 +160,25 @@ def _show(place: Place, words: list[str], args: argparse.Namespace) -> int:
     heads = ("periods", "rows", "blocks", "difference", "interval", "at", "answer")
     show_table("", heads, rows, right=(0, 1, 2, 3))
     return 0
+
+
+def _page(place: Place, spec: ExperimentSpec, entry: Entry[ExperimentFinished], to: Path) -> Path:
+    from trimtab.console.trials.experiment_page import ExperimentReport, experiment_page
+    from trimtab.records.durable import write_atomically
+    from trimtab.wiring.history import effects
+
+    system = place.system
+    report = ExperimentReport(
+        system=system.name,
+        currency=system.value.currency if system.value else "",
+        spec=spec,
+        at=entry.at,
+        fact=entry.fact,
+        effects=effects(place, spec, entry),
+        hypotheses=len(system.experiments),
+    )
+    write_atomically(to, experiment_page(report).encode())
+    return to
 
 
 def _number(spec: ExperimentSpec, figure: float) -> str:

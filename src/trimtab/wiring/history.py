@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from trimtab.loop.passes.reconcile import Watcher
     from trimtab.loop.ports import Datasets
     from trimtab.loop.replay.steps import Tick
+    from trimtab.loop.trials.effects import Effects
     from trimtab.loop.trials.experiments import Tell
     from trimtab.loop.trials.search import Tell as SearchTell
+    from trimtab.records.journal import Entry
     from trimtab.records.studies import BacktestFinished, ExperimentFinished, SearchFinished
 
 
@@ -65,6 +67,20 @@ def experiment(place: Place, spec: ExperimentSpec, *, at: datetime, tell: Tell) 
         )
     copied(place)
     return found
+
+
+def effects(place: Place, spec: ExperimentSpec, entry: Entry[ExperimentFinished]) -> Effects:
+    """What lies behind the verdict of an experiment, as far as its models and rows can still be had."""
+    from trimtab.errors import TrimtabError
+    from trimtab.loop.analysis.analyse import groups_of
+    from trimtab.loop.trials.effects import effects_of
+
+    try:
+        rows = _known(place, entry.at).labelled(entry.at)
+    except TrimtabError:
+        rows = None
+    columns = groups_of(place.system)
+    return effects_of(spec, entry.fact, system=place.system, blobs=place.blobs, rows=rows, columns=columns)
 
 
 def search(place: Place, *, at: datetime, tell: SearchTell) -> SearchFinished:
