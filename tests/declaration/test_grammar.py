@@ -21,6 +21,7 @@ from trimtab.declaration.grammar import (
 )
 from trimtab.declaration.units import parse_quantity, units_of
 from trimtab.errors import DeclarationError
+from trimtab.records.metric import is_answered
 from trimtab.records.requirement import Requirement
 
 BINARY = Context(task="binary_classification", currency="USD")
@@ -38,6 +39,7 @@ def requirements(draw):
     unit = draw(st.sampled_from(units_of(metric.unit, "USD")))
     over_rows = bool({"live", "data"} & set(metric.places))
     columns = draw(st.lists(texts, max_size=1 if metric.one_column else 3, unique=True)) if metric.takes_columns else ()
+    judged = is_answered(task) and metric.name.startswith(("quality.", "value."))
     hashed = "distance" in metric.options and len(columns) == 1
     requirement = Requirement(
         metric=metric.name,
@@ -53,7 +55,7 @@ def requirements(draw):
         if "quantile" in metric.options
         else None,
         distance=draw(st.none() | st.integers(0, 15)) if hashed else None,
-        places=metric.places,
+        places=("release", "live") if judged else metric.places,
         line=draw(st.integers(0, 500)),
     )
     return msgspec.structs.replace(requirement, text=format_requirement(requirement)), task

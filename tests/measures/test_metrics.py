@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isclose
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from trimtab.measures.metrics import (
     statistic_of,
     value_of,
 )
+from trimtab.records.metric import Task
 from trimtab.records.requirement import Value
 from trimtab.training.spec import METRICS
 
@@ -243,7 +244,7 @@ def test_a_metric_the_task_has_not_and_rows_that_do_not_fit_are_refused() -> Non
 
 def test_every_declared_metric_is_measured_and_knows_its_better_side() -> None:
     declared = {metric for metric in METRICS if metric.name.startswith(("quality.", "value."))}
-    tasks = ("binary_classification", "multiclass_classification", "regression")
+    tasks = get_args(Task)
     for metric in declared:
         for task in metric.tasks or tasks:
             assert metric.name in measurable(task)

@@ -34,6 +34,10 @@ _BINDING: dict[Task, tuple[str, ...]] = {
     "binary_classification": ("quality.recall", "quality.precision", "quality.accuracy", "quality.f1"),
     "multiclass_classification": ("quality.accuracy",),
     "regression": ("quality.mae", "quality.rmse"),
+    "recognition": ("quality.accuracy",),
+    "transcription": ("quality.accuracy",),
+    "detection": (),
+    "segmentation": (),
 }
 
 
@@ -68,7 +72,9 @@ def expected_value(
     binding = [requirement for requirement in requirements if requirement.metric in _BINDING[task]]
     if task == "binary_classification":
         return _binary(value, binding, positive_rate)
-    if task == "multiclass_classification":
+    if task in ("detection", "segmentation"):  # how many boxes a picture has is not known before
+        return ValueScope(currency=value.currency)
+    if task != "regression":
         return _classes(value, binding, majority_rate)
     return _regression(value, binding, constant_error)
 

@@ -19,7 +19,7 @@ from trimtab.declaration.problems import describe, did_you_mean
 from trimtab.declaration.units import format_duration, format_quantity, parse_duration, parse_quantity, units_of
 from trimtab.errors import DeclarationError
 from trimtab.records.base import Record
-from trimtab.records.metric import Metric, Option, Task
+from trimtab.records.metric import PART, Metric, Option, Place, Task, is_answered
 from trimtab.records.requirement import Comparison, Requirement
 from trimtab.serving.spec import ServeSpec
 
@@ -71,7 +71,7 @@ def parse_requirement(name: str, entry: object, context: Context, *, line: int =
         columns=_columns(table, metric),
         quantile=_quantile(table, metric),
         distance=_distance(table, metric),
-        places=metric.places,
+        places=_places(metric, context),
         line=line,
     )
     return msgspec.structs.replace(requirement, text=format_requirement(requirement))
@@ -123,9 +123,14 @@ def column_problems(requirements: Sequence[Requirement], known: Sequence[str]) -
         found += [
             (requirement, f'"{requirement.metric}": the data has no column "{name}"{did_you_mean(name, known)}')
             for name in named
-            if name not in known
+            if name not in known and not (name == requirement.by == PART and _has_parts(requirement))
         ]
     return found
+
+
+def _has_parts(requirement: Requirement) -> bool:
+    """Whether the metric is told of each class of boxes or pixels."""
+    return not {"detection", "segmentation"}.isdisjoint(metrics()[requirement.metric].tasks)
 
 
 def _explainable(found: object, context: Context) -> str:
@@ -159,6 +164,14 @@ def _known(name: str, context: Context) -> Metric:
             "there is no [value] table to count it by", hint="declare [value], or take this requirement away"
         )
     return metric
+
+
+def _places(metric: Metric, context: Context) -> tuple[Place, ...]:
+    """Where the metric can be had. Answers about images and sounds are judged by labelled rows, not by callers'
+    word."""
+    if context.task is None or not is_answered(context.task) or not metric.name.startswith(("quality.", "value.")):
+        return metric.places
+    return tuple(place for place in metric.places if place in ("release", "live"))
 
 
 def fits(metric: Metric, context: Context) -> bool:

@@ -24,6 +24,14 @@ _FILES = "files"
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
+_KINDS: dict[Task, str] = {
+    "regression": "regression",
+    "detection": "box",
+    "transcription": "transcript",
+    "segmentation": "a mask, which is not labelled here",
+}
+
+
 def read_labels(table: Table, data: Sequence[DatasetSpec], task: Task | None, value: Value | None) -> LabelsSpec | None:
     """`[labels]`; None when something it cannot do without is missing (the problems are recorded)."""
     kind = cast("Kind | None", table.one_of("kind", KINDS) if table.require("kind", '"class"') else None)
@@ -152,7 +160,7 @@ def _check_classes(table: Table, spec: LabelsSpec) -> None:
 
 
 def _check_task(table: Table, spec: LabelsSpec, task: Task) -> None:
-    wanted = "regression" if task == "regression" else "class"
+    wanted = _KINDS.get(task, "class")
     if spec.kind != wanted:
         hint = f'write kind = "{wanted}", or name another column'
         table.problems.add(table.key("kind"), f"a label of kind {spec.kind} is nothing that {task} learns", hint=hint)

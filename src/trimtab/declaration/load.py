@@ -18,6 +18,7 @@ from trimtab.declaration.digest import digest_of
 from trimtab.declaration.experiments import About, read_experiment
 from trimtab.declaration.labels import check_labels, read_labels
 from trimtab.declaration.locate import locate
+from trimtab.declaration.media_model import check_media
 from trimtab.declaration.policy import check_canary_by, check_triggers, read_policy
 from trimtab.declaration.privacy import check_personal, read_privacy
 from trimtab.declaration.problems import KeyPath, Problems
@@ -102,6 +103,8 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     if model is not None:
         check_span(problems, model, data)
         check_canary_by(problems, policy, model, data)
+    if model is not None and task is not None:
+        check_media(problems, task, model, data, policy, replay=replay, experiments=experiments, labels=labels)
     if task is not None:
         check_measurable(problems, requirements, data, value, task)
     check_labels(problems, requirements, labels, declared="labels" in values)

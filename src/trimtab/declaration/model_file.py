@@ -10,50 +10,32 @@ from trimtab.declaration.locate import locate
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import Problems
 from trimtab.declaration.reading import Table
-from trimtab.declaration.sections import TASKS, read_serve
+from trimtab.declaration.sections import read_serve
+from trimtab.declaration.tensor_inputs import (
+    DeclaredInput,
+    named_tables,
+    read_detections,
+    read_input,
+    read_output,
+)
 from trimtab.records.base import Record
-from trimtab.records.metric import Task
-from trimtab.records.tensors import AudioFormat, BoxForm, Detections, ImageFormat
+from trimtab.records.metric import ScoredTask
+from trimtab.records.tensors import Detections, OutputReading
 from trimtab.serving.spec import ServeSpec
-
-_CHOICES = {
-    "fit": ("stretch", "crop", "pad"),
-    "colors": ("RGB", "BGR", "L"),
-    "layout": ("CHW", "HWC"),
-    "filter": ("nearest", "bilinear", "bicubic", "lanczos"),
-}
-
-
-class DeclaredInput(Record, kw_only=True):
-    """`[inputs.NAME]`: what is declared of one input; `image` and `audio` hold only the keys that are given."""
-
-    name: str
-    shape: tuple[int, ...] | None = None
-    image: dict[str, Any] | None = None
-    audio: dict[str, Any] | None = None
-
-
-class DeclaredOutput(Record, kw_only=True):
-    """`[outputs.NAME]`."""
-
-    name: str
-    apply: Literal["", "softmax", "sigmoid", "l2"] = ""
-    threshold: float | None = None
-    answered: bool = True
 
 
 class ModelFile(Record, kw_only=True):
     """All that is declared of a model file. `score` is the output that the task's score is in (empty: the only one)."""
 
     name: str
-    task: Task | Literal["tensors"] = "tensors"
+    task: ScoredTask | Literal["tensors"] = "tensors"
     classes: tuple[str, ...] = ()
     score: str = ""
     threshold: float = 0.5
     top: int = 0
     postprocess: str = ""
     inputs: tuple[DeclaredInput, ...] = ()
-    outputs: tuple[DeclaredOutput, ...] = ()
+    outputs: tuple[OutputReading, ...] = ()
     detections: Detections | None = None
     serve: ServeSpec = ServeSpec()
 
@@ -66,7 +48,7 @@ def load_model_file(path: Path, name: str) -> ModelFile:
     text = read_text(path)
     problems = Problems(path, locate(text))
     root = Table(problems, (), toml_values(text, path))
-    task = root.one_of("task", (*TASKS, "tensors"))
+    task = root.one_of("task", (*get_args(ScoredTask), "tensors"))
     found: dict[str, Any] = {
         "name": root.name("name"),
         "task": task,
@@ -80,9 +62,9 @@ def load_model_file(path: Path, name: str) -> ModelFile:
         check_file(problems, root.key("postprocess"), str(path.resolve().parent), found["postprocess"])
     if task in ("binary_classification", "multiclass_classification") and not found["classes"]:
         problems.add((), f"{task} needs the names of its classes", hint='write classes = ["cat", "dog"]')
-    inputs = [_input(table) for table in _named(root, "inputs")]
-    outputs = [_output(table) for table in _named(root, "outputs")]
-    detections = _detections(root)
+    inputs = [read_input(table) for table in named_tables(root, "inputs")]
+    outputs = [read_output(table) for table in named_tables(root, "outputs")]
+    detections = read_detections(root)
     served = root.table("serve")
     serve = read_serve(Table(problems, ("serve",), served)) if served is not None else ServeSpec()
     root.close()
@@ -109,119 +91,3 @@ def load_serve(path: Path) -> ServeSpec:
     root.close()
     problems.raise_if_any()
     return serve
-
-
-def _named(root: Table, key: str) -> list[Table]:
-    found = []
-    for name, values in (root.table(key) or {}).items():
-        if isinstance(values, dict):
-            found.append(Table(root.problems, (key, name), values))
-        else:
-            root.problems.add((key, name), f"expected a table, as [{key}.{name}]")
-    return found
-
-
-def _input(table: Table) -> DeclaredInput:
-    shape = _numbers(table, "shape", "[3, 128, 128]", whole=True)
-    image, audio = _sub(table, "image"), _sub(table, "audio")
-    if image is not None and audio is not None:
-        table.problems.add(table.key("audio"), "an input is an image or a sound, not both")
-    made = DeclaredInput(
-        name=str(table.path[-1]),
-        shape=None if shape is None else tuple(map(int, shape)),
-        image=None if image is None else _image(image),
-        audio=None if audio is None else _audio(audio),
-    )
-    table.close()
-    return made
-
-
-def _image(table: Table) -> dict[str, Any]:
-    size = _numbers(table, "size", "[height, width]", whole=True)
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        table.wrong("size", "a height and a width", hint="write size = [224, 224]")
-    found: dict[str, Any] = {
-        "size": None if size is None else tuple(map(int, size)),
-        "fill": table.integer("fill", 0, 255),
-        "scale": table.number("scale"),
-        "mean": _numbers(table, "mean", "[0.485, 0.456, 0.406]"),
-        "std": _numbers(table, "std", "[0.229, 0.224, 0.225]"),
-        "formats": _formats(table, get_args(ImageFormat)),
-        "max_bytes": table.size("max_bytes", '"8 MiB"'),
-        "max_pixels": table.integer("max_pixels", 1),
-        "max_frames": table.integer("max_frames", 1),
-    }
-    found |= {key: table.one_of(key, allowed) for key, allowed in _CHOICES.items()}
-    table.close()
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _audio(table: Table) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "rate": table.integer("rate", 1) if table.require("rate", "16000") else None,
-        "cut": table.flag("cut"),
-        "formats": _formats(table, get_args(AudioFormat)),
-        "max_bytes": table.size("max_bytes", '"8 MiB"'),
-        "max_seconds": table.duration("max_seconds", '"60 s"'),
-        "max_channels": table.integer("max_channels", 1),
-        "min_rate": table.integer("min_rate", 1),
-        "max_rate": table.integer("max_rate", 1),
-    }
-    table.close()
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _output(table: Table) -> DeclaredOutput:
-    found: dict[str, Any] = {
-        "apply": table.one_of("apply", ("softmax", "sigmoid", "l2")),
-        "threshold": table.number("threshold"),
-        "answered": table.flag("answered"),
-    }
-    table.close()
-    given = {key: value for key, value in found.items() if value is not None}
-    return DeclaredOutput(name=str(table.path[-1]), **given)
-
-
-def _detections(root: Table) -> Detections | None:
-    values = root.table("detections")
-    if values is None:
-        return None
-    table = Table(root.problems, ("detections",), values)
-    boxes = table.text("boxes", '"boxes"') if table.require("boxes", '"boxes"') else None
-    scores = table.text("scores", '"scores"') if table.require("scores", '"scores"') else None
-    found: dict[str, Any] = {
-        "classes": table.text("classes", '"labels"'),
-        "form": table.one_of("form", get_args(BoxForm)),
-        "relative": table.flag("relative"),
-        "threshold": table.share("threshold"),
-        "overlap": table.share("overlap"),
-        "most": table.integer("most", 1),
-    }
-    table.close()
-    if boxes is None or scores is None:
-        return None
-    return Detections(boxes=boxes, scores=scores, **{key: value for key, value in found.items() if value is not None})
-
-
-def _sub(table: Table, key: str) -> Table | None:
-    values = table.table(key)
-    return None if values is None else Table(table.problems, table.key(key), values)
-
-
-def _formats(table: Table, known: tuple[str, ...]) -> tuple[str, ...] | None:
-    names = table.texts("formats", f'["{known[0]}"]')
-    for position, name in enumerate(names or ()):
-        if name not in known:
-            table.problems.unknown(table.key("formats", position), known, f'format "{name}"')
-    return names
-
-
-def _numbers(table: Table, key: str, example: str, *, whole: bool = False) -> tuple[float, ...] | None:
-    if not table.has(key):
-        return None
-    values = table.values[key]
-    kinds = int if whole else int | float
-    if isinstance(values, list) and values and all(isinstance(one, kinds) and one is not True for one in values):
-        return tuple(values)
-    table.wrong(key, "a list of whole numbers" if whole else "a list of numbers", hint=f"write {key} = {example}")
-    return None

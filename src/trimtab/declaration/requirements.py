@@ -91,6 +91,8 @@ def _out_of_reach(requirement: Requirement, value: Value, task: Task) -> tuple[s
     worths = [getattr(value, name) for name in OUTCOMES[task]]
     if not any(worths):
         return "[value] says of no outcome what it is worth", f"declare {' or '.join(OUTCOMES[task])}"
+    if task == "detection":  # a picture may have any number of boxes
+        return "", ""
     if task == "regression":
         worths = [0.0] if worths[0] < 0 else [0.0, float("inf")]
     best = 1000 * (max(worths) + value.per_prediction)

@@ -8,6 +8,7 @@ from typing import Any, cast, get_args
 
 from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.access import read_access
+from trimtab.declaration.media_model import read_media
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
@@ -16,7 +17,7 @@ from trimtab.declaration.telemetry import read_telemetry
 from trimtab.declaration.units import format_duration, is_currency
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.records.base import Record
-from trimtab.records.metric import Task
+from trimtab.records.metric import Task, is_answered
 from trimtab.records.requirement import Value
 from trimtab.serving.spec import ServeSpec
 from trimtab.training.spec import ModelSpec
@@ -26,6 +27,16 @@ OUTCOMES: dict[Task, tuple[str, ...]] = {
     "binary_classification": ("true_positive", "false_positive", "true_negative", "false_negative"),
     "multiclass_classification": ("correct", "wrong"),
     "regression": ("absolute_error",),
+    "detection": ("correct", "wrong", "missed"),
+    "segmentation": (),
+    "recognition": ("correct", "wrong", "missed"),
+    "transcription": ("correct", "wrong"),
+}
+ANSWERED_BASELINES: dict[Task, tuple[str, ...]] = {
+    "detection": ("majority", "prior"),
+    "segmentation": ("majority",),
+    "recognition": ("majority",),
+    "transcription": ("majority",),
 }
 BASELINES = ("majority", "prior", "mean", "median")
 COSTS = ("per_prediction", "per_training_minute")
@@ -50,6 +61,10 @@ def read_system(table: Table) -> Heading:
 
 def read_value(table: Table, task: Task | None) -> Value:
     """`[value]`: what answers are worth, by the outcomes that the task has."""
+    if task == "segmentation":
+        hint = "require quality.iou or quality.dice, and leave [value] out"
+        table.problems.add(table.path, "a mask is neither right nor wrong as a whole, so it has no worth", hint=hint)
+        return Value()
     currency = table.text("currency", '"USD"') or Value().currency
     if not is_currency(currency):
         table.wrong("currency", "the three capital letters of a currency", hint='write currency = "USD"')
@@ -105,6 +120,10 @@ def read_model(table: Table, folder: str, task: Task | None, value: Value | None
         "memory_limit": table.size("memory_limit", '"4 GiB"'),
         "threshold": _threshold(table, task, value),
     }
+    found["media"] = read_media(table, task) or None
+    if task is not None and is_answered(task) and found["baseline"] not in (None, *ANSWERED_BASELINES[task]):
+        hint = f"{task} has {', '.join(ANSWERED_BASELINES[task])}"
+        table.problems.add(table.key("baseline"), f'"{found["baseline"]}" is for tables', hint=hint)
     if found["params"]:
         _check_params(table.problems, table.key("params"), found["params"])
     if table.raw("window") != "all":

@@ -51,6 +51,10 @@ class Datasets(Protocol):
         """Those rows with their features joined, in order of time and key."""
         ...
 
+    def contents(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those rows with the bytes of their files, where a version holds digests in their place."""
+        ...
+
     def version(self, now: datetime) -> str:
         """The version of the labelled dataset at `now`."""
         ...

@@ -123,7 +123,7 @@ def _label(rows: pl.DataFrame, system: System) -> tuple[float | None, float | No
     """Positive rate, majority rate and constant error, each where the task has it."""
     from trimtab.training.rows import classes_of  # here: numpy and the encoder come with it
 
-    if rows.is_empty():
+    if rows.is_empty() or system.task in ("detection", "segmentation"):
         return None, None, None
     known = rows[str(system.labelled.label)].drop_nulls()
     if known.is_empty():

@@ -20,7 +20,26 @@ _SHARES = frozenset(
         "data.accuracy",
         *(
             f"quality.{name}"
-            for name in ("roc_auc", "average_precision", "precision", "recall", "f1", "accuracy", "calibration_error")
+            for name in (
+                "roc_auc",
+                "average_precision",
+                "precision",
+                "recall",
+                "f1",
+                "accuracy",
+                "calibration_error",
+                "rank_1",
+                "true_accept",
+                "false_accept",
+                "equal_error_rate",
+                "tar_at_far",
+                "mean_average_precision",
+                "average_precision_50",
+                "average_recall",
+                "iou",
+                "dice",
+                "pixel_accuracy",
+            )
         ),
     )
 )

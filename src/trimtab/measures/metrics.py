@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.measures import statistic as of
-from trimtab.measures.arrays import Ints, block_index
-from trimtab.measures.intervals import block_error, normal_quantile, row_error, t_quantile, wilson
-from trimtab.measures.resample import bootstrap_interval
+from trimtab.measures.answered.families import answered_metrics, better_when_answered
+from trimtab.measures.estimates import estimate_of
 from trimtab.measures.statistic import Answers, Statistic, Undefined
 from trimtab.measures.worth import decision_threshold, value_of
-from trimtab.records.metric import Task
+from trimtab.records.metric import Task, is_answered
 from trimtab.records.requirement import Estimate, Value
 
 __all__ = ["better_when", "decision_threshold", "estimate", "estimates", "measurable", "statistic_of", "value_of"]
@@ -49,14 +48,19 @@ _NUMBER: dict[str, Callable[[Answers], Statistic]] = {
     "quality.rmse": of.rmse,
     "quality.r2": of.r2,
 }
-_BY_TASK = {"binary_classification": _BINARY, "multiclass_classification": _SEVERAL, "regression": _NUMBER}
+_BY_TASK: dict[Task, dict[str, Callable[[Answers], Statistic]]] = {
+    "binary_classification": _BINARY,
+    "multiclass_classification": _SEVERAL,
+    "regression": _NUMBER,
+}
 _WORTH = "value.per_1000"
 _LOWER = frozenset(f"quality.{name}" for name in ("log_loss", "brier", "calibration_error", "mae", "rmse"))
 
 
 def measurable(task: Task) -> tuple[str, ...]:
-    """The metrics that `estimate` knows for a task, `value.per_1000` last."""
-    return (*_BY_TASK[task], _WORTH)
+    """The metrics that are measured for a task, `value.per_1000` last: by `estimate`, or where its answers are no
+    scores by `estimate_of_answers`."""
+    return answered_metrics(task) if is_answered(task) else (*_BY_TASK[task], _WORTH)
 
 
 def estimate(
@@ -78,22 +82,12 @@ def estimate(
     interval; n resamples blocks (rows without blocks) n times from `seed`. A figure that does not exist (no rows, one
     class, a score that is not finite) is None with the reason. Raises PermanentError for a metric the task has not.
     """
+
+    def made() -> Statistic:
+        return statistic_of(metric, y=y, score=score, threshold=threshold, value=value, task=task)
+
     rows = int(np.shape(y)[0])
-    try:
-        statistic = statistic_of(metric, y=y, score=score, threshold=threshold, value=value, task=task)
-    except Undefined as undefined:
-        return Estimate(figure=None, rows=rows, reason=str(undefined))
-    index, count = (None, rows) if blocks is None else block_index(blocks)
-    reason = ""
-    if index is not None and count < 2:
-        index, count, reason = None, rows, "one block only: the interval takes rows as independent"
-    low: float | None
-    high: float | None
-    if bootstrap > 0 and count > 1:
-        low, high = bootstrap_interval(statistic, index, count, bootstrap, seed)
-    else:
-        low, high = _interval(statistic, index, count, y)
-    return Estimate(figure=statistic.figure, low=low, high=high, rows=rows, reason=reason)
+    return estimate_of(made, rows, blocks=blocks, bootstrap=bootstrap, seed=seed, rarer=_rarer(y))
 
 
 def estimates(
@@ -141,7 +135,7 @@ def statistic_of(
 
 def better_when(metric: str) -> Literal["higher", "lower"]:
     """The side on which a metric of `measurable` is better."""
-    return "lower" if metric in _LOWER else "higher"
+    return "lower" if metric in _LOWER else better_when_answered(metric)
 
 
 def _worth(answers: Answers, value: Value | None, task: Task) -> Statistic:
@@ -171,33 +165,6 @@ def _answers(y: NDArray[Any], score: NDArray[Any], threshold: float, task: Task)
     return kept
 
 
-def _interval(
-    statistic: Statistic, index: Ints | None, count: int, y: NDArray[Any]
-) -> tuple[float | None, float | None]:
-    """The analytic 95% interval; None where one row gives no spread and the figure has no natural range."""
-    influence = statistic.influence
-    if influence.size < 2:
-        known = np.isfinite(statistic.floor) and np.isfinite(statistic.ceiling)
-        return (statistic.floor, statistic.ceiling) if known else (None, None)
-    error = row_error(influence)
-    quantile = normal_quantile(0.975)
-    effect = 1.0
-    if index is not None:
-        quantile = t_quantile(0.975, count - 1)
-        clustered = block_error(influence, index, count)
-        effect = (clustered / error) ** 2 if clustered > error else 1.0
-        error = max(error, clustered)
-    if statistic.trials is not None:
-        return wilson(statistic.figure, statistic.trials / effect, quantile)
-    if error == 0.0 and statistic.weighted is not None:
-        # Perfectly parted classes have no spread to see: as sure as the rarer class's rows are many.
-        return wilson(statistic.figure, _rarer(y), quantile)
-    return (
-        max(statistic.floor, statistic.figure - quantile * error),
-        min(statistic.ceiling, statistic.figure + quantile * error),
-    )
-
-
 def _rarer(y: NDArray[Any]) -> float:
     positive = float(np.sum(y))
-    return max(1.0, min(positive, y.size - positive))
+    return max(1.0, min(positive, np.size(y) - positive))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +66,30 @@ def paired_difference(
     difference of influence, for the area under the ROC curve DeLong's paired test (DeLong et al. 1988). A single block
     cannot show how days differ: never a decision.
     """
-    rows = int(np.shape(y)[0])
+
+    def made(one: tuple[NDArray[Any], float]) -> Statistic:
+        return statistic_of(metric, y=y, score=one[0], threshold=one[1], value=value, task=task)
+
+    models = (champion, threshold_champion), (challenger, threshold_challenger)
+    return paired_statistics(metric, made, models, int(np.shape(y)[0]), blocks=blocks, resamples=resamples, seed=seed)
+
+
+_Model = TypeVar("_Model")
+
+
+def paired_statistics(
+    metric: str,
+    made: Callable[[_Model], Statistic],
+    models: tuple[_Model, _Model],
+    rows: int,
+    *,
+    blocks: NDArray[Any] | None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Paired:
+    """`paired_difference` of what `made` tells of the champion and the challenger in `models`, on the same `rows`."""
     try:
-        kwargs: dict[str, Any] = {"value": value, "task": task}
-        old = statistic_of(metric, y=y, score=champion, threshold=threshold_champion, **kwargs)
-        new = statistic_of(metric, y=y, score=challenger, threshold=threshold_challenger, **kwargs)
+        old, new = (made(one) for one in models)
     except Undefined as undefined:
         return _incomparable(rows, str(undefined))
     if rows < 2:

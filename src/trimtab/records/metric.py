@@ -6,10 +6,29 @@ from typing import Literal
 
 from trimtab.records.base import Record
 
-Task = Literal["binary_classification", "multiclass_classification", "regression"]
+Task = Literal[
+    "binary_classification",
+    "multiclass_classification",
+    "regression",
+    "detection",
+    "segmentation",
+    "recognition",
+    "transcription",
+]
+ScoredTask = Literal["binary_classification", "multiclass_classification", "regression"]
+"""Tasks whose answer is a score, of a row of columns."""
 Place = Literal["data", "release", "shadow", "canary", "live"]
 Option = Literal["quantile", "distance"]
 UnitFamily = Literal["ratio", "number", "time", "size", "rate", "money"]
+
+
+PART = "class"
+"""What `by` is called where a figure is told of each class of boxes or pixels."""
+
+
+def is_answered(task: str) -> bool:
+    """Whether a task's answers are no scores, but boxes, masks, identities or texts, about images and sounds."""
+    return task in ("detection", "segmentation", "recognition", "transcription")
 
 
 class Metric(Record, kw_only=True):

@@ -79,7 +79,8 @@ class ThresholdChosen(Record, kw_only=True):
 
 
 class Value(Record, kw_only=True):
-    """What answers are worth, in `currency`. Regression uses `absolute_error` per unit of error."""
+    """What answers are worth, in `currency`. Regression uses `absolute_error` per unit of error; `missed` is of
+    what detection and recognition did not find."""
 
     currency: str = "USD"
     true_positive: float = 0.0
@@ -89,5 +90,6 @@ class Value(Record, kw_only=True):
     correct: float = 0.0
     wrong: float = 0.0
     absolute_error: float = 0.0
+    missed: float = 0.0
     per_prediction: float = 0.0
     per_training_minute: float = 0.0

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from trimtab.records.base import Record
 
 Datatype = Literal[
@@ -104,6 +106,42 @@ class Detections(Record, kw_only=True):
     most: int = 100
 
 
+class Recognition(Record, kw_only=True):
+    """How similarities to those enrolled (the signature's classes) become an identity: answered as `identity` and
+    `similarity`.
+
+    `similarities` names the output [enrolled]. The most similar one is answered where its similarity reaches
+    `threshold`, else `stranger`.
+    """
+
+    similarities: str
+    threshold: float
+    stranger: str = "stranger"
+
+
+class OutputReading(Record, kw_only=True):
+    """What is declared of one output that a trained graph will have: see TensorOutput."""
+
+    name: str
+    apply: Literal["", "softmax", "sigmoid", "l2"] = ""
+    threshold: float | None = None
+    answered: bool = True
+
+
+class MediaModel(Record, kw_only=True):
+    """What is declared of a model of images or sounds that is to be trained: its `inputs`, each called as the column
+    that holds the files and as the graph's input, and how its outputs are read. `classes` are the names of boxes' or
+    pixels' classes, in the order of their numbers. For recognition `threshold` is the similarity from which somebody is
+    taken to be known (None: what `train` returns says it), and `stranger` the label of those who are not enrolled."""
+
+    inputs: tuple[TensorInput, ...]
+    outputs: tuple[OutputReading, ...] = ()
+    classes: tuple[str, ...] = ()
+    detections: Detections | None = None
+    threshold: float | None = None
+    stranger: str = "stranger"
+
+
 class Tensors(Record, kw_only=True):
     """All that a model takes in and gives out as tensors. `batch` is false for a graph that takes one row at a time.
     `top` answers only the best classes, with their labels (0: all)."""
@@ -113,3 +151,5 @@ class Tensors(Record, kw_only=True):
     batch: bool = True
     top: int = 0
     detections: Detections | None = None
+    # Left out of the JSON form when not set, so that what was written before it existed keeps its digest.
+    recognition: Recognition | UnsetType = UNSET

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.model import Signature
 from trimtab.records.requirement import Estimate, Requirement, ThresholdChosen, Value
+from trimtab.records.tensors import MediaModel
 
 MATRIX = "matrix.npy"
 """In the job's folder: the rows that the shipped model was fitted on, as its signature codes them."""
@@ -24,8 +27,8 @@ class TrainingJob(Record, kw_only=True):
     system's: those that training can measure are. `refit` fits a second time on all labelled rows once the first model
     was measured. `bootstrap` is the number of resamples for the intervals. `action` names the loop's action, for the
     fact of a failure. `personal` are the personal columns among the inputs; where rows are `private` no word of the log
-    is kept. `threshold` is the rule for the decision threshold. Limits: `time_limit` seconds,
-    `memory_limit` bytes, of the worker and its children together.
+    is kept. `threshold` is the rule for the decision threshold. `media` is set where the rows are images or sounds.
+    Limits: `time_limit` seconds, `memory_limit` bytes, of the worker and its children together.
     """
 
     task: Task
@@ -51,6 +54,8 @@ class TrainingJob(Record, kw_only=True):
     personal: tuple[str, ...] = ()
     private: bool = False
     threshold: Literal["break_even", "value"] | float = "break_even"
+    # Left out of the JSON form when not set, so that settings that were kept before it existed are the same.
+    media: MediaModel | UnsetType = UNSET
 
 
 class WorkOrder(Record, kw_only=True):

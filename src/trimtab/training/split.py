@@ -97,7 +97,7 @@ def split(
     earlier = rows.head(rows.height - valid.height)
     train = earlier.filter(pl.col(_MOMENT) + delay <= valid[_MOMENT][0])
     _enough(train.height, LEAST_TRAIN, "training", dropped)
-    if task != "regression":
+    if task is None or task.endswith("classification"):
         for name, part in (("training", train), ("validation", valid)):
             _several(part.get_column(label), name)
     return Split(

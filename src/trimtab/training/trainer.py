@@ -18,6 +18,7 @@ from trimtab.records.base import canonical_json
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, TrainingFailed
 from trimtab.records.model import ModelBundle, ModelIdentity
+from trimtab.records.tensors import MediaModel
 from trimtab.records.tracking import Environment
 from trimtab.training import identity as identities
 from trimtab.training.build import Builder, Built, Failure, Profile
@@ -243,6 +244,8 @@ def identity_of(job: TrainingJob, code: CodeIdentity, train: pl.DataFrame, valid
         else threshold_of(job.task, job.value, job.threshold),
         "refit": job.refit,
     }
+    if isinstance(job.media, MediaModel):
+        settings["media"] = msgspec.to_builtins(job.media)
     rows = {name: _bounds(job, frame) for name, frame in (("train", train), ("valid", valid))}
     return identities.model_identity(code.digest, settings, identities.data_digest(job.versions, rows))
 

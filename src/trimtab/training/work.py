@@ -21,6 +21,7 @@ from trimtab.measures.threshold import choose_threshold
 from trimtab.records.durable import write_atomically
 from trimtab.records.model import Column, Signature
 from trimtab.records.requirement import ThresholdChosen
+from trimtab.records.tensors import MediaModel
 from trimtab.training.evaluate import Evaluation, check_measurable, days_of, labelled_metrics, threshold_of
 from trimtab.training.fitting import Fitting
 from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder, WorkRefused
@@ -44,7 +45,12 @@ def carry_out(order: WorkOrder, folder: Path) -> None:
     recorder = Recorder(Path(order.tracked or folder / "tracked"))
     record_with(recorder)
     try:
-        result: WorkDone | WorkRefused = _Work(order, folder, recorder).run()
+        if isinstance(order.job.media, MediaModel):
+            from trimtab.training.media_work import MediaWork  # here: most workers decode nothing
+
+            result: WorkDone | WorkRefused = MediaWork(order, folder, _peak_memory).run()
+        else:
+            result = _Work(order, folder, recorder).run()
     except TrimtabError as error:
         traceback.print_exc()
         result = WorkRefused(reason=error.message, hint=error.hint)

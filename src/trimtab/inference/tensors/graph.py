@@ -7,7 +7,7 @@ from typing import Any
 from trimtab.errors import PermanentError
 from trimtab.inference.tensors.datatypes import graph_datatype
 from trimtab.records.model import Signature
-from trimtab.records.tensors import TensorInput, TensorOutput, Tensors
+from trimtab.records.tensors import Recognition, TensorInput, TensorOutput, Tensors
 
 
 def describe_graph(session: Any) -> Tensors:
@@ -43,6 +43,8 @@ def check_graph(session: Any, signature: Signature) -> None:
     used = [] if signature.task == "tensors" else [signature.onnx_output]
     if spec.detections is not None:
         used += [name for name in (spec.detections.boxes, spec.detections.scores, spec.detections.classes) if name]
+    if isinstance(spec.recognition, Recognition):
+        used.append(spec.recognition.similarities)
     named = [one.name for one in spec.outputs]
     for name in used:
         if name not in named:

@@ -15,10 +15,10 @@ from trimtab.inference.session import open_session
 from trimtab.inference.tensors.datatypes import DTYPES
 from trimtab.inference.tensors.graph import check_graph
 from trimtab.inference.tensors.placing import Placed
-from trimtab.inference.tensors.readout import detect, read_out
+from trimtab.inference.tensors.readout import DETECTED, IDENTIFIED, detect, identify, read_out
 from trimtab.inference.tensors.rows import Array, RowReader, TensorRows
 from trimtab.records.model import Signature
-from trimtab.records.tensors import TensorInput, Tensors
+from trimtab.records.tensors import Recognition, TensorInput, Tensors
 
 _MOST_ELEMENTS = 2**22  # of one input in one run of the graph: more rows would cost memory and save nothing
 _FREE = 64  # the size that a warm-up gives an axis of any size
@@ -55,6 +55,7 @@ class TensorModel:
         taken = {self._score} | (set() if found is None else {found.boxes, found.scores, found.classes})
         self._answered = [one.name for one in spec.outputs if one.answered and one.name not in taken]
         self._most = 0  # rows of one run; 0: as many as there is memory for
+        self._answered += DETECTED if found is not None else IDENTIFIED if spec.recognition else []
 
     def run(self, rows: Sequence[TensorRows]) -> Outcome:
         """Scores and outputs of the rows, in order. Raises PermanentError when the model or its hook fails."""
@@ -106,27 +107,37 @@ class TensorModel:
 
     def _once(self, arrays: Iterable[Array], placed: Sequence[Placed | None]) -> Outcome:
         n = len(placed)
-        feed = dict(zip(self._inputs, arrays, strict=True))
-        outputs: dict[str, Any] = {}
-        for spec, values in zip(self.spec.outputs, self.session.run(self._outputs, feed), strict=True):
-            if values.ndim == 0 or len(values) != n:
-                raise PermanentError(f"output {spec.name!r} has shape {list(values.shape)} for {n} rows")
-            outputs[spec.name] = read_out(values, spec)
+        outputs = self.outputs(arrays, placed)
         scores = self._scores(outputs[self._score], n) if self._score else np.empty((n, 0), np.float32)
-        if not (self._answered or self.spec.detections or self._hook or self.spec.top):
+        if not (self._answered or self._hook or self.spec.top):
             return Outcome(scores, None)
         named: Named = [{name: outputs[name][row] for name in self._answered} for row in range(n)]
-        if self.spec.detections is not None:
-            size = self._size_of(feed[self._inputs[self.reader.picture]])
-            boxes = detect(outputs, self.spec.detections, self.signature.classes, size, placed)
-            named = [one | two for one, two in zip(named, boxes, strict=True)]
-            outputs |= {name: [one[name] for one in boxes] for name in boxes[0]}
         if self.spec.top:
             named = [row | self._best(scores[place]) for place, row in enumerate(named)]
         if self._hook is not None:
             made = postprocess(self._hook, outputs, n)
             named = made if not self._score else [one | two for one, two in zip(named, made, strict=True)]
         return Outcome(scores, named)
+
+    def outputs(self, arrays: Iterable[Array], placed: Sequence[Placed | None]) -> dict[str, Any]:
+        """What the graph gives for rows of one shape, by name, as it is read: arrays [rows, ...], and lists with a
+        value a row where boxes or identities were made of them. It is what `postprocess` is given."""
+        n = len(placed)
+        feed = dict(zip(self._inputs, arrays, strict=True))
+        outputs: dict[str, Any] = {}
+        for spec, values in zip(self.spec.outputs, self.session.run(self._outputs, feed), strict=True):
+            if values.ndim == 0 or len(values) != n:
+                raise PermanentError(f"output {spec.name!r} has shape {list(values.shape)} for {n} rows")
+            outputs[spec.name] = read_out(values, spec)
+        made: Named = []
+        if self.spec.detections is not None:
+            size = self._size_of(feed[self._inputs[self.reader.picture]])
+            made = detect(outputs, self.spec.detections, self.signature.classes, size, placed)
+        elif isinstance(self.spec.recognition, Recognition):
+            made = identify(outputs, self.spec.recognition, self.signature.classes)
+        for name in made[0] if made else ():
+            outputs[name] = [one[name] for one in made]
+        return outputs
 
     def _scores(self, values: Array, n: int) -> NDArray[np.float32]:
         """The score output as the task has it. Raises PermanentError where its shape is another."""

@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.inference.tensors.datatypes import canonical
 from trimtab.inference.tensors.placing import Placed
-from trimtab.records.tensors import BoxForm, Detections, TensorOutput
+from trimtab.records.tensors import BoxForm, Detections, Recognition, TensorOutput
 
 Array = NDArray[Any]
+DETECTED = ["boxes", "scores", "labels", "count"]
+"""What `detect` answers, by name."""
+IDENTIFIED = ["identity", "similarity"]
+"""What `identify` answers, by name."""
 Floats = NDArray[np.float32]
 
 
@@ -97,6 +101,27 @@ def detect(
             }
         )
     return found
+
+
+def identify(outputs: Mapping[str, Array], spec: Recognition, enrolled: Sequence[str]) -> list[dict[str, Any]]:
+    """Who each row shows: `identity`, the name of the most similar one of those `enrolled` or the word for strangers,
+    and `similarity` to that one (FP32; -1 where nobody is enrolled).
+
+    Raises PermanentError where there is not one similarity for each of the enrolled.
+    """
+    similar = outputs[spec.similarities].astype(np.float32)
+    if similar.ndim != 2 or similar.shape[1] != len(enrolled):
+        raise PermanentError(
+            f"output {spec.similarities!r} has shape {list(similar.shape)}, and {len(enrolled)} are enrolled",
+            hint="similarities are [rows, enrolled], in the order of the classes",
+        )
+    if not len(enrolled):
+        return [{"identity": spec.stranger, "similarity": np.float32(-1.0)} for _ in range(len(similar))]
+    best = similar.argmax(axis=1)
+    return [
+        {"identity": enrolled[place] if row[place] >= spec.threshold else spec.stranger, "similarity": row[place]}
+        for row, place in zip(similar, best, strict=True)
+    ]
 
 
 def corners(boxes: Floats, form: BoxForm) -> Floats:

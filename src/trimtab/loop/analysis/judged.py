@@ -23,6 +23,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Entry
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import is_answered
 from trimtab.training.evaluate import days_of
 from trimtab.training.job import TrainingJob
 from trimtab.training.rows import encode_labels
@@ -58,6 +59,8 @@ def judged_rows(
     if kept is None:
         raise PermanentError(f"the settings of model {fact.identity.id} are not kept here")
     job = msgspec.json.decode(blobs.get(kept), type=TrainingJob)
+    if is_answered(job.task):
+        raise PermanentError(f"models of columns are looked into row by row, and {job.task} has none")
     parts = rows_then(system, ledger, data=data, entry=entry, kinds=kinds, task=job.task)
     valid = parts.valid
     bundle = fact.evaluated or fact.bundle

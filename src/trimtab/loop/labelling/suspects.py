@@ -21,6 +21,7 @@ from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import is_answered
 from trimtab.records.model import ModelBundle
 from trimtab.records.requirement import Estimate
 from trimtab.training.rows import encode_labels
@@ -58,6 +59,8 @@ class Checker:
         labels are no classes."""
         if self.system.task == "regression":
             raise LabelsError("likely wrong labels are found among classes, not numbers")
+        if is_answered(self.system.task):
+            raise LabelsError(f"likely wrong labels are found by scores of classes, and {self.system.task} has none")
         label = str(self.system.labelled.label)
         rows = rows.filter(rows[label].is_not_null()) if rows.height else rows
         models = [entry.fact for entry in self.ledger.entries(ModelTrained, newest_first=True)]

@@ -31,6 +31,7 @@ from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, ReleaseMoved
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import is_answered
 
 
 class Wanted(Record, kw_only=True):
@@ -116,7 +117,7 @@ class Chooser:
 
     def _models(self) -> tuple[ModelTrained | None, ModelTrained | None]:
         """The live model (else the newest there is) and another one to compare it with."""
-        if self.labelling.of.name != self.system.labelled.name:
+        if self.labelling.of.name != self.system.labelled.name or is_answered(self.system.task):
             return None, None
         trained = [entry.fact for entry in self.ledger.entries(ModelTrained, newest_first=True)]
         live = fold((entry.at, entry.fact) for entry in self.ledger.entries(ReleaseMoved)).live

@@ -22,6 +22,7 @@ from trimtab.monitoring.profile import profile_rows
 from trimtab.records.facts import PlannedAction, ReleaseMoved, TrainingTried
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import is_answered
 from trimtab.records.model import Stage
 from trimtab.training.job import TrainingJob
 from trimtab.training.split import split
@@ -110,7 +111,10 @@ class Actor:
         rows = self.datasets.labelled(now)
         parts = split(rows, spec=system.labelled, now=now, window=spec.window, holdout=spec.holdout, task=system.task)
         job = self._job(code, name, now)
-        result = self.trainer.train(job, parts.train, parts.valid, profile=profile_rows)
+        train, valid = parts.train, parts.valid
+        if is_answered(system.task):
+            train, valid = (self.datasets.contents(rows) for rows in (train, valid))
+        result = self.trainer.train(job, train, valid, profile=profile_rows)
         if self.warm and not (isinstance(result, Trained) and result.again):
             self.trainer.warm()
         model = result.fact.identity.id

@@ -9,12 +9,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.declaration.system import System
+from trimtab.measures.answered.families import answered_metrics
 from trimtab.measures.metrics import decision_threshold
 from trimtab.measures.paired import Paired, paired_difference
 from trimtab.records.facts import Compared, ModelTrained
+from trimtab.records.metric import Task, is_answered
 from trimtab.training.rows import encode_labels
 
 _DAY = 86_400_000_000
+USUAL: dict[Task, str] = {
+    "detection": "quality.mean_average_precision",
+    "segmentation": "quality.iou",
+    "recognition": "quality.accuracy",
+    "transcription": "quality.word_error_rate",
+}
+"""What two models of images or sounds are compared by beside the deciding metric."""
 _LIKEWISE = {
     "binary_classification": ("quality.log_loss", "quality.roc_auc"),
     "multiclass_classification": ("quality.log_loss",),
@@ -26,6 +35,10 @@ def deciding_metric(system: System) -> str:
     task's usual loss."""
     if system.value is not None:
         return "value.per_1000"
+    if is_answered(system.task):
+        known = answered_metrics(system.task)
+        declared = next((r.metric for r in system.requirements if r.metric in known), None)
+        return declared or USUAL[system.task]
     declared = next((r.metric for r in system.requirements if r.metric.startswith("quality.")), None)
     return declared or ("quality.mae" if system.task == "regression" else "quality.log_loss")
 

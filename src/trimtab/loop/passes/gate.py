@@ -21,12 +21,14 @@ from trimtab.loop.ports import Datasets
 from trimtab.loop.releases import ReleaseState
 from trimtab.measures.judge import acceptable, judge, judge_slices
 from trimtab.measures.metrics import estimate, measurable
+from trimtab.measures.paired import Paired
 from trimtab.measures.statistic import Undefined
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import Compared, ModelTrained, VerdictsGiven
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import is_answered
 from trimtab.records.requirement import Estimate, Requirement, Verdict
 from trimtab.records.slices import WeakSlicesFound
 
@@ -124,23 +126,20 @@ class Gate:
             )
         ]
         rows = self._holdout(model, now)
-        y = truth_of(rows, self.system, model)
-        new = self._scores(model, rows, evaluated=True)
-        weak = self._weak(release.release, model, rows, y=y, score=new)
+        mine = None
+        weak: list[WeakSlicesFound] = []
+        if not is_answered(self.system.task):
+            mine = truth_of(rows, self.system, model), self._scores(model, rows, evaluated=True)
+            weak = self._weak(release.release, model, rows, y=mine[0], score=mine[1])
         if champion is None:
             return decide(verdicts, None, ()), (*facts, *_drafts(weak, number, now))
-        old = self._scores(champion, rows, evaluated=False)
-        weak += self._weak(release.release, model, rows, y=y, score=new, other=(champion, old))
-        compared = [
-            as_fact(
-                paired,
-                metric=metric,
-                release=release.release,
-                champion=champion,
-                challenger=model,
-                place="release",
-            )
-            for metric, paired in compare_all(
+        if mine is None:
+            pairs, theirs = self._answered(champion, model, rows)
+        else:
+            y, new = mine
+            old = self._scores(champion, rows, evaluated=False)
+            weak += self._weak(release.release, model, rows, y=y, score=new, other=(champion, old))
+            pairs = compare_all(
                 self.system,
                 y=y,
                 champion=old,
@@ -148,10 +147,15 @@ class Gate:
                 thresholds=(champion.bundle.signature.threshold, model.bundle.signature.threshold),
                 moments=rows[MOMENT].to_physical().to_numpy(),
             )
+            theirs = self._champion_verdicts(champion, rows, y, old)
+        compared = [
+            as_fact(
+                paired, metric=metric, release=release.release, champion=champion, challenger=model, place="release"
+            )
+            for metric, paired in pairs
         ]
         about = f"compared:{release.release}:release"
         facts += [Draft(key=f"{about}:{c.metric}:{number}", fact=c, at=now) for c in compared]
-        theirs = self._champion_verdicts(champion, rows, y, old)
         must_go = champion.identity.id in tainted_models(self.ledger)
         decision = decide(verdicts, theirs, compared, must_go=must_go)
         facts += _drafts(weak, number, now)
@@ -176,6 +180,17 @@ class Gate:
             return [found(self.system, release, rows, y=y, model=(model, score), other=other)]
         except Undefined:
             return []
+
+    def _answered(
+        self, champion: ModelTrained, model: ModelTrained, rows: pl.DataFrame
+    ) -> tuple[list[tuple[str, Paired]], tuple[Verdict, ...]]:
+        """The comparison with the live model, and what that one would be judged, of answers that are no scores."""
+        from trimtab.loop.passes.answered import AnsweredRows  # here: gates of tables decode nothing
+
+        judging = AnsweredRows(self.system, self.blobs, self.datasets)
+        old, new = judging.judged(champion.bundle, rows), judging.judged(model.evaluated or model.bundle, rows)
+        moments = rows[MOMENT].to_physical().to_numpy()
+        return judging.compared(old, new, moments), judging.verdicts(old, rows, "release")
 
     def _holdout(self, model: ModelTrained, now: datetime) -> pl.DataFrame:
         """The labelled rows that the candidate was validated on."""

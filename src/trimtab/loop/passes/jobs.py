@@ -36,4 +36,5 @@ def job_of(system: System, version: str, action: str) -> TrainingJob:
         personal=learned(system),
         private=has_people(system),
         threshold=spec.threshold,
+        media=spec.media,
     )

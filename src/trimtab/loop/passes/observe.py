@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -38,7 +38,11 @@ from trimtab.records.facts import (
 )
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import is_answered
 from trimtab.records.requirement import Verdict
+
+if TYPE_CHECKING:
+    from trimtab.loop.passes.answered import AnsweredRows
 
 _SURPRISE_DAYS = 14
 _FEWEST_DAYS = 3
@@ -60,6 +64,7 @@ class Observer:
     """Measure drift in every pass; false where only a cause to retrain would look at it, as in a backtest."""
     _models: dict[str, ModelTrained] = field(default_factory=dict)
     _moving: tuple[str, MovingDrift] | None = None
+    _answered: AnsweredRows | None = None
 
     def look(self, now: datetime, turn: int, number: str) -> tuple[Observation, list[Draft]]:
         """The observation of pass `number` and the facts it measured, which go into the ledger with the plan."""
@@ -156,12 +161,17 @@ class Observer:
 
     def _live(self, live: ReleaseState, recent: pl.DataFrame, now: datetime) -> tuple[Verdict, ...]:
         """Verdicts on what callers got, whichever release answered."""
-        signature = self.model(live.model).bundle.signature
+        model = self.model(live.model)
+        signature, wanted = model.bundle.signature, self.system.requirements
+        told: tuple[Verdict, ...] = ()
+        if is_answered(self.system.task):
+            told = self._answered_rows().live(model, now)
+            wanted = tuple(r for r in wanted if not r.metric.startswith(("quality.", "value.")))
         answers = recent.filter(pl.col("stage") != "shadow").with_columns(stage=pl.lit("live"))
         answers = self._with_slices(answers, now)
-        return tuple(
+        served = tuple(
             live_verdicts(
-                self.system.requirements,
+                wanted,
                 predictions=answers,
                 now=now,
                 window=self.system.policy.window + self._delay,
@@ -171,11 +181,19 @@ class Observer:
                 serving=self.serving.figures(now - timedelta(seconds=self.system.policy.window), now),
             )
         )
+        return (*told, *served)
+
+    def _answered_rows(self) -> AnsweredRows:
+        if self._answered is None:
+            from trimtab.loop.passes.answered import AnsweredRows  # here: loops of tables decode nothing
+
+            self._answered = AnsweredRows(self.system, self.blobs, self.datasets)
+        return self._answered
 
     def _with_slices(self, answers: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """Add the columns that requirements are sliced by, read back from the features that were scored."""
         wanted = sorted({r.by for r in self.system.requirements if r.by is not None})
-        if not wanted or answers.is_empty():
+        if not wanted or answers.is_empty() or is_answered(self.system.task):
             return answers
         parts = []
         for release in answers["release"].unique().sort().to_list():
@@ -197,6 +215,8 @@ class Observer:
         return any(trigger.cause == cause for trigger in self.system.policy.retrain_on)
 
     def _drift(self, live: ReleaseState, now: datetime) -> tuple[ColumnDrift, ...]:
+        if is_answered(self.system.task):
+            return ()
         if self._moving is None or self._moving[0] != live.release:
             profile = read_profile(self.blobs.get(self.model(live.model).profile))
             self._moving = live.release, MovingDrift(profile)
@@ -243,6 +263,8 @@ class Observer:
             return Progress(rows=answered.height, verdicts=self._canary(release, answered, now))
         if release.stage != "shadow":
             return None
+        if is_answered(self.system.task):  # callers do not tell what is true of pictures and sounds
+            return Progress(rows=0)
         shared = same_rows(rows, release.release).filter(pl.col("by") == live.release)
         place: Literal["shadow", "live"] = "live" if release.standby else "shadow"
         compared, likewise = self._compared(release, live, shared, place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from trimtab.data.kinds import SourceKinds
@@ -14,7 +16,7 @@ from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Entry
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
-from trimtab.records.metric import Task
+from trimtab.records.metric import Task, is_answered
 from trimtab.training.job import TrainingJob
 from trimtab.training.otherwise import environment_then
 from trimtab.training.reproduce import Reproduced, reproduce
@@ -56,12 +58,17 @@ def rows_then(
     when it was trained, split as the declaration that was then in force split them. Raises PermanentError where there
     are too few of them left."""
     then = _declared_then(system, ledger, entry, kinds)
-    rows = StoredDatasets(then, data, ledger).labelled(entry.at)
+    datasets = StoredDatasets(then, data, ledger)
+    rows = datasets.labelled(entry.at)
     if not rows.height:
         raise PermanentError(f"no row that model {entry.fact.identity.id} was trained on is kept here any more")
-    return split(
+    found = split(
         rows, spec=then.labelled, now=entry.at, window=then.model.window, holdout=then.model.holdout, task=task
     )
+    if not is_answered(task):
+        return found
+    train, valid = (datasets.contents(rows) for rows in (found.train, found.valid))
+    return replace(found, train=train, valid=valid)
 
 
 def _declared_then(system: System, ledger: Ledger, entry: Entry[ModelTrained], kinds: SourceKinds) -> System:

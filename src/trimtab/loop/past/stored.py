@@ -185,6 +185,18 @@ class StoredDatasets:
         rows = self._all()
         return rows.filter(rows[KNOWN_AT] <= now) if rows.height else rows
 
+    def contents(self, rows: pl.DataFrame) -> pl.DataFrame:
+        spec = self._system.labelled
+        for name in spec.media:
+            column = rows.get_column(name) if name in rows.columns else None
+            if column is None or column.dtype != pl.Binary:
+                continue
+            there = column.drop_nulls().unique().to_list()
+            bytes_of = dict(zip(there, self.stores[spec.name].contents(there), strict=True))
+            filled = [None if cell is None else bytes_of[cell] for cell in column.to_list()]
+            rows = rows.with_columns(pl.Series(name, filled, dtype=pl.Binary))
+        return rows
+
     def _all(self) -> pl.DataFrame:
         spec = self._system.labelled
         store = self.stores[spec.name]

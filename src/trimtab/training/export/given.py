@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,18 @@ class OnnxModel:
     classes, [rows, classes] for several), a number ([rows] or [rows, 1]), or with `logits` what a sigmoid or softmax
     makes probabilities of. `output` names it where the graph has several. `native` is the callable that the graph was
     made from, if there is one: it is given the same matrix and must answer the same as that output.
+
+    For images and sounds it takes and gives what its task needs: see docs/tasks.md. `native` is then given each input
+    and answers one array, or a dict by output. `classes` are the names of those enrolled, in the order of the
+    similarities, and `threshold` the similarity from which somebody is taken to be known.
     """
 
     model: Any
-    native: Callable[[NDArray[np.float32]], Any] | None = None
+    native: Callable[..., Any] | None = None
     output: str = ""
     logits: bool = False
+    classes: Sequence[str] = ()
+    threshold: float | None = None
 
 
 def onnx_model_of(model: Any) -> OnnxModel | None:
@@ -58,8 +64,7 @@ def given_graph(given: OnnxModel, signature: Signature) -> Graph:
     Raises PermanentError for one that is not whole, too large, too old, needs operators or files of its own, does not
     take the matrix, or whose output does not fit the task.
     """
-    proto = _read(given.model)
-    _check(proto)
+    proto = read_graph(given)
     session = open_session(proto.SerializeToString())
     _check_input(session, len(signature.features))
     output = _output(session, given.output)
@@ -93,6 +98,14 @@ def given_graph(given: OnnxModel, signature: Signature) -> Graph:
         else:
             graph.add("Softmax", [graph.output], "softmax", axis=1)
     return graph
+
+
+def read_graph(given: OnnxModel) -> onnx.ModelProto:
+    """The graph itself. Raises PermanentError for one that is not whole, too large, too old, or needs operators or
+    files of its own."""
+    proto = _read(given.model)
+    _check(proto)
+    return proto
 
 
 def given_scores(given: OnnxModel, x: NDArray[np.float32], signature: Signature) -> NDArray[np.float64] | None:
