@@ -76,7 +76,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     data = [spec for table in _tables(root, "data") if (spec := read_dataset(table, folder, kinds)) is not None]
     features = [view for table in _tables(root, "features") if (view := read_view(table, data)) is not None]
     model = _section(root, "model", lambda table: read_model(table, folder, task, value), required=True)
-    policy = _section(root, "policy", read_policy) or Policy()
+    policy = _section(root, "policy", lambda table: read_policy(table, task)) or Policy()
     replay = _section(root, "replay", lambda table: read_replay(table, folder))
     about = About(folder=folder, model=model, views=tuple(features), task=task, value=value)
     found = (read_experiment(table, about) for table in _tables(root, "experiments"))

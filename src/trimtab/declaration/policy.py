@@ -16,6 +16,7 @@ from trimtab.declaration.reading import Table
 from trimtab.declaration.system import CauseName, Policy, ReleaseStep, Trigger
 from trimtab.declaration.units import parse_duration, parse_quantity
 from trimtab.errors import DeclarationError
+from trimtab.records.metric import Task
 from trimtab.records.requirement import Requirement
 from trimtab.training.spec import ModelSpec
 
@@ -27,6 +28,7 @@ TRIGGERS: tuple[CauseName, ...] = tuple(
 _EXAMPLES = {"schedule": "schedule:30 d", "new_rows": "new_rows:50000"}
 _STAGES = ("shadow", "canary", "live")
 _LEAST_WEIGHT = 0.0001  # traffic is shared out in ten thousandths
+_DAY = 86_400.0
 _WHOLE = re.compile(r"\d+(?:_\d+)*", re.ASCII)
 
 
@@ -81,11 +83,17 @@ def parse_policy_argument(text: str, base: Policy) -> Policy:
     """The policy that `--policy` names: `declared` (`base`), `never` or `every:30d`.
 
     `never` trains no second model. `every:30d` trains by the calendar alone and releases whatever comes, at once and
-    ungated: the fixed schedule that a backtest compares with. DeclarationError for any other text.
+    ungated: the fixed schedule that a backtest compares with. Neither looks at the truth between two trainings. What is
+    declared is kept of `gate` (with the steps of `release`) and `recalibrate` where `+` and its name stand behind it,
+    as in `every:30d+gate`. DeclarationError for any other text.
     """
-    head, _, rest = (part.strip() for part in text.partition(":"))
-    if text.strip() == "declared":
+    plain, *kept = (part.strip() for part in text.split("+"))
+    if plain == "declared" and not kept:
         return base
+    if kept:
+        return _keeping(parse_policy_argument(plain, base), kept, text, base)
+    head, _, rest = (part.strip() for part in text.partition(":"))
+    base = msgspec.structs.replace(base, recalibrate=None)
     if text.strip() == "never":
         return msgspec.structs.replace(base, retrain_on=())
     if head == "every" and rest:
@@ -98,7 +106,23 @@ def parse_policy_argument(text: str, base: Policy) -> Policy:
     )
 
 
-def read_policy(table: Table) -> Policy:
+def _keeping(policy: Policy, kept: list[str], text: str, base: Policy) -> Policy:
+    for what in kept:
+        if what == "gate":
+            policy = msgspec.structs.replace(policy, gate=base.gate, release=base.release)
+        elif what == "recalibrate" and base.recalibrate is not None:
+            policy = msgspec.structs.replace(policy, recalibrate=base.recalibrate)
+        elif what == "recalibrate":
+            raise DeclarationError(f'"{text}": [policy] declares no recalibrate', hint='recalibrate = "1 d" does')
+        else:
+            raise DeclarationError(
+                f'"{text}": nothing of [policy] is kept by "{what}"{did_you_mean(what, ("gate", "recalibrate"))}',
+                hint="write +gate, +recalibrate or both",
+            )
+    return policy
+
+
+def read_policy(table: Table, task: Task | None) -> Policy:
     """`[policy]`; what is wrong is recorded, and the defaults stand for what is missing."""
     changes: dict[str, Any] = {}
     triggers = _each(table, "retrain_on", parse_trigger, '["concept_drift", "schedule:30 d"]')
@@ -114,6 +138,7 @@ def read_policy(table: Table) -> Policy:
     changes["window"] = table.duration("window", '"7 d"')
     changes["cooldown"] = table.duration("cooldown", '"3 d"', zero=True)
     changes["watch"] = table.duration("watch", '"7 d"', zero=True)
+    changes["recalibrate"] = _recalibrate(table, task)
     changes["approve"] = table.one_of("approve", ("auto", "human"))
     changes["canary_by"] = table.text("canary_by", '"customer"')
     if changes["canary_by"] and not any(step.stage == "canary" for step in steps or ()):
@@ -122,6 +147,25 @@ def read_policy(table: Table) -> Policy:
         )
     table.close()
     return msgspec.structs.replace(Policy(), **{key: value for key, value in changes.items() if value is not None})
+
+
+def _recalibrate(table: Table, task: Task | None) -> float | None:
+    half_life = table.duration("recalibrate", '"1 d"')
+    if half_life is None:
+        return None
+    if task not in (None, "binary_classification"):
+        table.problems.add(
+            table.key("recalibrate"),
+            f"answers of {task} are not shifted",
+            hint='only task = "binary_classification" has the log odds to do it by',
+        )
+    if half_life < _DAY:
+        table.problems.add(
+            table.key("recalibrate"),
+            "is shorter than a day",
+            hint='rows of one day move together: write "1 d" or longer',
+        )
+    return half_life
 
 
 def check_triggers(problems: Problems, policy: Policy, requirements: Sequence[Requirement]) -> None:

@@ -53,8 +53,9 @@ class ReleaseStep(Record, kw_only=True):
 class Policy(Record, kw_only=True):
     """`[policy]`. `window` is the span of live evidence a verdict looks at, `cooldown` the least time between two
     trainings, `watch` how long the former model stays in shadow after a promotion, all in seconds. `canary_by` is the
-    input column whose values share out the traffic of a canary (empty: prediction ids do). `gate` false (only in fixed
-    schedules that a backtest compares with) releases whatever was trained, at once."""
+    input column whose values share out the traffic of a canary (empty: prediction ids do). `recalibrate` is the
+    half-life in seconds of the truth by which answers are shifted between trainings (None: they are not). `gate` false
+    (only in fixed schedules that a backtest compares with) releases whatever was trained, at once."""
 
     retrain_on: tuple[Trigger, ...] = ()
     window: float = 7 * 86400.0
@@ -63,6 +64,7 @@ class Policy(Record, kw_only=True):
     watch: float = 7 * 86400.0
     approve: Literal["auto", "human"] = "auto"
     canary_by: str = ""
+    recalibrate: float | None = None
     gate: bool = True
 
 

@@ -100,9 +100,10 @@ class Serving(Protocol):
         ...
 
     def predictions(self, since: datetime, until: datetime) -> pl.DataFrame:
-        """Predictions made in [since, until): id, at, release, model, stage, score, label, truth_at, latency.
+        """Predictions made in [since, until): id, at, release, model, stage, generation, score, label,
+        truth_at, latency.
 
-        `label` is null until its truth was told.
+        `label` is null until its truth was told; `generation` is that of the routes in force.
         """
         ...
 

@@ -20,6 +20,7 @@ from trimtab.records.facts import (
     PassPlanned,
     PersonForgetting,
     PersonForgotten,
+    Recalibrated,
     ReleaseMoved,
     SystemDeclared,
     TelemetryPruned,
@@ -70,6 +71,8 @@ def _told(fact: AnyFact) -> tuple[str, str]:  # noqa: PLR0911, PLR0912 - one bra
             return "training", f"tried on {fact.known_rows:,} known rows: {fact.model or 'no model'}"
         case ReleaseMoved():
             return "release", f"{fact.release} -> {fact.to}   {fact.why}"
+        case Recalibrated():
+            return "shift", fact.why
         case Compared():
             return "compared", _comparison(fact)
         case VerdictsGiven():

@@ -119,6 +119,19 @@ class ReleaseMoved(Fact, kw_only=True):
     evidence: tuple[Verdict, ...] = ()
 
 
+class Recalibrated(Fact, kw_only=True):
+    """From here on `offset` is added to the log odds of every answer: what the newest truth, of `rows` answers, asks
+    for. `gain` is by how much less the log loss was for such shifts lately, with its interval (None: not yet known).
+    Key: `recalibrated:<action>`."""
+
+    offset: float
+    rows: int
+    why: str
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
 class Compared(Fact, kw_only=True):
     """A paired comparison of a challenger with the live model. Differences are challenger minus champion, in `metric`,
     oriented so that above zero is better. Key: `compared:<release>:<place>:<metric>:<pass>`."""
@@ -240,7 +253,8 @@ class ActionFinished(Fact, kw_only=True):
 
 
 class PlannedAction(Record, kw_only=True):
-    """What a pass means to do: `verb` is one of collect, train, gate, move, promote, rollback, retire, apply."""
+    """What a pass means to do: `verb` is one of collect, recalibrate, train, gate, move, promote,
+    rollback, retire, apply."""
 
     verb: str
     why: str
@@ -273,6 +287,7 @@ AnyFact = (
     | TrainingFailed
     | TrainingTried
     | ReleaseMoved
+    | Recalibrated
     | Compared
     | VerdictsGiven
     | DriftMeasured

@@ -87,10 +87,13 @@ class Route(Record, kw_only=True):
 
 class Routes(Record, kw_only=True):
     """All that the server answers with. `generation` grows by one with every change. `canary_by` names the input column
-    whose values share out the traffic (rows of one value meet the same release), empty where prediction ids do."""
+    whose values share out the traffic (rows of one value meet the same release), empty where prediction ids do.
+    `offset` is what the newest truth adds to the log odds of every answer, whichever release gives it: it is no part of
+    a model."""
 
     generation: int
     system: str
     routes: tuple[Route, ...]
     written: datetime
     canary_by: str = ""
+    offset: float = 0.0

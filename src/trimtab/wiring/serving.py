@@ -74,13 +74,14 @@ def served(place: Place, target: Target) -> ServedReleases:
 def prepare_server(place: Place, *, processes: int | None = None) -> LocalServer:
     """Write what a server needs to start on this state: its settings, and the routes that the ledger asks for."""
     from trimtab.deployment.routes_file import RoutesFile
+    from trimtab.loop.passes.offsets import generation_of
     from trimtab.loop.passes.reconcile import wanted_routes
-    from trimtab.records.facts import ReleaseMoved
     from trimtab.serving.config import write_config
 
     server = server_of(place, processes=processes)
     write_config(place.layout.serve_config, server.config)
-    moves = place.ledger.count(ReleaseMoved)
-    if moves:
-        RoutesFile(place.layout.root).apply(wanted_routes(place.system, place.ledger, moves, SystemClock().now()))
+    generation = generation_of(place.ledger)
+    if generation:
+        routes = wanted_routes(place.system, place.ledger, generation, SystemClock().now())
+        RoutesFile(place.layout.root).apply(routes)
     return server

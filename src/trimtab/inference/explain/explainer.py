@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,6 +36,11 @@ class Explanation:
     contributions: NDArray[np.float64]
     features: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    def after(self, offset: float) -> Explanation:
+        """The same of answers whose log odds had `offset` added: it counts to what is answered before anything is known
+        of a row. What is counted in another unit explains the model alone, without the offset."""
+        return replace(self, base=self.base + offset) if offset and self.unit == "log-odds" else self
 
 
 class Explainer:

@@ -15,11 +15,12 @@ from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.passes.gate import Gate
 from trimtab.loop.passes.jobs import job_of
 from trimtab.loop.passes.observe import Observer
+from trimtab.loop.passes.offsets import SMALLEST_STEP, offset_in_force
 from trimtab.loop.passes.plan import next_step
 from trimtab.loop.ports import Datasets, PartlyCollected
 from trimtab.loop.releases import Releases, ReleaseState, fold
 from trimtab.monitoring.profile import profile_rows
-from trimtab.records.facts import PlannedAction, ReleaseMoved, TrainingTried
+from trimtab.records.facts import PlannedAction, Recalibrated, ReleaseMoved, TrainingTried
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.metric import is_answered
@@ -55,6 +56,7 @@ class Actor:
         """Do one action, called `name`, at `now`."""
         verbs: dict[str, Callable[[PlannedAction, str, datetime], Result]] = {
             "collect": self._collect,
+            "recalibrate": self._recalibrate,
             "train": self._train,
             "gate": self._gate,
             "move": self._move,
@@ -93,6 +95,16 @@ class Actor:
         if trouble:
             return Result(outcome="failed", summary=f"{trouble}; {said}" if commits else trouble, facts=facts)
         return Result(outcome="done", summary=said, facts=facts)
+
+    def _recalibrate(self, _: PlannedAction, name: str, now: datetime) -> Result:
+        before, found = offset_in_force(self.ledger), self.observer.recalibration(now)
+        if abs(found.offset - before) < SMALLEST_STEP and (found.offset or not before):
+            return Result(outcome="done", summary=f"stays at {before:+.3f} in log odds")
+        fact = Recalibrated(
+            offset=found.offset, rows=found.rows, why=found.reason, gain=found.gain, low=found.low, high=found.high
+        )
+        drafts = (Draft(key=f"recalibrated:{name}", fact=fact, at=now),)
+        return Result(outcome="done", summary=f"answers are shifted by {found.reason}", facts=drafts)
 
     def _train(self, action: PlannedAction, name: str, now: datetime) -> Result:
         code, params = self.observer.code()  # before: it may be edited while the training runs

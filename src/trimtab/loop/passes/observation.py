@@ -37,11 +37,13 @@ class Progress(Record, kw_only=True):
 
 
 class Observation(Record, kw_only=True):
-    """The world at `now`. `turn` counts the passes at this moment, from 1. Nothing here is a decision."""
+    """The world at `now`. `turn` counts the passes at this moment, from 1. Nothing here is a decision. `offset` is what
+    is added to the log odds of answers."""
 
     now: datetime
     turn: int
     releases: Releases
+    offset: float = 0.0
     known_rows: int = 0
     known_to: datetime | None = None
     code: str = ""

@@ -16,6 +16,7 @@ from trimtab.declaration.system import System
 from trimtab.inference.encode import decode_matrix
 from trimtab.loop.passes.evidence import as_fact, compare_all, days, same_rows, scores_of
 from trimtab.loop.passes.observation import LastTraining, Observation, Progress
+from trimtab.loop.passes.offsets import as_fitted, newest_truth, offset_in_force
 from trimtab.loop.people.forgotten import forgotten_by, tainted_models
 from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
@@ -24,6 +25,7 @@ from trimtab.monitoring.concept import detect
 from trimtab.monitoring.live import SLICED, live_verdicts
 from trimtab.monitoring.moving import MovingDrift
 from trimtab.monitoring.profile import read_profile
+from trimtab.monitoring.recalibration import Recalibration
 from trimtab.monitoring.surprise import promises, surprise
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import (
@@ -70,7 +72,7 @@ class Observer:
         """The observation of pass `number` and the facts it measured, which go into the ledger with the plan."""
         releases = fold((entry.at, entry.fact) for entry in self.ledger.entries(ReleaseMoved))
         if turn == 1:  # it collects; there is nothing to see before that
-            return Observation(now=now, turn=turn, releases=releases), []
+            return Observation(now=now, turn=turn, releases=releases, offset=offset_in_force(self.ledger)), []
         known, newest = self.datasets.known(now)
         code, params = self.code()
         data = self.datasets.verdicts(now)
@@ -118,6 +120,10 @@ class Observer:
             unanswered=gone is not None and gone.unanswered,
         )
         return seen, facts
+
+    def recalibration(self, now: datetime) -> Recalibration:
+        """What the newest truth asks to be added to the log odds of answers."""
+        return newest_truth(self.system, self.ledger, self.serving, now)
 
     def _given(self, place: str, subject: str, verdicts: tuple[Verdict, ...], number: str, now: datetime) -> Draft:
         fact = VerdictsGiven(place=place, subject=subject, verdicts=verdicts)
@@ -245,6 +251,7 @@ class Observer:
         rows = self.serving.predictions(since, now)
         mine = (pl.col("release") == live.release) & (pl.col("stage") == "live") & pl.col("label").is_not_null()
         rows = rows.filter(mine).sort("at", "id")
+        rows = as_fitted(self.ledger, rows)  # a shift would hide what has changed until it had caught up with it
         moments, y = rows["at"].to_physical().to_numpy(), rows["label"].to_numpy()
         score = scores_of(rows["score"])
         if self.system.task == "regression":

@@ -33,13 +33,24 @@ def make_plan(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> P
     former model go, and only then train anew.
     """
     if seen.turn == 1:
-        return _act("collect", "every pass begins with what is new", causes=causes)
+        return _take_in(seen, causes, policy)
     for decide in (_undo_harm, _carry_on):
         plan = decide(seen, causes, policy)
         if plan is not None:
             return plan
     retired = _let_go(seen, causes, policy)
     return retired if retired is not None else _train(seen, causes, policy)
+
+
+def _take_in(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> Plan:
+    """Collect, and have the newest truth shift the answers where that is declared, or was until now."""
+    actions = [PlannedAction(verb="collect", why="every pass begins with what is new")]
+    if policy.recalibrate is not None and seen.releases.live is not None:
+        why = f"truth counts half after {policy.recalibrate / 86400:g} d"
+        actions.append(PlannedAction(verb="recalibrate", why=why))
+    elif seen.offset:
+        actions.append(PlannedAction(verb="recalibrate", why="the policy does not shift answers any more"))
+    return Plan(causes=causes, actions=tuple(actions))
 
 
 def next_step(policy: Policy, stage: str, *, champion: bool) -> ReleaseStep:

@@ -14,6 +14,7 @@ from trimtab.errors import DeclarationError, PermanentError, TrimtabError
 from trimtab.loop.passes.act import Actor, Result
 from trimtab.loop.passes.causes import diagnose
 from trimtab.loop.passes.observe import Observer
+from trimtab.loop.passes.offsets import generation_of, offset_in_force
 from trimtab.loop.passes.plan import Plan, make_plan
 from trimtab.loop.ports import Serving
 from trimtab.loop.releases import Releases, fold
@@ -84,7 +85,7 @@ class Loop:
         self._declare(now)
         left = self.finish_interrupted()
         passes = [self.one_pass(now)]
-        if passes[0].actions == ("collect",):
+        if passes[0].actions[:1] == ("collect",):
             passes.append(self.one_pass(now))
         self.serve(now)
         return passes if left is None else [left, *passes]
@@ -180,9 +181,9 @@ class Loop:
         """Put the routes that the ledger asks for in force, if they are not."""
         if self._publish is not None:
             self._publish(now)
-        moves = self._ledger.count(ReleaseMoved)
-        if moves and self._serving.generation() != moves:
-            self._serving.apply(wanted_routes(self._system, self._ledger, moves, now))
+        wanted = generation_of(self._ledger)
+        if wanted and self._serving.generation() != wanted:
+            self._serving.apply(wanted_routes(self._system, self._ledger, wanted, now))
 
     def _declare(self, now: datetime) -> None:
         last = self._ledger.last(SystemDeclared)
@@ -229,4 +230,11 @@ def wanted_routes(system: System, ledger: Ledger, generation: int, now: datetime
         for r in routes
     ]
     by = system.policy.canary_by
-    return Routes(generation=generation, system=system.name, routes=tuple(routes), written=now, canary_by=by)
+    return Routes(
+        generation=generation,
+        system=system.name,
+        routes=tuple(routes),
+        written=now,
+        canary_by=by,
+        offset=offset_in_force(ledger),
+    )

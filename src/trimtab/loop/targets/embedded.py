@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
+from trimtab.inference.offset import shifted
 from trimtab.inference.session import Model, load_model
 from trimtab.loop.past.history import ASKED_AT
 from trimtab.loop.ports import Label
@@ -93,12 +94,13 @@ class EmbeddedServing:
                 {
                     "id": ids,
                     "at": moments.cast(_TIME),
-                    "score": _column(self._models[route.model].scores(matrix)),
+                    "score": _column(shifted(self._models[route.model].scores(matrix), self._offset(route))),
                 }
             ).with_columns(
                 release=pl.lit(route.release),
                 model=pl.lit(route.model),
                 stage=pl.lit(route.stage, dtype=pl.String),
+                generation=pl.lit(self.generation(), dtype=pl.Int64),
                 latency=pl.lit(0.0),
             ),
             moments=moments.to_physical().to_numpy(),
@@ -109,6 +111,10 @@ class EmbeddedServing:
         self._chunks.append(chunk)
         for position, name in enumerate(ids):
             self._waiting.setdefault(name, []).append((chunk, position))
+
+    def _offset(self, route: Route) -> float:
+        binary = route.bundle.signature.task == "binary_classification"
+        return self._routes.offset if self._routes is not None and binary else 0.0
 
     def truth(self, ids: Sequence[str], labels: Sequence[Label], at: datetime) -> None:
         moment = round(at.timestamp() * _MICRO)
@@ -173,4 +179,4 @@ def _column(scores: NDArray[np.float32]) -> pl.Series:
 def _nothing() -> pl.DataFrame:
     text = dict.fromkeys(("id", "release", "model", "stage"), pl.String)
     numbers = dict.fromkeys(("score", "label", "latency"), pl.Float64)
-    return pl.DataFrame(schema={**text, **numbers, "at": _TIME, "truth_at": _TIME})
+    return pl.DataFrame(schema={**text, **numbers, "generation": pl.Int64, "at": _TIME, "truth_at": _TIME})

@@ -202,7 +202,8 @@ def _explained(asked: _Asked, seconds: float) -> list[Explained] | str:
                 matrix = np.frombuffer(piece.cells(), np.float32).reshape(-1, release.width)
             else:
                 matrix = release.matrix(piece.rows() or ())
-            found.append(Explained(release, mine, explainer.explain(matrix, until - time.perf_counter())))
+            told = explainer.explain(matrix, until - time.perf_counter()).after(release.offset)
+            found.append(Explained(release, mine, told))
     except Exception as error:  # told to the caller
         return error.message if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
     return found

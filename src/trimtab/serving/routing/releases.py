@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from trimtab.inference.encode import RowEncoder, encode_frame, frame_of_rows
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer
 from trimtab.inference.features_code import derive, load_features
+from trimtab.inference.offset import shifted
 from trimtab.inference.postprocess_code import load_postprocess, postprocess
 from trimtab.inference.session import load_model
 from trimtab.inference.tensors.model import Outcome
@@ -49,7 +52,8 @@ class Release:
     of the usual one: id, score, label and id of a single row.
     """
 
-    def __init__(self, system: str, route: Route, core: AnyCore) -> None:
+    def __init__(self, system: str, route: Route, core: AnyCore, offset: float = 0.0) -> None:
+        """`offset` is added to the log odds of its answers; only a binary classifier's can be."""
         self.system = system
         self.release = route.release
         self.model = route.model
@@ -68,7 +72,10 @@ class Release:
         self.hides_encoded = core.hides_encoded
         self.tensors = core if isinstance(core, TensorCore) else None
         self.matrix: Callable[[Sequence[Any]], Any] = core.matrix
+        self.offset = offset if isinstance(core, Core) and core.shiftable else 0.0
         self.answer: Callable[[Any], Outcome] = core.answer
+        if self.offset and isinstance(core, Core):
+            self.answer = partial(core.answer, offset=self.offset)
         self.decisions = core.decisions
         self.head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(system), orjson.dumps(route.model))
         self.told = b'"release":%b,"model":%b' % (orjson.dumps(route.release), orjson.dumps(route.model))
@@ -124,6 +131,7 @@ class Core:
         self.shown = self.outputs
         self.own_code = self._function is not None or self._hook is not None
         self.explained = isinstance(bundle.explainer, str)
+        self.shiftable = self.signature.task == "binary_classification"
         self._blobs = blobs
         self._bundle = bundle
         self._explainer: Explainer | None = None
@@ -176,10 +184,10 @@ class Core:
             raise PermanentError(f"the model gave {scores[row]} for row {row}")
         return scores
 
-    def answer(self, matrix: NDArray[np.float32]) -> Outcome:
-        """Scores, and what the user's `postprocess(outputs)` makes of them. Raises as `scores` does, and when the
-        user's code fails."""
-        scores = self.scores(matrix)
+    def answer(self, matrix: NDArray[np.float32], offset: float = 0.0) -> Outcome:
+        """Scores, with `offset` added to their log odds, and what the user's `postprocess(outputs)` makes of them.
+        Raises as `scores` does, and when the user's code fails."""
+        scores = shifted(self.scores(matrix), offset)
         if self._hook is None:
             return Outcome(scores, None)
         return Outcome(scores, postprocess(self._hook, {self.signature.onnx_output: scores}, len(scores)))
@@ -255,7 +263,7 @@ def load_fleet(routes: Routes, blobs: Blobs, former: Fleet) -> Fleet:
         except Exception as error:  # a bundle can be wrong in ways nobody foresaw; the server must go on
             raise PermanentError(f"release {route.release}: {type(error).__name__}: {error}") from error
         held[route.bundle] = core
-        loaded.append(Release(routes.system, route, core))
+        loaded.append(Release(routes.system, route, core, routes.offset))
     return Fleet(routes.generation, tuple(loaded), routes.canary_by)
 
 
@@ -282,6 +290,8 @@ def check_routes(routes: Routes) -> None:
                 f"release {route.release} has no input column {routes.canary_by!r} to share out the traffic by",
                 hint="see canary_by in [policy]: a number, a category or a boolean",
             )
+    if not math.isfinite(routes.offset):
+        raise PermanentError(f"answers cannot be shifted by {routes.offset}")
     weights = [route.weight for route in routes.routes if route.stage == "canary"]
     if any(not 0.0 <= weight <= 1.0 for weight in weights) or sum(weights) > 1.0 + 1e-9:
         raise PermanentError(f"canary weights {weights} are not shares of the traffic")
