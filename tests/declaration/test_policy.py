@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,9 +114,30 @@ def test_policy_arguments():
     assert (every.cooldown, every.gate, every.release) == (0.0, False, (ReleaseStep(stage="live"),))
 
 
+def test_a_fixed_schedule_keeps_of_the_declared_policy_what_is_asked_for():
+    shifting = msgspec.structs.replace(DECLARED, recalibrate=86400.0)
+    assert parse_policy_argument("declared", shifting) is shifting
+    assert parse_policy_argument("never", shifting).recalibrate is None
+    assert parse_policy_argument("every:30d", shifting).recalibrate is None
+    gated = parse_policy_argument("every:30d+gate", shifting)
+    assert (gated.gate, gated.release, gated.cooldown, gated.recalibrate) == (True, DECLARED.release, 0.0, None)
+    both = parse_policy_argument("every:30d + gate + recalibrate", shifting)
+    assert (both.gate, both.recalibrate) == (True, 86400.0)
+    assert parse_policy_argument("never+recalibrate", shifting).recalibrate == 86400.0
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("nevr", 'did you mean "never"'), ("every", "not a policy"), ("every:30", "no unit"), ("every:0d", "no time")],
+    [
+        ("nevr", 'did you mean "never"'),
+        ("every", "not a policy"),
+        ("every:30", "no unit"),
+        ("every:0d", "no time"),
+        ("every:30d+gat", 'did you mean "gate"'),
+        ("never+recalibrate", "declares no recalibrate"),
+        ("declared+gat", "nothing of [policy]"),
+        ("+gate", "not a policy"),
+    ],
 )
 def test_wrong_policy_arguments(text, word):
     with pytest.raises(DeclarationError) as caught:
@@ -159,3 +181,25 @@ def test_a_column_that_no_canary_can_be_shared_out_by_is_refused(loading, change
         loading(*changes)
     for word in words:
         assert word in error.value.in_one_line()
+
+
+def test_answers_are_shifted_where_a_half_life_is_declared(loading):
+    assert loading((POLICY, POLICY + '\nrecalibrate = "36 h"')).policy.recalibrate == 1.5 * 86400
+    assert loading().policy.recalibrate is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        (((POLICY, POLICY + '\nrecalibrate = "6 h"'),), "shorter than a day"),
+        (((POLICY, POLICY + "\nrecalibrate = true"),), "recalibrate"),
+        (
+            ((POLICY, POLICY + '\nrecalibrate = "1 d"'), ('"binary_classification"', '"multiclass_classification"')),
+            "answers of multiclass_classification are not shifted",
+        ),
+    ],
+)
+def test_answers_that_cannot_be_shifted_are_told(loading, changes, word):
+    with pytest.raises(DeclarationError) as error:
+        loading(*changes)
+    assert word in str(error.value)

@@ -49,9 +49,9 @@ class Running:
         assert info.grpc_address is not None
         return info.grpc_address
 
-    def route(self, *those: Route) -> None:
+    def route(self, *those: Route, offset: float = 0.0) -> None:
         self.generation += 1
-        self.local.apply(models.routes(self.generation, *those))
+        self.local.apply(msgspec.structs.replace(models.routes(self.generation, *those), offset=offset))
 
     def client(self, patience: float = 10.0) -> Client:
         return Client(self.url, self.token, patience=patience)

@@ -343,3 +343,17 @@ def test_an_explained_answer_is_kept_once_and_asked_again_is_the_same(server: Ru
     assert server.ask("POST", "/predict?explain=true", body) == first
     assert server.ask("POST", "/predict", body)[1]["predictions"][0]["score"] == first[1]["predictions"][0]["score"]
     assert server.reader().predictions()["id"].to_list().count("only-once") == 1
+
+
+def test_what_the_newest_truth_adds_to_an_answer_counts_to_its_base(make: Make) -> None:
+    server = make()
+    made = of_task(server.blobs)
+    base = []
+    for offset in (0.0, 0.7):
+        server.route(models.route("r1", made), offset=offset)
+        for answer in server.ask("POST", "/predict?explain=true", ROWS)[1]["predictions"]:
+            why = answer["explanation"]
+            total = why["base_value"] + sum(why["contributions"].values())
+            assert answer["score"] == pytest.approx(1 / (1 + np.exp(-total)), abs=1e-5)
+            base.append(why["base_value"])
+    assert base[-1] - base[0] == pytest.approx(0.7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from trimtab.records.blobs import Blobs
 
 ENCODED = "input"  # the name of a tensor of encoded rows, unless a column has it
+_MOST_OFFSET = 20.0
 _LOG = logging.getLogger("trimtab.serving")
 _SAMPLE: dict[ColumnKind, Any] = {"number": 0.0, "category": "", "boolean": False, "time": "2000-01-01T00:00:00+00:00"}
 
@@ -290,8 +290,8 @@ def check_routes(routes: Routes) -> None:
                 f"release {route.release} has no input column {routes.canary_by!r} to share out the traffic by",
                 hint="see canary_by in [policy]: a number, a category or a boolean",
             )
-    if not math.isfinite(routes.offset):
-        raise PermanentError(f"answers cannot be shifted by {routes.offset}")
+    if not abs(routes.offset) <= _MOST_OFFSET:
+        raise PermanentError(f"answers cannot be shifted by {routes.offset:g} in log odds")
     weights = [route.weight for route in routes.routes if route.stage == "canary"]
     if any(not 0.0 <= weight <= 1.0 for weight in weights) or sum(weights) > 1.0 + 1e-9:
         raise PermanentError(f"canary weights {weights} are not shares of the traffic")
