@@ -44,7 +44,7 @@ _GRAPH: dict[str, Datatype] = {
 
 def datatype_of(dtype: np.dtype[Any]) -> Datatype:
     """The name of a NumPy type; BYTES for texts, bytes and objects. Raises KeyError for one that no tensor has."""
-    return "BYTES" if dtype.kind in "SUO" else _NAMES[dtype.newbyteorder("<")]
+    return "BYTES" if dtype.kind in "SUO" else _NAMES.get(dtype) or _NAMES[dtype.newbyteorder("<")]
 
 
 def canonical(values: NDArray[Any]) -> NDArray[Any]:

@@ -91,8 +91,11 @@ class RowReader:
         for position, tensor in enumerate(self._inputs):
             values = given[tensor.name]
             if isinstance(values, np.ndarray):
-                # The runtime wants memory that is aligned and in order: a view on a request's body may be neither.
-                arrays.append(np.require(values, DTYPES[tensor.datatype], ("C", "A")))
+                flags = values.flags
+                if not (flags.c_contiguous and flags.aligned):
+                    # The runtime wants memory that is aligned and in order: a view on a request's body may be neither.
+                    values = np.require(values, DTYPES[tensor.datatype], ("C", "A"))
+                arrays.append(values)
                 continue
             decoded, placed = self._files(tensor.name, values)
             if position == self.picture:

@@ -303,7 +303,9 @@ class Lane:
                 self._drop(queue.popleft())
                 self._owner.kept_waiting(piece)
                 continue
-            if batch and (count + piece.count > rows or piece.kind != batch[0].kind):
+            if not batch:
+                kind = piece.kind
+            elif count + piece.count > rows or piece.kind != kind:
                 break
             self._drop(queue.popleft())
             batch.append(piece)

@@ -99,12 +99,12 @@ def _bare_tensor(body: bytes, spec: Tensors) -> dict[str, Any]:
 
 
 class BinaryAnswer:
-    """Stands between a question and its connection where some of the outputs are wanted in bytes: makes the body, and
-    sends it with the length of its JSON part."""
+    """Stands between a question and its connection where some of the outputs are `wanted` in bytes (by name, each with
+    whether it is one of them): makes the body, and sends it with the length of its JSON part."""
 
     def __init__(self, connection: Connection, wanted: Sequence[tuple[str, bool]]) -> None:
         self._connection = connection
-        self._wanted = wanted
+        self.wanted = wanted
         self._head = 0
 
     @property
@@ -132,7 +132,7 @@ class BinaryAnswer:
             parameters |= {"release": release.release, "model": release.model}
         outputs, tail = [], []
         named = {one.name: one for one in named_outputs(question, answers, offset)}
-        for name, in_bytes in self._wanted:
+        for name, in_bytes in self.wanted:
             own = name in release.core.named
             found = named.get(name) if own else _output(name, question, answers, offset)
             if found is None:  # a canary may have others

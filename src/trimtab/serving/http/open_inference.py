@@ -9,6 +9,7 @@ import orjson
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief
 from trimtab.serving.http.binary import BinaryAnswer, read_body, wanted_in_bytes
+from trimtab.serving.http.known_tensors import known_tensors
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.explained import explained_outputs
 from trimtab.serving.open_inference.outputs import named_outputs, output_names, output_object
@@ -28,11 +29,16 @@ _USUAL = (
 
 def read_request(question: Question, request: Request, config: ServerConfig) -> None:
     """Fills a question from the body of a request. Raises RefusalError naming the input, row or column."""
+    head = request.head
+    if head is not None and head.tensors is not None and head.tensors.fill(question, request.body):
+        return
     asked = read_body(request, question.target)
     if not isinstance(asked, dict):
         raise RefusalError(422, f"expected an object with `inputs`, got {brief(asked)}")
     read_inputs(question, asked.get("inputs"), config.max_rows)
     if len(asked) == 1:  # the inputs and nothing more: the usual request
+        if head is not None and question.weight:
+            head.tensors = known_tensors(question, request, asked)
         return
     parameters = asked.get("parameters")
     if parameters is not None:
@@ -56,6 +62,8 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
         if wanted is not None:
             answer = BinaryAnswer(cast("Connection", question.caller), wanted)
             question.caller, question.render = answer, answer.render
+    if head is not None and question.weight:
+        head.tensors = known_tensors(question, request, asked)
 
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:

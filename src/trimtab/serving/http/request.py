@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from trimtab.serving.access.guard import Guard
     from trimtab.serving.http.addresses import Address
     from trimtab.serving.http.desk import PredictionDesk
+    from trimtab.serving.http.known_tensors import KnownTensors
     from trimtab.serving.http.spool import Spool
 
 
@@ -17,9 +18,10 @@ _OWN = b"content-length"  # the one line that is not the same in every request o
 class Head:
     """What was made of a head that comes over and over, by whoever looked into it: `fields` are values of its lines by
     name, `silent` tells that it asks for nothing out of the ordinary; `desk`, `address` and `admission` (the guard, and
-    the scopes of which a token needs one) are there once it is known that they will be the same again."""
+    the scopes of which a token needs one) are there once it is known that they will be the same again, and `tensors`
+    where bodies have begun alike."""
 
-    __slots__ = ("address", "admission", "desk", "fields", "silent")
+    __slots__ = ("address", "admission", "desk", "fields", "silent", "tensors")
 
     def __init__(self) -> None:
         self.fields: dict[bytes, bytes] = {}
@@ -27,6 +29,7 @@ class Head:
         self.desk: PredictionDesk | None = None
         self.address: Address | None = None
         self.admission: tuple[Guard, int] | None = None
+        self.tensors: KnownTensors | None = None
 
 
 class Request:
