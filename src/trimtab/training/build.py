@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -75,7 +75,6 @@ class Builder:
     def __init__(self, work: Path, *, threads: int = 1) -> None:
         self._work = work
         self._threads = threads
-        self._numbers = count()
         self._waiting: WorkerProcess | None = None
         self._libraries: tuple[str, ...] = ()
         self._gpus: tuple[Gpus | None] | None = None  # looked for when the first is trained
@@ -184,9 +183,8 @@ class Builder:
         return self._start() if waiting is None else waiting
 
     def _start(self) -> WorkerProcess:
-        folder = self._work / f"training-{os.getpid()}-{next(self._numbers)}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        self._work.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"training-{os.getpid()}-", dir=self._work))  # others may train here too
         threads = str(self._threads)
         environment = {
             "ORT_DISABLE_TELEMETRY": "1",  # a model's own code may import ONNX Runtime before we do

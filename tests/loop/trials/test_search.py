@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 from tests.loop.conftest import Make, Run
 
 from trimtab.declaration.grammar import Context, parse_requirement
+from trimtab.declaration.load import parse
 from trimtab.errors import PermanentError
 from trimtab.loop.ports import Bench
 from trimtab.loop.trials.search import run_search, trials_of
 from trimtab.loop.trials.tuned import tuned
-from trimtab.records.requirement import Requirement
+from trimtab.records.blobs import Blobs
+from trimtab.records.requirement import Estimate, Requirement
 from trimtab.records.studies import SearchFinished, TrialFinished
 from trimtab.training.spec import Dimension, SearchSpec
 from trimtab.training.trainer import Trainer
@@ -150,3 +153,139 @@ def test_without_a_search_it_says_what_to_write(make: Make, tmp_path: Path) -> N
             bench=no_server,
             tell=lambda *_: None,
         )
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random", "grid"])
+def test_every_sampler_is_reached_from_the_declaration(make: Make, tmp_path: Path, sampler: str) -> None:
+    run = make()
+    space = "trees = { choices = [2, 5] }" if sampler == "grid" else "trees = [2, 6]"
+    said = f'''
+[model.search]
+space = {{ {space} }}
+objective = "quality.roc_auc"
+trials = 2
+sampler = "{sampler}"
+'''
+    declared = parse(Path(run.system.path).read_text() + said, Path(run.system.path))
+    assert declared.model.search is not None
+    fact = searched(run, declared.model.search, tmp_path / "work", requirements=())
+    trials = trials_of(run.ledger, fact.search)
+    assert len(trials) == 2
+    assert all(trial.figures for trial in trials)
+    assert {trial.params["trees"] for trial in trials[1:]} <= {2, 3, 4, 5, 6}
+    assert fact.rule == "the best quality.roc_auc"
+    assert isinstance(fact.passed_over, dict)
+    assert set(fact.passed_over) == {"0", "1"} - {str(fact.chosen)}
+
+
+def test_two_trials_run_at_once_and_are_measured_alone(make: Make, tmp_path: Path) -> None:
+    run = make()
+    quiet, at_once, measured = Counter[str](), [0], []
+
+    class Watched(Trainer):
+        def train(self, *args: Any, **kwargs: Any) -> Any:
+            quiet["training"] += 1
+            at_once[0] = max(at_once[0], quiet["training"])
+            try:
+                return super().train(*args, **kwargs)
+            finally:
+                quiet["training"] -= 1
+
+    class Fixed:
+        def measure(self, name: str, bundle: object, rows: object) -> dict[str, Estimate]:
+            measured.append(quiet["training"])
+            return {"serving.latency_p95": Estimate(figure=0.002, rows=400)}
+
+    model = msgspec.structs.replace(run.system.model, search=msgspec.structs.replace(TREES, trials=5, workers=2))
+    fact = run_search(
+        msgspec.structs.replace(run.system, model=model, requirements=(required("serving.latency_p95", "<= 5 ms"),)),
+        datasets=run.datasets,
+        now=run.span.end,
+        ledger=run.ledger,
+        blobs=run.blobs,
+        trainer=lambda: Watched(Blobs(tmp_path / "blobs"), tmp_path / "work"),
+        bench=Fixed,
+        tell=lambda *_: None,
+    )
+    assert at_once[0] == 2
+    assert measured == [0] * 5, "nothing is trained while something is measured"
+    assert fact.feasible == 5
+
+
+def test_a_trial_that_is_too_slow_or_cannot_be_served_is_infeasible(make: Make, tmp_path: Path) -> None:
+    run = make()
+    answers = iter([0.002, 0.02, None])
+
+    class Bench3:
+        def measure(self, name: str, bundle: object, rows: object) -> dict[str, Estimate]:
+            figure = next(answers)
+            if figure is None:
+                raise PermanentError("it cannot be served: no memory", hint="less of it")
+            return {"serving.latency_p95": Estimate(figure=figure, rows=400)}
+
+    needs = (required("serving.latency_p95", "<= 5 ms"), required("resources.model_size", "<= 1 GiB"))
+    spec = msgspec.structs.replace(TREES, trials=3)
+    fact = searched(run, spec, tmp_path / "work", bench=Bench3, requirements=needs)
+    trials = trials_of(run.ledger, fact.search)
+    assert trials[0].broken == {}
+    assert trials[0].figures["serving.latency_p95"] == 0.002
+    assert trials[1].broken == {"serving.latency_p95": pytest.approx(3.0)}
+    assert trials[2].broken == {"served": 1.0}
+    assert "no memory" in trials[2].why
+    assert fact.chosen == 0
+    assert isinstance(fact.passed_over, dict)
+    assert fact.passed_over["1"] == "misses serving.latency_p95"
+
+
+def test_who_is_behind_on_few_rows_is_not_fitted_on_all(make: Make, tmp_path: Path) -> None:
+    run = make()
+    spec = SearchSpec(
+        space=(Dimension(name="trees", choices=(30, 1, 2)),),
+        objectives=("quality.roc_auc",),
+        trials=4,
+        sampler="grid",
+        prune="halving",
+        shares=(0.3,),
+    )
+    fact = searched(run, spec, tmp_path / "work", requirements=())
+    trials = trials_of(run.ledger, fact.search)
+    behind = [trial for trial in trials if trial.given_up]
+    assert behind
+    assert not trials[0].given_up
+    for trial in trials:
+        assert isinstance(trial.rungs, tuple)
+        assert len(trial.rungs) == (1 if trial.given_up else 2)
+        assert trial.feasible != trial.given_up
+    assert all(trial.why.endswith("of the rows") for trial in behind)
+    assert fact.chosen not in {trial.number for trial in behind}
+    assert searched(run, spec, tmp_path / "work", requirements=()) == fact, "told to the sampler again, nothing is run"
+
+
+def test_other_code_windows_and_seeds_are_candidates_too(make: Make, tmp_path: Path) -> None:
+    run = make(own=True)
+    other = Path(run.system.folder, "guess.py")
+    other.write_text(Path(run.system.folder, "model.py").read_text().replace("max_depth=3", "max_depth=1"))
+    said = """
+[model.search]
+among = { code = ["model.py", "guess.py"], window = ["12 d", "all"] }
+objective = "quality.roc_auc"
+sampler = "grid"
+choose = "simplest"
+"""
+    declared = parse(Path(run.system.path).read_text() + said, Path(run.system.path))
+    assert declared.model.search is not None
+    fact = searched(run, declared.model.search, tmp_path / "work", requirements=())
+    trials = trials_of(run.ledger, fact.search)
+    assert len(trials) == 5
+    assert trials[0].params == {"model.code": "model.py", "model.window": 0.0}
+    assert len({trial.model for trial in trials}) == 4, "the declared one stands in the grid as well"
+    chosen = tuned(declared, run.ledger)
+    assert chosen.model.code == fact.params["model.code"]
+    assert chosen.model.window == (fact.params["model.window"] or None)
+    assert chosen.model.params == declared.model.params
+    assert "resources.model_size" in fact.figures
+    best = msgspec.structs.replace(declared.model.search, choose="best")
+    again = searched(run, best, tmp_path / "work", requirements=())
+    assert again.search == fact.search, "another rule chooses among the same trials"
+    assert again.rule != fact.rule
+    assert len(list(run.ledger.entries(TrialFinished))) == 5
