@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from trimtab.training.tracking.recorder import ARTIFACTS, POINTS, dropped_in
 from trimtab.training.tracking.segment import points_of, read_frames
 from trimtab.training.tracking.source import source_state
 
+_AT_ONCE = 8
 WITHHELD = "artifacts: the rows are of people, and a file could hold some of them"
 
 
@@ -98,9 +100,8 @@ def _artifacts(blobs: Blobs, folder: Path, private: bool) -> tuple[tuple[Artifac
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     if private and files:
         return (), (f"{len(files)} {WITHHELD}",)
-    found = []
-    for path in files:
-        digest = blobs.put_file(path)
-        name = path.relative_to(folder).as_posix()
-        found.append(Artifact(name=name, digest=digest, size=blobs.size(digest)))
-    return tuple(found), ()
+    # At once, because each waits for the disk: flushes that wait together are one.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        digests = list(pool.map(blobs.put_file, files))
+    named = ((path.relative_to(folder).as_posix(), digest) for path, digest in zip(files, digests, strict=True))
+    return tuple(Artifact(name=name, digest=digest, size=blobs.size(digest)) for name, digest in named), ()
