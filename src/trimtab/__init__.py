@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # nothing is imported before it is asked for: a verb starts f
     from trimtab.training.export.given import OnnxModel
     from trimtab.training.torch_fit import fit_module
     from trimtab.training.tracking.callbacks import lightgbm_callback, xgboost_callback
-    from trimtab.training.tracking.log import log_artifact, log_figure, log_metric, log_metrics, log_table
+    from trimtab.training.tracking.log import flush_logged, log_artifact, log_figure, log_metric, log_metrics, log_table
 
 __all__ = [
     "Adoption",
@@ -40,6 +40,7 @@ __all__ = [
     "adopt",
     "calibrate",
     "fit_module",
+    "flush_logged",
     "lightgbm_callback",
     "log_artifact",
     "log_figure",
@@ -61,6 +62,7 @@ _HOMES = {
     "adopt": "trimtab.adoption.adopt",
     "calibrate": "trimtab.training.calibrate",
     "fit_module": "trimtab.training.torch_fit",
+    "flush_logged": "trimtab.training.tracking.log",
     "lightgbm_callback": "trimtab.training.tracking.callbacks",
     "log_artifact": "trimtab.training.tracking.log",
     "log_figure": "trimtab.training.tracking.log",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.records.durable import write_atomically
+from trimtab.training.tracking.log import flush_logged, log_metric, log_metrics
 
 try:
     import torch
@@ -165,6 +166,7 @@ class _Checkpoints:
         content = io.BytesIO()
         kept = state()
         torch.save(kept, content)
+        flush_logged()  # before: what goes on after this checkpoint does not log these epochs again
         write_atomically(self.place, content.getvalue())
         if last and self.best is not None and self.place.name.endswith("first.pt"):
             write_atomically(self.best, str(kept["best_epoch"]).encode())
@@ -242,6 +244,7 @@ class _Fit:
         if valid is None:
             self._best_epoch = self._epoch
             print(f"epoch {self._epoch}: loss {self._train_loss:.6g}")
+            log_metric("loss", self._train_loss, step=self._epoch)
             return
         self._module.eval()
         x, y = valid
@@ -251,6 +254,7 @@ class _Fit:
                 total += float(self._loss_of(x[rows], y[rows])) * (rows.stop - rows.start)
         found = self._finite(total / len(y), "loss on the validation rows", x)
         print(f"epoch {self._epoch}: loss {self._train_loss:.6g}, on validation rows {found:.6g}")
+        log_metrics({"loss": self._train_loss, "valid_loss": found}, step=self._epoch)
         if found < self._best_loss:
             self._best_loss, self._best_epoch = found, self._epoch
             self._best = {name: tensor.detach().cpu().clone() for name, tensor in self._module.state_dict().items()}

@@ -149,6 +149,10 @@ def test_killed_resumed_released_served_and_reproduced(environment: dict[str, st
     assert not work.exists() or not list(work.iterdir()), "a checkpoint is left of a model that is kept"
 
     (model,) = json.loads(trimtab(environment, "models", "list", system, "--json"))
+    logged = json.loads(trimtab(environment, "models", "metrics", system, "r-001", "--metric", "loss", "--json"))
+    first, again = (curve["steps"] for curve in logged["curves"])
+    assert first == list(range(1, EPOCHS + 1)), "epochs before the kill are missing"
+    assert again == list(range(1, len(again) + 1))
     told = trimtab(environment, "models", "reproduce", system, model["model"]["identity"]["id"])
     assert "identical" in told, told
 

@@ -43,6 +43,13 @@ def log_metrics(values: Mapping[str, Any], step: int | None = None) -> None:
         recorder.metrics(values, step)
 
 
+def flush_logged() -> None:
+    """Put down what was logged so far, so that a kill cannot take it: call it before you write a checkpoint."""
+    recorder = _Process.recorder
+    if recorder is not None:
+        recorder.flush()
+
+
 def log_artifact(content: str | Path | bytes, name: str | None = None) -> None:
     """Keep a file as it is now, or bytes, under a name (default: the file's own), such as `plots/roc.png`."""
     recorder = _Process.recorder

@@ -119,6 +119,11 @@ class Recorder:
                 draft.write_bytes(content)
             draft.replace(target)
 
+    def flush(self) -> None:
+        """Put down what is still in memory; a kill of this process cannot take it then."""
+        with self._lock:
+            self._flush()
+
     def close(self) -> None:
         """Put down what is still in memory."""
         with self._lock:
