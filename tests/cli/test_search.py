@@ -37,6 +37,14 @@ def test_a_search_and_what_it_shows(tmp_path: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert "chosen" in shown
     assert "declared" in shown
+    page = folder / "search.html"
+    assert main(["search", str(folder), "--show", "--html", str(page)]) == 0
+    assert str(page) in capsys.readouterr().out
+    text = page.read_text("utf-8")
+    chosen = found["result"]["chosen"]
+    assert "What is declared goes on" in text if chosen == 0 else f"Trial {chosen} goes on" in text
+    assert text.count('<td class="d"><i class="dot trial-') == 3
+    assert "What can be had for what" in text
     assert main(["log", str(folder)]) == 0
     told = capsys.readouterr().out
     assert "trial" in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trimtab.records.studies import SearchFinished, TrialFinished
+    from trimtab.training.spec import SearchSpec
     from trimtab.wiring.place import Place
 
 _SHOWN = 10
@@ -27,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_system(parser)
     add_moment(parser)
     parser.add_argument("--trials", type=count, metavar="N", help="run until there are N trials (default: as declared)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write all of it as a page too")
     parser.add_argument("--show", action="store_true", help="show the newest search instead of running one")
 
 
@@ -46,11 +49,26 @@ def run(args: argparse.Namespace) -> int:
         from trimtab.loop.trials.search import trials_of
 
         trials = trials_of(place.ledger, fact.search)
+        if args.html is not None:
+            _page(place, search, fact, trials, args.html)
         if args.json:
             emit_json({"result": fact, "trials": trials})
         else:
             _tell(fact, trials)
+            if args.html is not None:
+                say(f"all of it: {styled(str(args.html), 'bold')}")
         return int(fact.chosen is None)
+
+
+def _page(place: Place, search: SearchSpec, fact: SearchFinished, trials: Sequence[TrialFinished], to: Path) -> None:
+    from trimtab.console.trials.search_page import SearchReport, search_page
+    from trimtab.records.durable import write_atomically
+    from trimtab.records.studies import SearchFinished as Fact
+
+    entry = place.ledger.last(Fact, prefix=f"search:{fact.search}:")
+    at = entry.at if entry is not None else datetime.now(UTC)
+    report = SearchReport(system=place.system.name, spec=search, at=at, fact=fact, trials=tuple(trials))
+    write_atomically(to, search_page(report).encode())
 
 
 def _newest(place: Place) -> SearchFinished:

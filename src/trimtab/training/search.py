@@ -33,7 +33,7 @@ class Sampler:
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._spec = spec
-        self._distributions = {d.name: _distribution(d) for d in spec.space}
+        self._distributions = {d.name: distribution(d) for d in spec.space}
         # Random numbers must not begin again where a search goes on, or its trials would be the same ones.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # samplers that Optuna calls experimental
@@ -121,7 +121,8 @@ def excess(figure: float | None, comparison: str, limit: float) -> float:
     return max(0.0, missed) / max(abs(limit), 1e-12)
 
 
-def _distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+def distribution(dimension: Dimension) -> optuna.distributions.BaseDistribution:
+    """The values of one hyper-parameter, as Optuna has them."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if dimension.choices:
