@@ -56,6 +56,8 @@ OFFERS: tuple[Offer, ...] = (
     ),
     Offer("experiments", "mlflow", "trimtab.adapters.mlflow.experiments:open_tracker", "mlflow", ("urllib3",)),
     Offer("imports", "mlflow", "trimtab.adapters.mlflow.importing:open_store", "mlflow", ("urllib3",)),
+    Offer("experiments", "comet", "trimtab.adapters.comet.experiments:open_tracker", "comet", ("comet_ml",)),
+    Offer("experiments", "wandb", "trimtab.adapters.wandb.experiments:open_tracker", "wandb", ("wandb",)),
 )
 
 

@@ -19,6 +19,8 @@ def texts_of(told: Told) -> dict[str, str]:
         "trimtab.group": told.group,
         "trimtab.outcome": training.outcome,
         "trimtab.reason": training.reason,
+        "trimtab.started": training.started.isoformat(),
+        "trimtab.seconds": f"{training.seconds:g}",
         "trimtab.code": identity.code if identity else "",
         "trimtab.params": identity.params if identity else "",
         "trimtab.data": identity.data if identity else "",

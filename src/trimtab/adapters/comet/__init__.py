@@ -1,0 +1,1 @@
+"""Comet: trainings are shown there, by its own package."""

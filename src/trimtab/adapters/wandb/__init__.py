@@ -1,0 +1,1 @@
+"""Weights & Biases: trainings are shown there, by its own package."""
