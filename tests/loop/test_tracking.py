@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from trimtab.declaration.load import parse
-from trimtab.errors import TemporaryError
+from trimtab.errors import PermanentError, TemporaryError
 from trimtab.experiments.folder import FolderTracker
 from trimtab.experiments.index import Index
 from trimtab.experiments.port import Told
@@ -20,7 +20,7 @@ from trimtab.records.facts import TrainingFailed
 from trimtab.records.ledger import Ledger
 from trimtab.records.model import ModelIdentity
 from trimtab.records.studies import ExperimentFinished, Round, TrialFinished
-from trimtab.records.tracking import Artifact, Series, Training, ref_of
+from trimtab.records.tracking import Artifact, Training, ref_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TO = TrackerSpec(tool="folder", place="out")
@@ -176,19 +176,23 @@ def test_a_fault_of_another_library_fails_nothing(world, system):
 
 def test_nothing_of_people_goes_out(world, system):
     digest = world.blobs.put(b"a face")
-    named = ("evaluated", "loss"), ("evaluated", "accuracy/john smith"), ("system", "cpu")
-    series = [Series(fit=fit, name=name, points=1, first_step=0, last_step=0, last=1.0, least=1.0, greatest=1.0)
-              for fit, name in named]  # fmt: skip
-    world.training("a" * 16, private=True, reason="no row of john smith", series=tuple(series),
-                   dropped=("john.png",), artifacts=(Artifact(name="john.png", digest=digest, size=6),))  # fmt: skip
+    world.training("a" * 16, private=True, reason="no row of john smith", dropped=("john.png",),
+                   artifacts=(Artifact(name="john.png", digest=digest, size=6),))  # fmt: skip
     world.trial(1, "a" * 16)
     world.copying(system).copy()
     sent = b"".join(path.read_bytes() for path in (world.folder / "out").rglob("*") if path.is_file())
     assert b"john" not in sent
     assert b"a face" not in sent
     told = world.held()["a" * 16].training
-    assert [each.name for each in told.series] == ["loss", "cpu"]
-    assert "1 metrics whose names" in told.dropped[1]
+    assert told.reason == "it failed; `trimtab log` says why"
+    assert told.dropped == ("some of what it logged or saved",)
+
+
+def test_a_damaged_index_says_what_to_do(world, tmp_path):
+    (tmp_path / "other.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(PermanentError, match="damaged") as caught:
+        Index(tmp_path / "other.db")
+    assert "delete it" in caught.value.hint
 
 
 def test_files_can_be_left_here(world, system):

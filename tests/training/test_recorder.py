@@ -195,3 +195,56 @@ def test_names_of_artifacts_stay_below_their_folder(name, tmp_path):
 def test_frames_of_nothing_are_no_points():
     assert points_of([]).height == 0
     assert points_of([Frame(1, "evaluated", [], b"", b"", b"", b"")]).height == 0
+
+
+def test_a_full_disk_fails_no_training(tmp_path, monkeypatch):
+    recorder = Recorder(tmp_path)
+    recorder.metrics({"a": 1}, 0)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trimtab.training.tracking.recorder.write_frame", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    recorder.metrics({"a": 2}, 1)
+    recorder.flush()
+    recorder.artifact("a.txt", b"x")
+    recorder.close()
+    assert series(tmp_path, "a") == {0: 1.0}
+    assert dropped_in(tmp_path) == (
+        "1 points or more: No space left on device",
+        "artifact 'a.txt': No space left on device",
+    )
+
+
+def test_callbacks_log_what_is_evaluated(tmp_path):
+    import lightgbm
+    import numpy as np
+    import xgboost
+
+    import trimtab
+    from trimtab.training.tracking.log import record_with
+
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(200, 3))
+    y = (x[:, 0] > 0).astype(int)
+    recorder = Recorder(tmp_path)
+    record_with(recorder)
+    try:
+        rounds = {}
+        lightgbm.train(
+            {"objective": "binary", "metric": "auc", "verbose": -1},
+            lightgbm.Dataset(x, y),
+            num_boost_round=5,
+            valid_sets=[lightgbm.Dataset(x, y)],
+            callbacks=[trimtab.lightgbm_callback(), lightgbm.record_evaluation(rounds)],
+        )
+        boosted = xgboost.XGBClassifier(n_estimators=5, callbacks=[trimtab.xgboost_callback("xgb/")])
+        boosted.fit(x, y, eval_set=[(x, y)], verbose=False)
+    finally:
+        record_with(None)
+        recorder.close()
+    told = boosted.evals_result()["validation_0"]["logloss"]
+    assert list(series(tmp_path, "xgb/validation_0/logloss").values()) == told
+    assert list(series(tmp_path, "valid_0/auc").values()) == rounds["valid_0"]["auc"]
+    assert sorted(series(tmp_path, "valid_0/auc")) == [0, 1, 2, 3, 4]

@@ -75,12 +75,16 @@ def test_what_it_ran_on_and_used_is_kept(trainer, job, real, blobs):
     assert {"cpu", "memory"} <= names
 
 
-def test_people_s_files_are_not_kept(trainer, job, real, blobs):
-    result = trainer.train(job(MODEL, private=True), *rows(real))
+def test_people_s_files_and_names_are_not_kept(trainer, job, real, blobs):
+    source = MODEL.replace(
+        "    return model", '    trimtab.log_metric("recall/" + train.names[0].upper(), 1.0)\n    return model'
+    )
+    result = trainer.train(job(source, private=True), *rows(real))
     training = training_of(blobs, result.fact.identity.id)
     assert training.artifacts == ()
     assert "2 artifacts: the rows are of people" in training.dropped[0]
-    assert training.series
+    assert "1 metrics: the rows are of people" in training.dropped[1]
+    assert {each.name for each in training.series if each.fit != "system"} == {"accuracy", "depth", "odd"}
 
 
 FAILING = """

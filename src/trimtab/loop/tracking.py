@@ -16,7 +16,7 @@ import msgspec
 from trimtab.declaration.system import System
 from trimtab.errors import TrimtabError, end_if_told
 from trimtab.experiments.index import Index, Indexed
-from trimtab.experiments.port import Contents, Curve, Told, Tracker
+from trimtab.experiments.port import Contents, Told, Tracker
 from trimtab.experiments.spec import TrackerSpec
 from trimtab.experiments.trainings import KeptContents, training_of
 from trimtab.loop.releases import fold
@@ -172,7 +172,7 @@ class Copying:
             training = msgspec.structs.replace(training, artifacts=())
         shown: Contents = contents
         if training.private:
-            training, shown = self._without_people(training, contents, fact)
+            training, shown = _without_people(training), _WithoutModel(contents)
         told = Told(
             system=self._system.name,
             group=found.group,
@@ -187,46 +187,23 @@ class Copying:
             told = msgspec.structs.replace(told, signature=fact.bundle.signature, slices=fact.slices)
         return told, shown
 
-    def _without_people(
-        self, training: Training, contents: KeptContents, fact: ModelTrained | None
-    ) -> tuple[Training, Contents]:
-        """Rows are of people: what goes out holds no text that could have been told from them, and no model, which
-        could not be called back once a person is to be forgotten. The names of metrics go out where they stand in the
-        code or the hyper-parameters."""
-        digests = () if fact is None else fact.code_files.values()
-        code = " ".join(self._blobs.get(digest).decode("utf-8", "replace") for digest in digests)
-        written = f"{code} {canonical_json(training.params).decode()} {' '.join(_OWN_NAMES)}"
 
-        def public(name: str) -> bool:
-            return all(part in written for part in name.split("/"))
-
-        kept = tuple(each for each in training.series if each.fit == "system" or public(each.name))
-        dropped = len(training.series) - len(kept)
-        told = (f"{dropped} metrics whose names do not stand in the code",) if dropped else ()
-        clean = msgspec.structs.replace(
-            training,
-            artifacts=(),
-            series=kept,
-            reason="it failed; `trimtab log` says why" if training.reason else "",
-            dropped=(*(("files that it saved",) if training.dropped else ()), *told),
-        )
-        return clean, _Public(contents, frozenset((each.fit, each.name) for each in kept))
+def _without_people(training: Training) -> Training:
+    """Rows are of people: what goes out holds no text that could have been told from them. (Their files, and metrics
+    that may be called after them, were not kept in the first place.)"""
+    return msgspec.structs.replace(
+        training,
+        artifacts=(),
+        reason="it failed; `trimtab log` says why" if training.reason else "",
+        dropped=("some of what it logged or saved",) if training.dropped else (),
+    )
 
 
-_OWN_NAMES = ("loss", "valid_loss", "learning_rate", "valid_0", "validation_0", "training")
-"""Names that Trimtab's own fits and callbacks give."""
+class _WithoutModel:
+    """Contents without the model, which could not be called back once a person is to be forgotten."""
 
-
-class _Public:
-    """Contents without a model, and without the curves whose names may tell of people."""
-
-    def __init__(self, contents: KeptContents, shown: frozenset[tuple[str, str]]) -> None:
-        self._contents = contents
-        self._shown = shown
-        self.artifact, self.patch = contents.artifact, contents.patch
-
-    def curves(self) -> list[Curve]:
-        return [each for each in self._contents.curves() if (each.fit, each.name) in self._shown]
+    def __init__(self, contents: KeptContents) -> None:
+        self.curves, self.artifact, self.patch = contents.curves, contents.artifact, contents.patch
 
     def model(self) -> bytes | None:
         return None

@@ -22,6 +22,12 @@ from trimtab.training.tracking.segment import points_of, read_frames
 from trimtab.training.tracking.source import source_state
 
 _AT_ONCE = 8
+_LIBRARIES_OWN = (
+    "loss", "valid_loss", "valid_0", "valid_1", "training", "validation_0", "validation_1", "binary_logloss",
+    "multi_logloss", "binary_error", "multi_error", "logloss", "mlogloss", "merror", "error", "rmse", "mae", "auc",
+    "l1", "l2",
+)  # fmt: skip
+"""What LightGBM, XGBoost and `fit_module` call their figures."""
 WITHHELD = "artifacts: the rows are of people, and a file could hold some of them"
 
 
@@ -39,7 +45,11 @@ def keep_training(
 ) -> Training:
     """Keep what the training of `identity` left in `folder` and what was measured of it; `reason` is why it came to no
     model, empty where it did. A later training of the same identity takes the place of an earlier one's record."""
-    points = pl.concat([points_of(read_frames(folder / POINTS)[0]), _system_points(used.samples)])
+    logged = points_of(read_frames(folder / POINTS)[0])
+    unnamed: tuple[str, ...] = ()
+    if job.private:
+        logged, unnamed = _without_names(logged, job, code)
+    points = pl.concat([logged, _system_points(used.samples)])
     source = source_state(Path(job.root), code.contents)
     state = source.state
     if source.patch:
@@ -61,10 +71,23 @@ def keep_training(
         points=blobs.put(_arrow(points)) if points.height else "",
         series=_series(points),
         private=job.private,
-        dropped=(*dropped_in(folder), *withheld),
+        dropped=(*dropped_in(folder), *withheld, *unnamed),
     )
     blobs.set_ref(ref_of(identity), blobs.put(canonical_json(training)))
     return training
+
+
+def _without_names(points: pl.DataFrame, job: TrainingJob, code: CodeIdentity) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Rows are of people, and a metric may be called after one. Only those are kept whose names stand in the code, in
+    the hyper-parameters, or are a library's own."""
+    texts = [content.decode("utf-8", "replace") for path, content in code.contents.items() if path.endswith(".py")]
+    known = " ".join((*texts, canonical_json(job.params).decode(), *_LIBRARIES_OWN))
+    names = points["name"].unique().to_list()
+    kept = [name for name in names if all(part in known for part in name.split("/"))]
+    if len(kept) == len(names):
+        return points, ()
+    told = f"{len(names) - len(kept)} metrics: the rows are of people, and their names do not stand in the code"
+    return points.filter(pl.col("name").is_in(kept)), (told,)
 
 
 def _system_points(samples: Sequence[tuple[int, str, float]]) -> pl.DataFrame:

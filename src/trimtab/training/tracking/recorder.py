@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +25,7 @@ DROPPED = "dropped.txt"
 _BUFFERED = 4096
 _LONGEST = 1.0
 """Seconds for which a point may stay in memory alone."""
-MOST_POINTS = 5_000_000
+MOST_POINTS = 2_000_000
 MOST_SERIES = 2_000
 MOST_ARTIFACTS = 1_000
 MOST_BYTES = 2**30
@@ -110,14 +111,21 @@ class Recorder:
                 return
             self._bytes += size
             self._artifacts.add(whole)
-            target = self._folder / ARTIFACTS / whole
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._folder / f"{secrets.token_hex(8)}.tmp"
-            if isinstance(content, Path):
-                shutil.copyfile(content, draft)
-            else:
-                draft.write_bytes(content)
-            draft.replace(target)
+            try:
+                self._put(whole, content)
+            except OSError as error:
+                self._drop(f"artifact {name!r}: {error.strerror}")
+
+    def _put(self, name: str, content: bytes | Path) -> None:
+        """The file under its name, whole or not at all."""
+        target = self._folder / ARTIFACTS / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._folder / f"{secrets.token_hex(8)}.tmp"
+        if isinstance(content, Path):
+            shutil.copyfile(content, draft)
+        else:
+            draft.write_bytes(content)
+        draft.replace(target)
 
     def flush(self) -> None:
         """Put down what is still in memory; a kill of this process cannot take it then."""
@@ -155,8 +163,11 @@ class Recorder:
             np.array(column, dtype=kind).tobytes()
             for column, kind in zip(columns, ("<u4", "<i8", "<f8", "<i8"), strict=True)
         )
-        file = self._opened()  # first: it tells which attempt this is
-        write_frame(file, Frame(self._attempt, self._fit, list(self._names), series, steps, values, at))
+        try:
+            file = self._opened()  # first: it tells which attempt this is
+            write_frame(file, Frame(self._attempt, self._fit, list(self._names), series, steps, values, at))
+        except OSError as error:  # a full disk: the training itself may still get by
+            self._drop(f"{len(columns[0])} points or more: {error.strerror}")
 
     def _opened(self) -> BinaryIO:
         """The file, without what a killed process left torn at its end."""
@@ -173,9 +184,10 @@ class Recorder:
         if what not in self._dropped:
             self._dropped.add(what)
             print(f"not kept: {what}")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / DROPPED).open("a", encoding="utf-8") as file:
-                file.write(what + "\n")
+            with suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with (self._folder / DROPPED).open("a", encoding="utf-8") as file:
+                    file.write(what + "\n")
 
 
 def dropped_in(folder: Path) -> tuple[str, ...]:

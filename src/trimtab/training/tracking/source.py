@@ -26,7 +26,7 @@ def source_state(root: Path, contents: Mapping[str, bytes]) -> Found:
     """The state of the files that training reached: `contents` by path below `root`, as they were read.
 
     They are compared as they were read, so that an edit while the training runs does not count. Of files that are no
-    text, or larger than 1 MiB, the difference is not told, only that there is one.
+    Python, which may be rows, or that are larger than 1 MiB the difference is not told, only that there is one.
     """
     try:
         told = _git(root, ["log", "-1", "--format=%H%n%D"]).decode().split("\n")
@@ -70,12 +70,12 @@ def _git(root: Path, arguments: list[str], given: bytes = b"") -> bytes:
 
 
 def _difference(path: str, before: bytes | None, now: bytes) -> str:
-    if max(len(before or b""), len(now)) > _LARGEST:
+    if not path.endswith(".py") or max(len(before or b""), len(now)) > _LARGEST:
         return f"File {path} differs: {len(now):,} bytes\n"
     try:
         old, new = (before or b"").decode("utf-8"), now.decode("utf-8")
     except UnicodeDecodeError:
-        return f"Binary file {path} differs: {len(now):,} bytes\n"
+        return f"File {path} differs: {len(now):,} bytes\n"
     named = "/dev/null" if before is None else f"a/{path}"
     lines = difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), named, f"b/{path}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
