@@ -14,6 +14,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from xgboost import XGBClassifier
 
 import trimtab
 from trimtab.adoption.code import write_estimator
@@ -75,6 +76,20 @@ def test_a_regressor_from_a_bare_array_keeps_its_order_as_time(tmp_path: Path) -
     assert "RandomForestRegressor()" in (found.folder / "model.py").read_text()
     assert set(found.requirements) == {"quality.mae", "quality.r2"}
     assert any("no time" in note for note in found.notes)
+
+
+def test_what_xgboost_was_set_to_and_where_it_stopped() -> None:
+    frame, figure = rows(300)
+    x, y = frame.select("size", "age").to_numpy(), (figure > -1).astype(int)
+    stopped = XGBClassifier(n_estimators=200, learning_rate=0.9, early_stopping_rounds=2, n_jobs=1)
+    stopped.fit(x[:200], y[:200], eval_set=[(x[200:], y[200:])], verbose=False)
+    written = write_estimator(stopped)
+    assert (written.expression, written.matrix, written.told) == ("XGBClassifier()", "train.coded()", "")
+    assert written.params == {"learning_rate": 0.9, "n_jobs": 1, "n_estimators": stopped.best_iteration + 1}
+    kinds = XGBClassifier(max_depth=2, n_estimators=3, enable_categorical=True, feature_types=["c", "q"])
+    written = write_estimator(kinds.fit(np.abs(x).astype(int), y))
+    assert written.told == "feature_types=train.feature_types"
+    assert written.params == {"max_depth": 2, "n_estimators": 3, "enable_categorical": True}
 
 
 class Own:

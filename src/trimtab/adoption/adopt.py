@@ -47,7 +47,7 @@ def adopt(
     key: str | None = None,
     label: str = "label",
 ) -> Adoption:
-    """Turn a fitted scikit-learn or LightGBM estimator and the rows it was fitted on into a system.
+    """Turn a fitted scikit-learn, LightGBM or XGBoost estimator and the rows it was fitted on into a system.
 
     `X` is a pandas or Polars frame, or an array [n, features]; `y` are the n labels. `time` and `key` name columns of X
     that say when a row was and which one it is: neither is an input. `folder`, which must be empty or not there, gets

@@ -11,17 +11,20 @@ import numpy as np
 
 from trimtab.errors import PermanentError
 
-_KNOWN = ("sklearn", "lightgbm")
+_KNOWN = ("sklearn", "lightgbm", "xgboost")
 
 
 @dataclass
 class Written:
     """`expression` makes the estimator, given the `imports` (module to names). `params` are its own plain settings,
-    which are left out of the expression: they go to `[model] params`."""
+    which are left out of the expression: they go to `[model] params`. `matrix` is what of the rows it is fitted on, and
+    `told` the settings that are only known from them."""
 
     expression: str
     params: dict[str, Any]
     imports: dict[str, set[str]] = field(default_factory=dict)
+    matrix: str = "train.x"
+    told: str = ""
 
     def import_lines(self) -> str:
         """`from ... import ...`, in order."""
@@ -29,26 +32,43 @@ class Written:
 
 
 def write_estimator(model: Any) -> Written:
-    """The code of a scikit-learn or LightGBM estimator: its class, and every setting that is not the default.
+    """The code of a scikit-learn, LightGBM or XGBoost estimator: its class, and every setting that is not the default.
 
     Raises PermanentError for anything else, and for a setting that cannot be written down, naming it.
     """
     if type(model).__module__.partition(".")[0] not in _KNOWN or not hasattr(model, "get_params"):
         raise PermanentError(
             f"{type(model).__module__}.{type(model).__name__} cannot be adopted",
-            hint="fit an estimator of scikit-learn or LightGBM, or write trimtab.toml and model.py by hand",
+            hint="fit an estimator of scikit-learn, LightGBM or XGBoost, or write trimtab.toml and model.py by hand",
         )
     written = Written(expression="", params={})
     settings = _changed(model)
+    if type(model).__module__.partition(".")[0] == "xgboost":
+        _of_xgboost(model, settings, written)
     for name in [name for name, value in settings.items() if _plain(value)]:
         written.params[name] = _scalar(settings.pop(name))
     written.expression = _call(model, settings, written.imports, where=type(model).__name__)
     return written
 
 
+def _of_xgboost(model: Any, settings: dict[str, Any], written: Written) -> None:
+    """It knows no code for unknown categories, names them by feature, and has stopped early where it did."""
+    written.matrix = "train.coded()"
+    if settings.get("enable_categorical"):
+        settings.pop("feature_types", None)
+        written.told = "feature_types=train.feature_types"
+    if settings.pop("early_stopping_rounds", None):
+        settings["n_estimators"] = model.best_iteration + 1
+
+
 def _changed(model: Any) -> dict[str, Any]:
-    """Settings that differ from the class's defaults."""
-    defaults = {name: p.default for name, p in inspect.signature(type(model).__init__).parameters.items()}
+    """Settings that differ from the class's defaults; XGBoost's classes leave most of theirs to the one they extend."""
+    defaults = {
+        name: p.default
+        for kind in reversed(type(model).__mro__)
+        if "__init__" in vars(kind) and kind is not object
+        for name, p in inspect.signature(kind.__init__).parameters.items()
+    }
     return {
         name: value
         for name, value in model.get_params(deep=False).items()
@@ -60,7 +80,7 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return False
     try:
-        return type(a) is type(b) and bool(a == b)
+        return type(a) is type(b) and (bool(a == b) or (a != a and b != b))  # noqa: PLR0124 - NaN is like NaN
     except (TypeError, ValueError):
         return False
 

@@ -28,6 +28,7 @@ _SHARE = 0.2
 
 def write_model(folder: Path, written: Written) -> None:
     """model.py, which trains the same estimator again."""
+    told = f"\n    model.set_params({written.told})" if written.told else ""
     text = f'''"""How the model is trained: the estimator that was adopted, fitted again."""
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ import numpy as np
 def train(train, valid, params):
     """Fit on `train`: x is a float32 matrix [rows, inputs], y the label of each row. `valid` only measures."""
     model = {written.expression}
-    model.set_params(**params)
-    return model.fit(train.x, np.asarray(train.y))
+    model.set_params(**params){told}
+    return model.fit({written.matrix}, np.asarray(train.y))
 '''
     write_atomically(folder / "model.py", text.encode())
 
