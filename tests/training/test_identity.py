@@ -122,6 +122,16 @@ def test_what_it_does_not_depend_on_changes_nothing(tmp_path: Path, name: str) -
     assert digest(tmp_path, edited(*NO_CHANGES[name])) == before
 
 
+def test_a_file_that_is_too_large_to_be_kept_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        'WEIGHTS = "w.bin"\ndef train(train, valid, params):\n    return open(WEIGHTS)\n'
+    )
+    with (tmp_path / "w.bin").open("wb") as file:
+        file.truncate(300 * 2**20)
+    with pytest.raises(DeclarationError, match=r"model\.py names w\.bin, of 300 MiB"):
+        code_digest(tmp_path / "model.py", tmp_path)
+
+
 def test_the_order_of_functions_changes_nothing(tmp_path: Path) -> None:
     before = digest(tmp_path, FILES)
     swapped = "def scale(x):\n    return deep(x) * FACTOR\ndef deep(x):\n    return x + 1\nimport os\nFACTOR = 2\n"

@@ -67,7 +67,7 @@ def _changed(model: Any) -> dict[str, Any]:
         name: p.default
         for kind in reversed(type(model).__mro__)
         if "__init__" in vars(kind) and kind is not object
-        for name, p in inspect.signature(kind.__init__).parameters.items()
+        for name, p in inspect.signature(vars(kind)["__init__"]).parameters.items()
     }
     return {
         name: value

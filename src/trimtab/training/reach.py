@@ -16,7 +16,8 @@ from pathlib import Path
 from trimtab.errors import DeclarationError
 from trimtab.training import syntax
 
-LARGEST_FILE = 50 * 2**20
+LARGEST_FILE = 256 * 2**20
+"""Bytes of a file that the code names: it is kept with each model, and read again whenever the code is looked at."""
 
 
 @dataclass(frozen=True)
@@ -333,15 +334,24 @@ class Follower:
             self._whole(target.path)  # an attribute that no statement gives: it is made in some other way
 
     def _file(self, module: Module, text: str) -> None:
-        """A string that names a file beside the module or the declaration: its content counts."""
+        """A string that names a file beside the module or the declaration: its content counts. Raises DeclarationError
+        for one that is too large to be kept: a model that is not known by it would go stale without a word."""
         if "\n" in text or "\0" in text:
             return
         for base in ((self._root / module.path).parent, self._root):
             place = (base / text).resolve()
             try:
-                fits = place.is_relative_to(self._root) and place.is_file() and place.stat().st_size <= LARGEST_FILE
+                there = place.is_relative_to(self._root) and place.is_file()
+                size = place.stat().st_size if there else 0
             except OSError:
                 continue
-            if fits and place.suffix != ".py":
+            if there and place.suffix != ".py":
+                if size > LARGEST_FILE:
+                    raise DeclarationError(
+                        f"{module.path} names {self._relative(place)}, of {size / 2**20:,.0f} MiB; a file that is part "
+                        f"of the code has {LARGEST_FILE // 2**20} MiB at most",
+                        path=self._root / module.path,
+                        hint="install such weights as a package, whose version counts, or keep them outside the folder",
+                    )
                 self._files[self._relative(place)] = place.read_bytes()
                 return
