@@ -94,7 +94,7 @@ def acceptable(verdict: Verdict) -> bool:
         return True
     if verdict.status == "broken" or verdict.figure is None:
         return False
-    return _holds(verdict.figure, verdict.comparison, verdict.limit)
+    return holds(verdict.figure, verdict.comparison, verdict.limit)
 
 
 def _no_slice(req: Requirement, estimates: Mapping[str, Estimate], place: Place) -> Verdict:
@@ -113,16 +113,17 @@ def _status(req: Requirement, estimate: Estimate) -> Status:
     low = figure if estimate.low is None else estimate.low
     high = figure if estimate.high is None else estimate.high
     if req.comparison == "==":
-        if _holds(low, "==", req.limit) and _holds(high, "==", req.limit):
+        if holds(low, "==", req.limit) and holds(high, "==", req.limit):
             return "met"
         return "unknown" if low <= req.limit <= high else "broken"
-    ends = (_holds(low, req.comparison, req.limit), _holds(high, req.comparison, req.limit))
+    ends = (holds(low, req.comparison, req.limit), holds(high, req.comparison, req.limit))
     if all(ends):
         return "met"
     return "unknown" if any(ends) else "broken"
 
 
-def _holds(figure: float, comparison: str, limit: float) -> bool:
+def holds(figure: float, comparison: str, limit: float) -> bool:
+    """Whether a figure, taken for exact, is on the right side of a limit."""
     if comparison == ">=":
         return figure >= limit
     if comparison == "<=":

@@ -22,6 +22,7 @@ from trimtab.deployment.package.contents import (
     LibraryLicence,
     Manifest,
 )
+from trimtab.experiments.trainings import find_training
 from trimtab.version import __version__
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def files_of(place: Place, entry: Entry[ModelTrained], documents: Mapping[str, b
     signature = bundle.signature
     card = place.system.card
     licence = card.licence if card is not None else ""
-    locked = libraries.closure(fact.libraries)
+    training = find_training(blobs, fact.identity.id)
+    ran_on = training.environment if training is not None else None
+    locked = libraries.closure(fact.libraries, ran_on.libraries if ran_on is not None else None)
     run = {name: fact.libraries.get(name) or metadata.version(name) for name in _RUNNING}
     told = libraries.licences({**locked, **run})
     data = data_of(place, fact)
@@ -87,6 +90,8 @@ def files_of(place: Place, entry: Entry[ModelTrained], documents: Mapping[str, b
         **{f"code/{path}": blobs.get(digest) for path, digest in fact.code_files.items()},
         **documents,
     }
+    if ran_on is not None:
+        files["environment.json"] = _pretty(ran_on)
     for path, digest in (
         (FEATURES, bundle.features_code),
         (POSTPROCESS, bundle.postprocess_code),
@@ -100,7 +105,7 @@ def files_of(place: Place, entry: Entry[ModelTrained], documents: Mapping[str, b
         place.system.problem,
         signature,
         bundle.entry,
-        own={"features": FEATURES in files, "postprocess": POSTPROCESS in files},
+        there=files.keys(),
         script=running.from_features(signature, _typical(fact, files.get(EXPLAINER))),
     ).encode()
     manifest = Manifest(

@@ -1,4 +1,4 @@
-"""The pages of a card, an experiment and a search in a real browser: any width, light and dark, no complaint."""
+"""The pages of a card, an experiment, a training and a search in a real browser: any width, light and dark."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from tests.console.test_search_page import page as search
 from trimtab.console.cards.card import collect_card
 from trimtab.console.cards.page import card_page
 from trimtab.console.trials.experiment_page import ExperimentReport, experiment_page
+from trimtab.console.trials.training_page import training_page
 from trimtab.declaration.card import CardSpec
 from trimtab.deployment.package.contents import DataColumn, DataReference
+from trimtab.experiments.port import Curve
 from trimtab.experiments.spec import Change, Expectation, ExperimentSpec
-from trimtab.loop.analysis.kept import Bin, Contribution, Curve, ModelAnalysis
+from trimtab.loop.analysis import kept
+from trimtab.loop.analysis.kept import Bin, Contribution, ModelAnalysis
 from trimtab.loop.trials.effects import Effects, Figures, SliceEffect, Worth
 from trimtab.measures.groups import Compared
 from trimtab.measures.reliance import Loss, Point
@@ -29,6 +32,7 @@ from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.studies import ExperimentFinished, Round
+from trimtab.records.tracking import Energy, Environment, SourceState, Training
 
 pytestmark = pytest.mark.component
 LONG = "a_feature_with_quite_a_long_name_indeed"
@@ -61,8 +65,8 @@ def analysis(model: str) -> ModelAnalysis:
         contributions={n: Contribution(figure=1 / (i + 1), low=0.8 / (i + 1), high=1.2 / (i + 1))
                        for i, n in enumerate(names)},
         losses={n: Loss(figure=0.05 / (i + 1), low=-0.01, high=0.1 / (i + 1)) for i, n in enumerate(names)},
-        curves=(Curve(feature="clock_minutes", output="", points=curve),
-                Curve(feature="carrier", output="", points=curve[:3], words=("UA", "B6", "a carrier of a long name"))),
+        curves=(kept.Curve(feature="clock_minutes", output="", points=curve),
+                kept.Curve(feature="carrier", output="", points=curve[:3], words=("UA", "B6", "a long name of one"))),
         groups={"carrier": {"selected": groups, "quality.roc_auc": groups[:1]}},
         reliability=tuple(Bin(score=s, share=s + float(dice.normal(0, 0.03)), low=s - 0.05, high=s + 0.06, rows=600)
                           for s in np.linspace(0.05, 0.8, 10).tolist()),
@@ -89,6 +93,24 @@ def card() -> str:
             size=190_000, now=datetime(2014, 1, 1, tzinfo=UTC), energy=(812.0, "usual power of the processor"),
         )  # fmt: skip
     return card_page(made)
+
+
+def training() -> str:
+    steps = np.arange(900, dtype=np.int64)
+    curves = [
+        Curve("evaluated", name, steps, np.exp(-steps / scale), steps)
+        for name, scale in (("train_loss", 200), ("valid_loss", 300), ("a_metric_with_quite_a_long_name/valid", 400))
+    ]
+    curves.append(Curve("system", "memory", steps[:20], np.linspace(1e8, 3e8, 20), steps[:20]))
+    told = Training(
+        id="f8e3c65c67021105", outcome="trained", started=history.START, seconds=42.0, params={"rate": 0.1},
+        figures={"quality.roc_auc": 0.7},
+        environment=Environment(python="CPython 3.11.7", system="Linux 6.18", processor="AMD EPYC", cores=2, threads=1,
+                                memory=2**34, libraries={f"library-{n}": "1.2.3" for n in range(90)}),
+        energy=Energy(joules=812.0, basis="12 W a busy core"),
+        source=SourceState(commit="c0ffee" * 6, branch="main", changed=("model.py",), patch="p"),
+    )  # fmt: skip
+    return training_page("flights", told, curves, "-" + "a line that is long " * 12 + "\n+short\n")
 
 
 def experiment() -> str:
@@ -139,9 +161,10 @@ def experiment() -> str:
     [
         (card, ("Intended use", "Whom it serves", "What it relies on", "812 J", "Limits", "beyond chance")),
         (experiment, ("supported", "Look by look", "By period and seed", "By carrier", "Worth in 30 days")),
+        (training, ("What it logged", "The machine meanwhile", "812 J", "with changes that no commit holds")),
         (search, ("Every trial", "misses a requirement", "What it depends on", "All of it at once")),
     ],
-    ids=["card", "experiment", "search"],
+    ids=["card", "experiment", "training", "search"],
 )
 def test_a_page_fits(
     chrome: Chrome, tmp_path: Path, make: Callable[[], str], words: tuple[str, ...], width: int, dark: bool

@@ -18,7 +18,7 @@ _ACTIONS = {
     "explain": "MODEL [--row KEY]: what it relies on; why it answers to a row so",
     "card": "MODEL [--to FILE]: its card as a page (.html) or as text (.md)",
     "export": "MODEL --to FOLDER: all of it, standing alone in a folder or .zip",
-    "metrics": "MODEL [--metric NAME]: what its training logged, by step",
+    "metrics": "MODEL [--metric NAME] [--to FILE.html]: what it logged, by step",
     "artifacts": "MODEL [--to DIR]: the files that its training saved",
     "track": "write to the declared trackers what they lack",
     "reproduce": "MODEL: train it again from what is kept, and compare",
@@ -42,8 +42,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--row", metavar="KEY", help="explain: the row with this key, instead of the whole model")
     parser.add_argument("--best", metavar="METRIC", help="list: every training, trials too, the best figure first")
+    parser.add_argument("--csv", action="store_true", help="list: every figure of every model, for a spreadsheet")
     parser.add_argument("--metric", metavar="NAME", help="metrics: only this one")
-    parser.add_argument("--to", type=Path, metavar="PATH", help="card, export, artifacts, fetch: where it goes")
+    parser.add_argument("--to", type=Path, metavar="PATH", help="where the page, the folder or the files go")
     parser.add_argument("--again", action="store_true", help="explain, card, export: look again at the rows")
     parser.add_argument("--experiment", metavar="NAME", help="import: only the runs of this experiment")
     parser.add_argument(

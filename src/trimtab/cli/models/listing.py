@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from math import inf
 from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import UsageError
 from trimtab.cli.figures import number
 from trimtab.cli.models import imported
 from trimtab.cli.models.find import SHORT, expect, models, releases
+from trimtab.cli.models.sheet import fitting, required, write_csv
 from trimtab.cli.output import emit_json
-from trimtab.cli.terminal import plain, say, show_table
+from trimtab.cli.terminal import plain, say, show_table, styled
+from trimtab.measures.judge import holds
 
 if TYPE_CHECKING:
+    from trimtab.records.facts import ModelTrained
+    from trimtab.records.requirement import Requirement
     from trimtab.wiring.place import Place
 
 _MOST = 1000
+_ROWS, _SPAN = "rows", "span"
 
 
 def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     """Do the action."""
-    expect(words, 0, 0, "list [SYSTEM] [--best METRIC]")
+    expect(words, 0, 0, "list [SYSTEM] [--best METRIC] [--csv]")
     if args.best is not None:
         return _best(place, args)
     known, moved = models(place), releases(place).all
@@ -30,24 +36,25 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
             [{"at": e.at, "model": e.fact, "measured": e.measured, "releases": names[key]} for key, e in known.items()]
         )
         return 0
-    metric = _metric(place)
-    rows = []
-    for key, entry in known.items():
-        fact = entry.fact
-        found = fact.metrics.get(metric)
-        stage = ", ".join(f"{r.release} {r.stage.replace('_', ' ')}" for r in names[key])
-        span = f"{fact.train_from:%Y-%m-%d}..{fact.valid_to:%Y-%m-%d}"
-        rows.append(
-            [
-                key[:SHORT],
-                f"{fact.rows:,}",
-                span,
-                number(found.figure) if found and found.figure is not None else "-",
-                stage,
-            ]
-        )
-    if rows:
-        show_table("", ("model", "rows", "span", metric, "release"), rows, right=(1, 3))
+    wanted = required(place.system)
+    if args.csv:
+        write_csv(known, names, wanted)
+        return 0
+    if known:
+        columns = [
+            ("model", [key[:SHORT] for key in known]),
+            *((_head(each), [_judged(entry.fact, each) for entry in known.values()]) for each in wanted),
+            (_ROWS, [f"{entry.fact.rows:,}" for entry in known.values()]),
+            (_SPAN, [f"{e.fact.train_from:%Y-%m-%d}..{e.fact.valid_to:%Y-%m-%d}" for e in known.values()]),
+            ("release", [", ".join(f"{r.release} {r.stage.replace('_', ' ')}" for r in names[key]) for key in known]),
+        ]
+        shown = fitting(columns, (_SPAN, *(_head(each) for each in wanted[:0:-1]), _ROWS))
+        heads = [head for head, _ in shown]
+        right = [i for i, head in enumerate(heads) if head == _ROWS or any(head == _head(each) for each in wanted)]
+        show_table("", heads, list(zip(*(cells for _, cells in shown), strict=True)), right=right)
+        hidden = [each.metric for each in wanted if _head(each) not in heads]
+        if hidden:
+            say(f"not shown for want of width: {', '.join(hidden)}; --csv has every figure")
     else:
         say("no model was trained yet: `trimtab run` trains the first")
     taken = imported.runs(place)
@@ -80,9 +87,19 @@ def _best(place: Place, args: argparse.Namespace) -> int:
     return 0
 
 
-def _metric(place: Place) -> str:
-    """The figure that models are told apart by at a glance: the first required one that training measures."""
-    from trimtab.loop.passes.evidence import deciding_metric
+def _head(required: Requirement) -> str:
+    """`roc_auc >= 0.66`, and the metric alone where nothing is required of it."""
+    name = required.metric.partition(".")[2] or required.metric
+    if abs(required.limit) == inf:
+        return name
+    unit = required.unit if required.unit in ("", "%") else f" {required.unit}"
+    return f"{name} {required.comparison} {number(required.limit / required.scale)}{unit}"
 
-    wanted = (r.metric for r in place.system.requirements if r.metric.startswith("quality.") and r.by is None)
-    return next(wanted, deciding_metric(place.system))
+
+def _judged(fact: ModelTrained, required: Requirement) -> str:
+    """The figure, in red where it breaks the limit by itself."""
+    found = fact.metrics.get(required.metric)
+    if found is None or found.figure is None:
+        return "-"
+    shown = number(found.figure / required.scale)
+    return shown if holds(found.figure, required.comparison, required.limit) else styled(shown, "red")

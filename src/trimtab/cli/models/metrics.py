@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import UsageError
@@ -15,6 +17,7 @@ from trimtab.cli.terminal import plain, say, styled, width
 
 if TYPE_CHECKING:
     from trimtab.experiments.port import Curve
+    from trimtab.records.tracking import Training
     from trimtab.wiring.place import Place
 
 _ROWS = 6
@@ -24,7 +27,7 @@ _MOST = 8
 
 def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     """Do the action."""
-    expect(words, 1, 1, "metrics [SYSTEM] MODEL [--metric NAME]")
+    expect(words, 1, 1, "metrics [SYSTEM] MODEL [--metric NAME] [--to FILE.html]")
     from trimtab.experiments.trainings import curves_of
 
     training = named(place, words[0])
@@ -39,6 +42,9 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
                 f"{training.id} logged no {args.metric!r}{did_you_mean(args.metric, known)}",
                 hint=f"it logged {', '.join(dict.fromkeys(known)) or 'nothing'}",
             )
+    if args.to is not None:
+        say(f"the training {training.id}: {styled(str(_page(place, training, curves, args.to)), 'bold')}")
+        return 0
     if args.json:
         emit_json({"training": training.id, "outcome": training.outcome, "curves": [_told(each) for each in curves]})
         return 0
@@ -59,6 +65,15 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         if curve.fit == "system":
             _line(curve)
     return 0
+
+
+def _page(place: Place, training: Training, curves: Sequence[Curve], to: Path) -> Path:
+    from trimtab.console.trials.training_page import training_page
+    from trimtab.records.durable import write_atomically
+
+    patch = place.blobs.get(training.source.patch).decode() if training.source.patch else ""
+    write_atomically(to, training_page(place.system.name, training, curves, patch).encode())
+    return to
 
 
 def _draw(curve: Curve) -> None:

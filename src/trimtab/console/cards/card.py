@@ -28,6 +28,7 @@ from trimtab.records.journal import Entry
 from trimtab.records.ledger import Ledger
 from trimtab.records.model import Stage
 from trimtab.records.requirement import Estimate, Requirement, Verdict
+from trimtab.records.slices import WeakSlice, WeakSlicesFound
 
 _BASIS = ("python", "numpy", "polars")
 
@@ -66,7 +67,8 @@ class Weakness(Record, kw_only=True):
 class ModelCard(Record, kw_only=True):
     """Everything on a card. `told` is what is declared; `analysis` is None where the rows that judged the model are
     gone, and `why` says so. `live` are the newest verdicts on answers to callers while a release of it was live.
-    `energy` is in joules, None where it was not tracked, on the `energy_basis`."""
+    `slices_found` are rows in which it was found to do worse than it does on the whole, of which a share of
+    `slices_rate` is expected to be false. `energy` is in joules, None where it was not tracked."""
 
     system: str
     problem: str
@@ -88,6 +90,8 @@ class ModelCard(Record, kw_only=True):
     analysis: ModelAnalysis | None
     why: str
     weak: tuple[Weakness, ...]
+    slices_found: tuple[WeakSlice, ...]
+    slices_rate: float
     seconds: float | None
     forgotten: bool
     energy: float | None = None
@@ -123,6 +127,8 @@ def collect_card(
     gate = {v.metric: v for e in given if e.fact.place == "release" for v in e.fact.verdicts if v.slice is None}
     live = {(v.metric, v.slice): v for e in given if e.fact.place == "live" for v in e.fact.verdicts}
     labels = (v for e in ledger.entries(VerdictsGiven) for v in e.fact.verdicts if v.metric == "labels.agreement")
+    worse = [e.fact for e in ledger.entries(WeakSlicesFound) if e.fact.model == fact.identity.id]
+    worst = next((f for f in worse if not f.against), None)
     drifted = [e.fact for e in ledger.entries(DriftMeasured, prefix=f"drift:{fact.identity.id}:")]
     return ModelCard(
         system=system.name,
@@ -145,6 +151,8 @@ def collect_card(
         analysis=analysis,
         why=why,
         weak=_weak(analysis),
+        slices_found=worst.slices if worst is not None else (),
+        slices_rate=worst.rate if worst is not None else 0.0,
         seconds=entry.measured.get("resources.train_time"),
         forgotten=fact.identity.id in tainted_models(ledger),
         energy=energy[0] if energy else None,

@@ -8,6 +8,7 @@ from trimtab.console.cards.card import ModelCard, collect_card
 from trimtab.console.cards.page import card_page
 from trimtab.console.cards.text import card_text
 from trimtab.errors import TrimtabError
+from trimtab.experiments.trainings import find_training
 from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Entry
 from trimtab.wiring.analysis import analysis_of
@@ -24,6 +25,8 @@ def card_of(place: Place, entry: Entry[ModelTrained], now: datetime, *, again: b
         analysis = analysis_of(place, entry, again=again)
     except TrimtabError as error:
         why = f"Not measured: {error.message}."
+    training = find_training(place.blobs, entry.fact.identity.id)
+    spent = training.energy if training is not None else None
     return collect_card(
         place.system,
         place.ledger,
@@ -33,6 +36,7 @@ def card_of(place: Place, entry: Entry[ModelTrained], now: datetime, *, again: b
         data=data_of(place, entry.fact),
         size=place.blobs.size(entry.fact.bundle.onnx),
         now=now,
+        energy=(spent.joules, spent.basis) if spent is not None else None,
     )
 
 

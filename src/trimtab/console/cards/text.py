@@ -250,7 +250,8 @@ def _between(found: Any) -> str:
 
 
 def _limits(card: ModelCard) -> Iterable[str]:
-    yield _list([*card.told.limits, *map(card_words.weakness, card.weak[:8]), *card_words.breaks(card)])
+    weak = map(card_words.weakness, card.weak[:8])
+    yield _list([*card.told.limits, *weak, *card_words.found(card), *card_words.breaks(card)])
 
 
 def _ethics(card: ModelCard) -> Iterable[str]:

@@ -65,6 +65,14 @@ def weakness(one: Weakness) -> str:
     )
 
 
+def found(card: ModelCard) -> list[str]:
+    """Slices that were found where it does worse, in a sentence each."""
+    return [
+        f"Found to do worse where {one.in_words} ({words.share(round(1000 * one.share), 1000)} of the rows)"
+        for one in card.slices_found[:6]
+    ]
+
+
 def breaks(card: ModelCard) -> list[str]:
     """What would make it worse, as far as that can be told."""
     found = []
@@ -102,7 +110,9 @@ def unlike(card: ModelCard) -> list[str]:
 
 
 def trained(seconds: float) -> str:
-    """How long it took: `42.1 s`, `3.2 min`."""
+    """How long it took: `42.1 s`, `3.2 min`, `17 us`."""
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 or not seconds else f"{seconds * 1e6:.3g} us"
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from trimtab.deployment.package.contents import EXPLAINER, FEATURES, MODEL, POSTPROCESS, SIGNATURE
@@ -53,10 +53,11 @@ print(importlib.import_module("{entry}").features(rows).to_dicts()[0])
 
 
 def readme(
-    name: str, system: str, problem: str, signature: Signature, entry: str, *, own: Mapping[str, bool], script: str
+    name: str, system: str, problem: str, signature: Signature, entry: str, *, there: Collection[str], script: str
 ) -> str:
-    """The page. `own` says which of the user's functions are there (`features`, `postprocess`)."""
-    missing = {file for file, there in ((FEATURES, own["features"]), (POSTPROCESS, own["postprocess"])) if not there}
+    """The page; `there` are the files of the package so far."""
+    own = {"features": FEATURES in there, "postprocess": POSTPROCESS in there}
+    missing = {FEATURES, POSTPROCESS, EXPLAINER, "environment.json"} - {*there}
     parts = [
         f"# {name}\n",
         f"A model of the system **{system}**: {problem}.\n",
@@ -99,6 +100,7 @@ _FILES = {
     "data.json": "which rows it comes from: dataset, version, columns and time span, but no rows",
     "requirements.txt": "what running it takes",
     "requirements-train.txt": "what training it took, with all that this needs, each at its version",
+    "environment.json": "the machine that trained it, and every library that was installed there",
     "model_card.md, model_card.html": "what it is for, how good, for whom, and where it is weak",
     "LICENCES.md": "the licences of the model, its data and the libraries",
     "package.json": "all of this for programs",
