@@ -109,13 +109,25 @@ def test_a_tracker_that_cannot_be_written_fails_no_run_and_is_shown(cli: Cli, li
     ran = cli("run", lived)
     assert ran.code == 0
     assert "1 trainings wait for folder:out: " in ran.out
+    assert "? 1 trainings wait for folder:out: " in cli("status", lived).out
     stands = cli("models", "track", lived, "--json")
     assert stands.code == 1
     assert stands.json[0]["waiting"] == 1
     (lived.folder / "out").unlink()
     assert cli("models", "track", lived).code == 0
+    assert "wait for" not in cli("status", lived).out
     (folder,) = (path for path in (lived.folder / "out" / "pump-alarm").iterdir() if path.is_dir())
     assert json.loads((folder / "training.json").read_text())["group"] == "loop"
+
+
+def test_a_training_that_failed_is_looked_at_by_its_id(cli: Cli, fresh: Place) -> None:
+    failing = LOGGED.replace("    return make_pipeline", '    raise ValueError("bad luck")\n    return make_pipeline')
+    fresh.write("model.py", failing)
+    assert cli("run", fresh).code == 1
+    (entry,) = cli("log", fresh, "--kind", "training_failed", "--json").json
+    ran = cli("models", "metrics", fresh, entry["fact"]["identity"]["id"][:8])
+    assert ran.out.startswith("it came to no model: train() raised ValueError: bad luck")
+    assert "loss  0.0202 at step 39" in ran.out
 
 
 def test_an_unknown_tracker_is_one_line(cli: Cli, lived: Place) -> None:

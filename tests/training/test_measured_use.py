@@ -127,3 +127,18 @@ def test_the_machine_is_told_without_its_name():
     assert there.memory == psutil.virtual_memory().total
     assert os.uname().nodename not in f"{there.system} {there.processor}" or os.uname().nodename in ("", "localhost")
     assert machine_busy() is None or machine_busy() > 0
+
+
+def test_what_is_asked_of_gpus_can_be_asked():
+    """There is none where tests run: at least the library has every function that is called."""
+    import ast
+
+    import pynvml
+
+    from trimtab.training.tracking import gpu
+
+    tree = ast.parse(Path(gpu.__file__).read_text("utf-8"))
+    called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("nvml")}
+    assert "nvmlDeviceGetTotalEnergyConsumption" in called
+    assert all(callable(getattr(pynvml, name)) for name in called)
+    assert gpu.Gpus.found() is None or gpu.Gpus.found().use() is not None

@@ -20,9 +20,11 @@ def run(args: argparse.Namespace) -> int:
     """Print the status; 1 when a requirement is broken or nothing is live."""
     from trimtab.loop.status import read_status
     from trimtab.wiring.place import open_place
+    from trimtab.wiring.tracking import waiting
 
     with open_place(args.system, args.state, create=False) as place:
         status = read_status(place.system, place.ledger)
+        trackers = waiting(place) if place.system.tracking.to and not args.json else ()
     code = worst(status.verdicts) or int(status.live is None)
     if args.json:
         emit_json(status)
@@ -43,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         say(f"{styled('✗', 'bold red')} {plain(said)}", indent=2)
         if action.verb in _SAY_SO:
             say("  what it printed: `trimtab log --kind training_failed --json`", indent=2)
+    for line in trackers:
+        say(f"{styled('?', 'yellow')} {plain(line)}", indent=2)
     say()
     show_verdicts(status.verdicts)
     if status.causes:

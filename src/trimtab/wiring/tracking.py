@@ -71,6 +71,17 @@ def copying(place: Place) -> Iterator[Copying | None]:
         )
 
 
+def waiting(place: Place) -> list[str]:
+    """A line for each tracker that could not be written to, as the last pass left it."""
+    if not place.layout.trainings.is_file():
+        return []
+    from trimtab.experiments.index import Index
+
+    with Index(place.layout.trainings) as index:
+        found = ((each.text, index.counts(each.text)[1], index.trouble(each.text)) for each in place.system.tracking.to)
+        return [f"{count} trainings wait for {name}: {trouble.said}" for name, count, trouble in found if trouble]
+
+
 def copied(place: Place, say: Watcher | None = None) -> None:
     """Copy what trackers lack, and say what came of it; nothing where none is declared. It never fails what it
     follows."""

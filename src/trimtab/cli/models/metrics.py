@@ -48,6 +48,9 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     if args.json:
         emit_json({"training": training.id, "outcome": training.outcome, "curves": [_told(each) for each in curves]})
         return 0
+    if training.outcome == "failed":
+        say(f"{styled('it came to no model', 'yellow')}: {plain(training.reason)}", indent=2)
+        say()
     logged = [each for each in curves if each.fit == "evaluated" or (args.metric and each.fit == "shipped")]
     if not logged and not args.metric:
         say("the code logged nothing: call trimtab.log_metrics({...}, step=...) in train()")
