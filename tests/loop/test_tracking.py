@@ -13,6 +13,7 @@ from trimtab.errors import PermanentError, TemporaryError
 from trimtab.experiments.folder import FolderTracker
 from trimtab.experiments.index import Index
 from trimtab.experiments.port import Told
+from trimtab.experiments.shown import texts_of
 from trimtab.experiments.spec import TrackerSpec, TrackingSpec
 from trimtab.loop.tracking import Copying, refresh
 from trimtab.records.blobs import Blobs
@@ -215,3 +216,20 @@ def test_the_best_of_a_thousand_is_found_in_order(world):
     wanted = sorted(figures, key=lambda name: -figures[name])[:10]
     assert [each.id for each in best] == wanted
     assert len(world.index.best("quality.f1", highest=True, limit=1000)) == 200
+
+
+def test_trainings_of_an_experiment_tell_its_verdict(world, system):
+    world.training("a" * 16)
+    world.training("b" * 16)
+    rounds = (Round(folds=1, difference=0, low=0, high=0, level=0.05, rows=1, blocks=1, answer="refuted",
+                    models=(("a" * 16, "b" * 16),)),)  # fmt: skip
+    world.ledger.append("experiment:deeper:1", ExperimentFinished(
+        name="deeper", hypothesis="Deeper is better", expect="quality.mae <= baseline", metric="quality.mae", margin=0,
+        verdict="refuted", why="it is not", reference=0, changed=0, difference=0, low=0, high=0,
+        smallest_detectable=None, dataset="d", dataset_version="v", changed_by=("depth = 4",), rounds=rounds,
+    ), at=NOW)  # fmt: skip
+    world.copying(system).copy()
+    held = world.held()
+    assert [held[key * 16].study["arm"] for key in "ab"] == ["reference", "changed"]
+    assert texts_of(held["b" * 16])["trimtab.verdict"] == "refuted"
+    assert texts_of(held["b" * 16])["trimtab.hypothesis"] == "Deeper is better"

@@ -69,7 +69,8 @@ class Told(Record, kw_only=True):
     `loop`, `experiment:<name>` or `search:<id>`; `rows` how many it was trained on; `dataset` and `version` which.
 
     Of one that came to a model: `identity` its three digests, `signature` what goes in and out, `measured` its figures
-    with their intervals, and `slices` those of parts of the rows, as `metric|column=value`."""
+    with their intervals, and `slices` those of parts of the rows, as `metric|column=value`. Of one that an experiment
+    needed, `study` says in texts which arm it was of, what was supposed, and the verdict."""
 
     system: str
     group: str
@@ -81,6 +82,7 @@ class Told(Record, kw_only=True):
     signature: Signature | None = None
     measured: dict[str, Estimate] = {}  # noqa: RUF012 - msgspec copies an empty default
     slices: dict[str, Estimate] = {}  # noqa: RUF012 - msgspec copies an empty default
+    study: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
 
 
 class Tracker(Protocol):

@@ -32,6 +32,7 @@ def texts_of(told: Told) -> dict[str, str]:
         "trimtab.branch": source.branch,
         "trimtab.uncommitted": ", ".join((*source.changed, *source.untracked)),
         "trimtab.dropped": "; ".join(training.dropped),
+        **{f"trimtab.{name}": text for name, text in told.study.items()},
     }
     return {name: value for name, value in found.items() if value}
 

@@ -182,10 +182,22 @@ class Copying:
             rows=0 if fact is None else fact.rows,
             identity=None if fact is None else fact.identity,
             measured={} if fact is None else fact.metrics,
+            study=self._study(found),
         )
         if fact is not None and not training.private:
             told = msgspec.structs.replace(told, signature=fact.bundle.signature, slices=fact.slices)
         return told, shown
+
+    def _study(self, found: Indexed) -> dict[str, str]:
+        """What the experiment came to that a training was for; nothing of another training."""
+        kind, _, name = found.group.partition(":")
+        entry = self._ledger.last(ExperimentFinished, f"experiment:{name}:") if kind == "experiment" else None
+        if entry is None:
+            return {}
+        fact = entry.fact
+        changed = any(found.id == pair[1] for each in fact.rounds for pair in each.models)
+        told = {"arm": "changed" if changed else "reference", "hypothesis": fact.hypothesis, "expect": fact.expect}
+        return told | {"verdict": fact.verdict, "why": fact.why, "changed_by": "; ".join(fact.changed_by)}
 
 
 def _without_people(training: Training) -> Training:

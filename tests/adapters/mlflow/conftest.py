@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from tests.adapters.conftest import absent
 from tests.adapters.mlflow.server import PYTHON, Mlflow
-from tests.cli.conftest import cli, fresh
+from tests.cli.conftest import cli, free_port, fresh
 
-__all__ = ["cli", "fresh", "mlflow"]
+__all__ = ["cli", "free_port", "fresh", "mlflow"]
 
 
 @pytest.fixture(scope="session")
