@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trimtab.cli.arguments import UsageError, add_moment, add_system, count
-from trimtab.cli.figures import number
+from trimtab.cli.figures import number, quantity
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
+from trimtab.declaration.catalog import metrics
+from trimtab.declaration.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,37 +95,53 @@ def _searched(place: Place, args: argparse.Namespace) -> SearchFinished:
 
 def _tell(fact: SearchFinished, trials: Sequence[TrialFinished]) -> None:
     first = fact.objectives[0]
+    heads = list(dict.fromkeys((*fact.objectives, *fact.figures)))
     front = [trial for n in fact.front for trial in trials if trial.number == n]
     others = sorted(
         (t for t in trials if t.number not in fact.front and t.figures), key=lambda t: (bool(t.broken), t.number)
     )
-    shown = [*front, *others][:_SHOWN]
+    ahead = [t for t in others if t.number == fact.chosen]  # the simplest need not be on the front
+    shown = [*ahead, *front, *(t for t in others if t.number != fact.chosen)][:_SHOWN]
     rows = [
         [
             "declared" if t.number == 0 else str(t.number),
-            ", ".join(f"{name} {_plainly(value)}" for name, value in t.params.items()),
-            *(number(t.figures[name]) for name in fact.objectives),
-            styled("chosen", "green") if t.number == fact.chosen else "front" if t in front else _against(t),
+            ", ".join(_named(name, value) for name, value in t.params.items()),
+            *(_figure(name, t.figures.get(name)) for name in heads),
+            styled("chosen", "green") if t.number == fact.chosen else _against(t, fact, front),
         ]
         for t in shown
     ]
-    heads = [name.partition(".")[2] for name in fact.objectives]
-    show_table("", ("trial", "hyper-parameters", *heads, ""), rows)
+    titles = [name.partition(".")[2] for name in heads]
+    show_table("", ("trial", "hyper-parameters", *titles, ""), rows)
     if len(trials) > len(shown):
         say(f"{len(shown)} of {len(trials)} trials; --json has all")
-    say(f"{fact.feasible} of {fact.trials} trials hold every requirement a training measures; {plain(fact.stopped)}")
+    say(f"{fact.feasible} of {fact.trials} trials hold all that is required of one; {plain(fact.stopped)}")
+    rule = fact.rule if isinstance(fact.rule, str) else f"the best {first}"
     if fact.chosen == 0:
-        say(f"what is declared is as good as anything that was tried, in {first}")
+        say(f"the rule, {plain(rule)}, keeps what is declared")
     elif fact.chosen is not None:
-        say(f"the loop trains with trial {fact.chosen} from now on, the best of the front in {first}")
+        say(f"the loop trains with trial {fact.chosen} from now on, by the rule: {plain(rule)}")
 
 
-def _against(trial: TrialFinished) -> str:
-    """Why a trial is not to be chosen."""
+def _against(trial: TrialFinished, fact: SearchFinished, front: Sequence[TrialFinished]) -> str:
+    """Why a trial was passed over."""
     if trial.broken:
         return plain("misses " + ", ".join(name.partition(".")[2] or name for name in trial.broken))
-    return "given up" if trial.given_up else ""
+    why = fact.passed_over.get(str(trial.number), "") if isinstance(fact.passed_over, dict) else ""
+    return f"front: {plain(why.removeprefix('on the front, but '))}" if trial in front else plain(why)
 
 
-def _plainly(value: object) -> str:
-    return number(value) if isinstance(value, float) else plain(str(value))
+def _figure(metric: str, value: float | None) -> str:
+    """A figure in the unit that suits it, a dash where there is none."""
+    if value is None:
+        return "-"
+    unit = {"time": "s", "size": "B", "rate": "/s"}.get(metrics()[metric].unit, "")
+    return quantity(value, unit) if unit else number(value)
+
+
+def _named(name: str, value: object) -> str:
+    """A hyper-parameter, or a setting of `[model]`."""
+    if name == "model.window":
+        return f"window {format_duration(value)}" if isinstance(value, float) and value else "window all"
+    said = number(value) if isinstance(value, float) else plain(str(value))
+    return f"{name.removeprefix('model.')} {said}"

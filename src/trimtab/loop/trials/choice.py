@@ -47,7 +47,8 @@ def choose(spec: SearchSpec, trials: Sequence[TrialFinished], compare: Compare) 
     difference, which is what tells two models on the same rows apart). The earlier of two equals.
     """
     feasible = sorted((trial for trial in trials if trial.feasible), key=lambda trial: trial.number)
-    points = [oriented(spec, trial) for trial in feasible]
+    signs = signs_of(spec)
+    points = [oriented(signs, trial) for trial in feasible]
     front = [feasible[i] for i in sorted(pareto(points), key=lambda i: [-x for x in points[i]])]
     name = spec.objectives[0]
     if not front:
@@ -55,7 +56,7 @@ def choose(spec: SearchSpec, trials: Sequence[TrialFinished], compare: Compare) 
         return Choice((), None, f"best {name}", none)
     best = front[0]
     if spec.choose == "best":
-        why = {str(t.number): _beaten(spec, t, best, front) for t in trials if t is not best}
+        why = {str(t.number): _beaten(signs, t, best, front) for t in trials if t is not best}
         return Choice(front, best, f"the best {name}", why)
     against = {trial.number: compare(best, trial) for trial in feasible if trial is not best}
     level = [best, *(trial for trial in feasible if trial is not best and _level(against[trial.number]))]
@@ -80,10 +81,15 @@ def choose(spec: SearchSpec, trials: Sequence[TrialFinished], compare: Compare) 
     return Choice(front, chosen, rule, why)
 
 
-def oriented(spec: SearchSpec, trial: TrialFinished) -> list[float]:
+def signs_of(spec: SearchSpec) -> dict[str, float]:
+    """What each objective is multiplied by, so that greater is better."""
+    known = metrics()
+    return {name: 1.0 if known[name].better == "higher" else -1.0 for name in spec.objectives}
+
+
+def oriented(signs: Mapping[str, float], trial: TrialFinished) -> list[float]:
     """The objectives' figures, greater is better."""
-    signs = [1.0 if metrics()[name].better == "higher" else -1.0 for name in spec.objectives]
-    return [sign * trial.figures[name] for sign, name in zip(signs, spec.objectives, strict=True)]
+    return [sign * trial.figures[name] for name, sign in signs.items()]
 
 
 def on_rows(
@@ -127,14 +133,16 @@ def _level(paired: Paired | None) -> bool:
     return paired is not None and paired.error is not None and paired.difference >= -paired.error
 
 
-def _beaten(spec: SearchSpec, trial: TrialFinished, best: TrialFinished, front: Sequence[TrialFinished]) -> str:
+def _beaten(
+    signs: Mapping[str, float], trial: TrialFinished, best: TrialFinished, front: Sequence[TrialFinished]
+) -> str:
     if not trial.feasible:
         return _lacks(trial)
-    name = spec.objectives[0]
+    name = next(iter(signs))
     if trial in front:
         return f"on the front, but {name} is {trial.figures[name]:.4g} against {best.figures[name]:.4g}"
-    mine = oriented(spec, trial)
-    by = next(other for other in front if all(a >= b for a, b in zip(oriented(spec, other), mine, strict=True)))
+    mine = oriented(signs, trial)
+    by = next(other for other in front if all(a >= b for a, b in zip(oriented(signs, other), mine, strict=True)))
     return f"trial {by.number} is as good or better in every objective"
 
 

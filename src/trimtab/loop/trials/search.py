@@ -13,12 +13,11 @@ import blake3
 import numpy as np
 from msgspec import UNSET
 
-from trimtab.declaration.catalog import metrics
 from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.passes.jobs import job_of
 from trimtab.loop.ports import Bench, Datasets
-from trimtab.loop.trials.choice import choose, on_rows, oriented
+from trimtab.loop.trials.choice import choose, on_rows, oriented, signs_of
 from trimtab.loop.trials.rungs import Rung, periods, rungs_of
 from trimtab.loop.trials.trial import SECONDS, Attempt, Outcome, needs_server
 from trimtab.loop.trials.tuned import declared_search, declared_values, tried_by, with_chosen
@@ -86,6 +85,7 @@ class _Search:
         spec = self.spec
         self.rows, self.version = self.datasets.labelled(self.now), self.datasets.version(self.now)
         self.newest = next(rung.part for rung in self._rungs(self.system) if rung.whole)
+        self.signs = signs_of(spec)
         bench = self.bench() if needs_server(self.system, spec) else None
         self.attempt = Attempt(self.system, spec, self.version, bench, self._reached)
         self.trainers = [self.trainer() for _ in range(spec.workers)]
@@ -194,30 +194,28 @@ class _Search:
 
     def _oriented(self, trial: TrialFinished) -> list[float] | None:
         """The objectives' figures, greater is better; None without a model."""
-        return oriented(self.spec, trial) if trial.figures else None
+        return oriented(self.signs, trial) if trial.figures else None
 
     def _given_up(self, trial: TrialFinished) -> Sequence[float] | None:
         """The figures at the rungs of a trial that was given up."""
         if not trial.given_up or not trial.figures:
             return None
         figures = trial.rungs if isinstance(trial.rungs, tuple) else (trial.figures[self.spec.objectives[0]],)
-        sign = 1.0 if metrics()[self.spec.objectives[0]].better == "higher" else -1.0
-        return [sign * figure for figure in figures]
+        return [self.signs[self.spec.objectives[0]] * figure for figure in figures]
 
     def _best_in_words(self) -> str:
-        feasible = [trial for trial in self.done if trial.feasible]
-        if not feasible:
-            return "none holds all requirements yet"
-        best = max(feasible, key=lambda trial: oriented(self.spec, trial)[0])
-        name = self.spec.objectives[0]
-        return f"{name} {best.figures[name]:.4g}"
+        name, sign = next(iter(self.signs.items()))
+        figures = [trial.figures[name] for trial in self.done if trial.feasible]
+        return f"{name} {max(figures, key=lambda x: sign * x):.4g}" if figures else "none holds all requirements yet"
 
     def _cannot_pay(self) -> str:
         """Why another trial would cost more than it may be expected to earn; nothing where it may pay, or where answers
         or trainings have no price."""
         value, name = self.system.value, self.spec.objectives[0]
+        if value is None or name != "value.per_1000" or value.per_training_minute >= 0:
+            return ""
         trials = [trial for trial in self.done if trial.feasible]
-        if value is None or name != "value.per_1000" or value.per_training_minute >= 0 or len(trials) < _LEAST_TRIALS:
+        if len(trials) < _LEAST_TRIALS:
             return ""
         part = self.newest.valid
         span = self.spec.period or self.system.model.holdout

@@ -53,7 +53,8 @@ class Attempt:
     quiet: Quiet = field(default_factory=Quiet)
 
     def __post_init__(self) -> None:
-        self._sign = 1.0 if metrics()[self.spec.objectives[0]].better == "higher" else -1.0
+        self._known = metrics()
+        self._sign = 1.0 if self._known[self.spec.objectives[0]].better == "higher" else -1.0
 
     def run(self, number: int, system: System, rungs: Sequence[Rung], trainer: Trainer) -> Outcome:
         """Fit on one rung after the other, as `system` declares it by now. A trial that is behind the others is given
@@ -71,7 +72,7 @@ class Attempt:
             if isinstance(result, Refused):
                 return Outcome({}, {"trained": 1.0}, why=result.fact.reason, seconds=seconds)
             figures = {name: e.figure for name, e in result.fact.metrics.items() if e.figure is not None}
-            measured = {name: figure for name, figure in result.measured.items() if name in metrics()}
+            measured = {name: figure for name, figure in result.measured.items() if name in self._known}
             figures |= {name: figure for name, figure in measured.items() if name not in self._served}
             missing = [name for name in self._of_training if name not in figures]
             if missing:
@@ -129,7 +130,7 @@ class Attempt:
         return float(np.mean([each[self.spec.objectives[0]] for each in found]))
 
     def _behind(self, number: int, reached: Sequence[float], rungs: int) -> bool:
-        if len(self.spec.objectives) > 1 or not reached:
+        if len(self.spec.objectives) > 1 or not reached or self.spec.prune == "none":
             return False
         sign = self._sign
         others = [(n, [sign * figure for figure in figures]) for n, figures in self.others() if n != number]
