@@ -14,6 +14,7 @@ import pytest
 from blake3 import blake3
 from tests.adapters.conftest import absent
 from tests.adapters.tensorboard.board import PYTHON, Board
+from tests.cli.conftest import Cli, Place
 
 from trimtab.errors import DeclarationError
 from trimtab.experiments.spec import TrackerSpec
@@ -114,3 +115,22 @@ def test_a_folder_without_a_name_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DeclarationError, match="names no folder"):
         open_tracker(TrackerSpec(tool="tensorboard", place=""), tmp_path)
+
+
+def test_a_run_of_the_loop_is_shown(board: Board, cli: Cli, fresh: Place) -> None:
+    """Declared, trained, written, and found in TensorBoard with what the code logged."""
+    logging = "import trimtab\n" + (fresh.folder / "model.py").read_text("utf-8").replace(
+        "    return model.fit",
+        '    for step in range(5):\n        trimtab.log_metric("steep", step, step)\n    return model.fit',
+    )
+    fresh.write("model.py", logging)
+    declared = (fresh.folder / "trimtab.toml").read_text("utf-8")
+    fresh.write("trimtab.toml", declared + '\n[tracking]\nto = "tensorboard:runs"\n')
+    ran = cli("run", fresh)
+    assert "1 trainings written to tensorboard:runs" in ran.out, ran.said
+    ((run, (session, tags)),) = board.show(fresh.folder / "runs").items()
+    assert run.startswith("pump-alarm/")
+    assert session["status"] == "STATUS_SUCCESS"
+    assert {"steep", "shipped/steep", "system/memory", "quality.roc_auc"} <= set(tags)
+    points = board.ask("/data/plugin/scalars/scalars", run=board.newest + run, tag="steep")
+    assert [(step, value) for _, step, value in points] == [(step, float(step)) for step in range(5)]
