@@ -11,7 +11,15 @@ from tests.loop.observed import NOW, verdict
 
 from trimtab.declaration.load import load
 from trimtab.loop.status import Status, newest_verdicts, read_status
-from trimtab.records.facts import ActionFinished, AnyFact, Cause, PassFinished, ReleaseMoved, VerdictsGiven
+from trimtab.records.facts import (
+    ActionFinished,
+    AnyFact,
+    Cause,
+    PassFinished,
+    Recalibrated,
+    ReleaseMoved,
+    VerdictsGiven,
+)
 from trimtab.records.ledger import Ledger
 
 SYSTEM = load(BAKERY)
@@ -64,6 +72,14 @@ def test_it_tells_the_newest_pass_and_where_releases_stand() -> None:
     assert [other.release for other in status.others] == ["r-003"]
     assert status.counts == {"live": 1, "retired": 0, "rejected": 1, "rolled_back": 0}
     assert (status.at, status.reason, status.causes) == (NOW + timedelta(hours=6), "train", (cause,))
+
+
+def test_it_tells_what_is_added_to_answers() -> None:
+    shifts = [
+        (f"recalibrated:{n}", Recalibrated(offset=offset, rows=10, why="")) for n, offset in enumerate((0.2, -0.1))
+    ]
+    assert status_after().offset == 0.0
+    assert status_after(*shifts).offset == -0.1
 
 
 AUC = SYSTEM.requirements[0]

@@ -12,7 +12,7 @@ from trimtab.cli.story import STYLES
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_SILENT = ("collect",)
+_SILENT = ("collect", "recalibrate")
 
 
 class Stage:

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     )
     since = f" since {status.live.since:%Y-%m-%d %H:%M}" if status.live else ""
     say(f"{styled(status.system, 'bold')}: {live} is live{since}")
+    if status.offset:
+        say(f"the newest truth adds {status.offset:+.2f} to the log odds of its answers")
     for other in status.others:
         say(f"{other.release} is in {other.stage} since {other.since:%Y-%m-%d %H:%M}")
     if status.at:

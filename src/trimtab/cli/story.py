@@ -23,7 +23,7 @@ def tell(verb: str, text: str) -> None:
 
 class Story:
     """For a loop that runs for good: one line an action, with the time, and one more before what takes long. Nothing is
-    said of a look for data that found none. As JSON, one object a line."""
+    said of a look for data that found none, nor of answers that go on as they are. As JSON, one object a line."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -38,6 +38,8 @@ class Story:
                 self.line(verb, text)
             return
         if self._verb == "collect" and text.startswith("0 new rows") and "quarantined" not in text and verb == "done":
+            return
+        if self._verb == "recalibrate" and text.startswith("stays at") and verb == "done":
             return
         self._line(verb, text)
         self._verb = ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReportData", "collect", "render"]
 
-_QUIET_VERBS = frozenset({"collect", "apply", "retire"})
+_QUIET_VERBS = frozenset({"collect", "recalibrate", "apply", "retire"})
 
 
 def render(data: ReportData) -> str:

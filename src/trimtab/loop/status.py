@@ -7,7 +7,7 @@ from datetime import datetime
 from trimtab.declaration.system import System
 from trimtab.loop.releases import IN_FLIGHT, ReleaseState, fold
 from trimtab.records.base import Record
-from trimtab.records.facts import ActionFinished, Cause, PassFinished, ReleaseMoved, VerdictsGiven
+from trimtab.records.facts import ActionFinished, Cause, PassFinished, Recalibrated, ReleaseMoved, VerdictsGiven
 from trimtab.records.ledger import Ledger
 from trimtab.records.requirement import Verdict
 
@@ -17,7 +17,7 @@ _RECENT = 50
 
 class Status(Record, kw_only=True):
     """What `trimtab status` shows. `verdicts` has one line a requirement, the newest of each; `failed` are the newest
-    actions of their verb where these failed."""
+    actions of their verb where these failed; `offset` is what the newest truth adds to the log odds of answers."""
 
     system: str
     at: datetime | None
@@ -28,12 +28,13 @@ class Status(Record, kw_only=True):
     causes: tuple[Cause, ...]
     counts: dict[str, int]
     failed: tuple[ActionFinished, ...] = ()
+    offset: float = 0.0
 
 
 def read_status(system: System, ledger: Ledger) -> Status:
     """The status after the newest pass."""
     releases = fold((entry.at, entry.fact) for entry in ledger.entries(ReleaseMoved))
-    last = ledger.last(PassFinished)
+    last, shift = ledger.last(PassFinished), ledger.last(Recalibrated)
     stages = [release.stage for release in releases.all]
     return Status(
         system=system.name,
@@ -45,6 +46,7 @@ def read_status(system: System, ledger: Ledger) -> Status:
         causes=last.fact.causes if last else (),
         counts={stage: stages.count(stage) for stage in ("live", "retired", "rejected", "rolled_back")},
         failed=_failed(ledger),
+        offset=shift.fact.offset if shift is not None else 0.0,
     )
 
 

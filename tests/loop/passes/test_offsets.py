@@ -94,6 +94,16 @@ def test_only_truth_that_is_known_counts(run: Run) -> None:
     assert late.rows > found.rows
 
 
+def test_what_was_rolled_back_asks_for_nothing(run: Run) -> None:
+    before = newest_truth(run.system, run.ledger, run.serving, TEN_DAYS)
+    assert before.rows > 0
+    live = next(iter(run.ledger.entries(ReleaseMoved))).fact
+    undone = ReleaseMoved(release=live.release, model=live.model, source="live", to="rolled_back", why="a test")
+    run.ledger.append(f"release:{live.release}:rolled_back:1", undone, at=TEN_DAYS)
+    after = newest_truth(run.system, run.ledger, run.serving, TEN_DAYS)
+    assert (after.offset, after.rows) == (0.0, 0)
+
+
 def test_without_a_live_model_there_is_nothing_to_shift() -> None:
     policy = msgspec.structs.replace(POLICY, recalibrate=DAY)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from trimtab.declaration.system import System
 from trimtab.loop.ports import Serving
+from trimtab.loop.releases import fold
 from trimtab.monitoring.recalibration import REACH, Recalibration, recalibration, unshifted
 from trimtab.records.facts import Recalibrated, ReleaseMoved
 from trimtab.records.ledger import Ledger
@@ -46,13 +47,17 @@ def as_fitted(ledger: Ledger, predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def newest_truth(system: System, ledger: Ledger, serving: Serving, now: datetime) -> Recalibration:
-    """What the truth of the newest answers asks to be added to their log odds."""
+    """What the truth of the newest answers asks to be added to their log odds. Those of releases that were rolled back
+    ask for nothing: whatever was wrong with them is not wrong with those that answer now."""
     policy = system.policy
     if policy.recalibrate is None:
         return Recalibration(offset=0.0, rows=0, reason="none: the policy does not recalibrate")
+    releases = fold((entry.at, entry.fact) for entry in ledger.entries(ReleaseMoved))
+    undone = [one.release for one in releases.all if one.stage == "rolled_back"]
     span = timedelta(seconds=policy.window + REACH * policy.recalibrate + system.labelled.label_delay)
     rows = serving.predictions(now - span, now)
-    rows = rows.filter((rows["stage"] != "shadow") & rows["label"].is_not_null() & (rows["truth_at"] <= now))
+    rows = rows.filter((rows["stage"] != "shadow") & ~rows["release"].is_in(undone))
+    rows = rows.filter(rows["label"].is_not_null() & (rows["truth_at"] <= now))
     rows = as_fitted(ledger, rows)
     return recalibration(
         rows["label"].to_numpy(),
