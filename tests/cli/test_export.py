@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Cli, Place, one_line, real
+from tests.cli.test_forget import PEOPLE, _master, person, staffed  # noqa: F401 - fixtures
 from tests.cli.test_live import ROW
 
 from trimtab.serving.client.sync import Client
@@ -180,3 +181,36 @@ def test_a_package_that_was_changed_is_not_served(cli: Cli, exported: Path, file
     ran = cli("serve", exported)
     assert ran.code == 1
     one_line(ran, said)
+
+
+def test_features_of_the_users_own_go_along(lived: Place, cli: Cli, tmp_path: Path) -> None:
+    code = (lived.folder / "model.py").read_text("utf-8")
+    made = "import polars as pl\n\n\ndef features(rows):\n    return rows.with_columns(warm=pl.col('load') * 2)\n\n\n"
+    lived.write("model.py", code.replace("from scaling", f"{made}from scaling", 1))
+    assert real("run", lived).code == 0
+    model = cli("models", "list", lived, "--json").json[1]["model"]["identity"]["id"]
+    to = tmp_path / "out"
+    assert cli("models", "export", lived, model, "--to", to).code == 0
+    ask, derive = snippets(to)
+    row = {"pump": "north", "load": 55.0, "outside": 17.5, "age": 6.0}
+    asked = re.sub(r"pl.DataFrame\(\[.*?\],", f"pl.DataFrame([{row!r}],", derive)
+    done = subprocess.run([sys.executable, "-c", asked], cwd=to, capture_output=True, text=True, timeout=50, check=True)
+    features = eval(done.stdout)  # what the page prints is a literal
+    assert features == {**row, "warm": 110.0}
+    score = float(alone(to, re.sub(r"'''.*?'''", f"'''{json.dumps(features)}'''", ask)).strip().strip("[]"))
+    assert 0 < score < 1
+    assert "`features.zip`" in (to / "README.md").read_text("utf-8")
+
+
+def test_nothing_personal_goes_along(staffed: Place, cli: Cli, tmp_path: Path) -> None:  # noqa: F811
+    assert real("run", staffed).code == 0
+    to = tmp_path / "out"
+    assert cli("models", "export", staffed, "r-001", "--to", to).code == 0
+    for path in to.rglob("*"):
+        held = path.read_bytes() if path.is_file() else b""
+        for number in range(PEOPLE):
+            assert not [word for word in person(number) if word.encode() in held], path
+    key = staffed.rows()[5].split(",")[0]
+    told = cli("models", "explain", staffed, "r-001", "--row", key)
+    assert told.code == 0
+    assert not [word for number in range(PEOPLE) for word in person(number) if word in told.out]

@@ -127,6 +127,16 @@ def files_of(place: Place, entry: Entry[ModelTrained], documents: Mapping[str, b
     return {**files, MANIFEST: _pretty(manifest)}
 
 
+def held(place: Place, fact: ModelTrained) -> str:
+    """What of people the model itself holds, in words; empty where it holds nothing that is declared personal."""
+    from trimtab.data.privacy.sealing import sealed_columns
+
+    spec = place.system.labelled
+    if fact.bundle.signature.classes and spec.label in sealed_columns(spec):
+        return f"the model's classes are of the personal column {spec.label!r}: whoever has the model can read them"
+    return ""
+
+
 def _typical(fact: ModelTrained, explainer: bytes | None) -> dict[str, float]:
     """A usual value of each number, the median of the training rows; none where the rows are of people."""
     if explainer is None or isinstance(fact.personal, tuple):

@@ -22,7 +22,7 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
         raise UsageError("say where to: `trimtab models export MODEL --to FOLDER`", hint="or --to FILE.zip")
     from trimtab.console.cards.making import card_of, documents
     from trimtab.deployment.package.writing import write_package
-    from trimtab.wiring.package import files_of
+    from trimtab.wiring.package import files_of, held
 
     entry = find(place, words[0])
     card = card_of(place, entry, datetime.now(UTC), again=args.again)
@@ -34,6 +34,6 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     size = sum(map(len, files.values()))
     say(f"{entry.fact.identity.id} in {styled(str(path), 'bold')}: {len(files) + 1} files, {size / 2**20:.1f} MiB")
     say(f"its README.md says how to run it without Trimtab; `trimtab serve {plain(str(path))}` serves it")
-    if card.why:
-        say(f"! {card.why}", indent=2)
+    for warning in filter(None, (held(place, entry.fact), card.why)):
+        say(f"! {warning}", indent=2)
     return 0

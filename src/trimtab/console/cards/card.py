@@ -29,7 +29,14 @@ from trimtab.records.ledger import Ledger
 from trimtab.records.model import Stage
 from trimtab.records.requirement import Estimate, Requirement, Verdict
 from trimtab.records.slices import WeakSlice, WeakSlicesFound
+from trimtab.records.tensors import TensorInput, Tensors
 
+_PIPELINES = {
+    "detection": "object-detection",
+    "segmentation": "image-segmentation",
+    "recognition": "image-feature-extraction",
+    "transcription": "automatic-speech-recognition",
+}
 _BASIS = ("python", "numpy", "polars")
 
 
@@ -96,6 +103,25 @@ class ModelCard(Record, kw_only=True):
     forgotten: bool
     energy: float | None = None
     energy_basis: str = ""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the model takes in, in words: columns with their kinds, or tensors with their shapes."""
+        signature = self.model.bundle.signature
+        if isinstance(signature.tensors, Tensors):
+            return tuple(f"{each.name} ({_tensor(each)})" for each in signature.tensors.inputs)
+        return tuple(f"{column.name} ({column.kind})" for column in signature.inputs)
+
+    @property
+    def pipeline(self) -> str:
+        """The task by the name that hubs of models have for it."""
+        signature = self.model.bundle.signature
+        if self.task in _PIPELINES:
+            return _PIPELINES[self.task]
+        if isinstance(signature.tensors, Tensors):
+            image = any(each.image is not None for each in signature.tensors.inputs)
+            return "image-classification" if image else "audio-classification"
+        return "tabular-regression" if self.task == "regression" else "tabular-classification"
 
     @property
     def name(self) -> str:
@@ -211,6 +237,11 @@ def _weak(analysis: ModelAnalysis | None) -> tuple[Weakness, ...]:
                 if one.apart and sign * one.difference < 0
             ]
     return tuple(sorted(found, key=lambda one: -abs(one.compared.difference / (one.compared.others or 1.0))))
+
+
+def _tensor(each: TensorInput) -> str:
+    what = "image" if each.image is not None else "sound" if each.audio is not None else each.datatype
+    return f"{what}, {' x '.join('any' if side < 0 else str(side) for side in each.shape)}"
 
 
 def _last(found: Iterable[Any]) -> Any:

@@ -10,7 +10,6 @@ from trimtab.console import words
 from trimtab.console.cards import words as card_words
 from trimtab.console.cards.card import ModelCard
 
-_TAGS: dict[str, str] = {"regression": "tabular-regression"}
 # The names that the hub knows licences by are those of SPDX in small letters, for these.
 _KNOWN = ("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "gpl-3.0",
           "lgpl-3.0", "agpl-3.0", "mpl-2.0", "isc", "unlicense", "odbl")  # fmt: skip
@@ -51,15 +50,15 @@ def _front(card: ModelCard) -> str:
             told["license_name"] = "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
     told |= {
         "library_name": "onnx",
-        "pipeline_tag": told_task(card),
-        "tags": ["tabular", card.task.replace("_", "-"), "onnx", "trimtab"],
+        "pipeline_tag": card.pipeline,
+        "tags": [card.pipeline.partition("-")[0], card.task.replace("_", "-"), "onnx", "trimtab"],
         "metrics": [figure.metric.partition(".")[2] for figure in card.figures if figure.required],
         "model-index": [
             {
                 "name": card.name,
                 "results": [
                     {
-                        "task": {"type": told_task(card), "name": card.problem},
+                        "task": {"type": card.pipeline, "name": card.problem},
                         "dataset": {
                             "type": fact.dataset,
                             "name": fact.dataset,
@@ -79,11 +78,6 @@ def _front(card: ModelCard) -> str:
     return "\n".join(["---", *lines, "---", ""])
 
 
-def told_task(card: ModelCard) -> str:
-    """The task as hubs name it."""
-    return _TAGS.get(card.task, "tabular-classification")
-
-
 def _model(card: ModelCard) -> Iterable[str]:
     fact = card.model
     signature = fact.bundle.signature
@@ -96,8 +90,7 @@ def _model(card: ModelCard) -> Iterable[str]:
         ("framework", ", ".join(card.framework) or "NumPy"),
         ("file", f"ONNX, {card_words.size(card.size)}"),
         ("hyper-parameters", settings),
-        ("inputs", ", ".join(f"`{c.name}` ({c.kind})" for c in signature.inputs)),
-        ("features", f"{len(signature.features)}"),
+        ("inputs", ", ".join(card.inputs)),
         ("parity", f"{fact.parity:.2g} at most between the fitted and the exported model"),
         ("owner", ", ".join(filter(None, (card.told.owner, card.told.contact))) or "not declared"),
         ("licence", card.told.licence or "not declared"),

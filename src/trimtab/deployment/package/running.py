@@ -66,6 +66,8 @@ def readme(
         "With Python and `pip install -r requirements.txt`, in this folder:\n",
         f"```python\n{script}```\n",
         _meaning(signature),
+        "Builds of ONNX Runtime may tell their maker what they load: `ORT_DISABLE_TELEMETRY=1` in the environment",
+        "stops it.\n",
     ]
     if own["features"]:
         parts += [

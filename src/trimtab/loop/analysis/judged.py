@@ -24,6 +24,7 @@ from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Entry
 from trimtab.records.ledger import Ledger
 from trimtab.records.metric import is_answered
+from trimtab.records.tensors import Tensors
 from trimtab.training.evaluate import days_of
 from trimtab.training.job import TrainingJob
 from trimtab.training.rows import encode_labels
@@ -55,6 +56,8 @@ def judged_rows(
 ) -> Judged:
     """Find the rows again. Raises PermanentError where they, or parts of the model, are not kept any more."""
     fact = entry.fact
+    if isinstance(fact.bundle.signature.tensors, Tensors):
+        raise PermanentError("a model of images or sounds has no features that could be shuffled or compared")
     kept = blobs.get_ref(f"job-{fact.identity.id}")
     if kept is None:
         raise PermanentError(f"the settings of model {fact.identity.id} are not kept here")
