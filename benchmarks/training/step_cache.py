@@ -4,8 +4,8 @@ usage: step_cache.py [--peers FOLDER]
 
 One small project (edits.py) is edited in eleven ways, one after the other, each from the same state. Every tool does
 what it does when it is asked for the result again, in a new process. Wrong are a stale result (an edit that counts and
-is not noticed) and a needless run. joblib is measured always, with --peers Hamilton, Prefect and DVC too, in
-environments of their own below that folder.
+is not noticed) and a needless run. joblib is measured always, with --peers Hamilton and DVC too, in environments
+of their own below that folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from edits import EDITS, Edit, install, write  # noqa: E402 - it lies beside thi
 
 PEERS = {
     "hamilton": ("apache-hamilton==1.90.0",),
-    "prefect": ("prefect==3.9.1",),
     "dvc": ("dvc==3.67.1",),
 }
 TRAIN = """
@@ -102,8 +101,6 @@ def peer(name: str, python: Path) -> Callable[[Path], bool]:
             "DO_NOT_TRACK": "1",
             "HAMILTON_TELEMETRY_ENABLED": "false",
             "DVC_NO_ANALYTICS": "1",
-            "PREFECT_HOME": str(project.parent / "prefect"),
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         }
         command = [str(python), str(HERE / "peers" / f"{name}_step.py"), str(project)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
@@ -116,16 +113,13 @@ def peer(name: str, python: Path) -> Callable[[Path], bool]:
 
 
 def tried(run: Callable[[Path], bool], project: Path, edit: Edit) -> bool:
-    """Whether the step runs again after an edit; the project is as at first before it and after it."""
+    """Whether the step runs again after an edit of the project as it is at first."""
     write_over(project)
     run(project)
     if run(project):
         return True  # it never keeps anything
     edit.make(project)
-    again = run(project)
-    write_over(project)
-    run(project)
-    return again
+    return run(project)
 
 
 def write_over(project: Path) -> None:
@@ -158,7 +152,7 @@ def python_of(name: str, folder: Path) -> Path | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--peers", type=Path, help="a folder for the environments of Hamilton, Prefect and DVC")
+    parser.add_argument("--peers", type=Path, help="a folder for the environments of Hamilton and DVC")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as name:
         folder = Path(name)
