@@ -8,6 +8,7 @@ import msgspec
 
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
+from trimtab.records.tensors import Tensors
 from trimtab.records.tracking import Environment, Training, ref_of
 from trimtab.training.identity import CodeIdentity
 
@@ -39,12 +40,12 @@ def row_changes(fact: ModelTrained, train: Span, valid: Span) -> list[str]:
     """How the rows to train and to validate on differ in number and time; nothing where only their content does."""
     then = {
         "training": (fact.rows, fact.train_from, fact.train_to),
-        "validation": (max((found.rows for found in fact.metrics.values()), default=0), fact.valid_from, fact.valid_to),
+        "validation": (_judged(fact), fact.valid_from, fact.valid_to),
     }
     changed = []
     for name, now in (("training", train), ("validation", valid)):
         count, start, end = then[name]
-        if count != now[0]:
+        if count != now[0] and count:
             changed.append(f"data: {count:,} {name} rows then, {now[0]:,} now")
         elif (start, end) != now[1:]:
             changed.append(
@@ -90,6 +91,13 @@ _STEADY = {
     "xgboost-cpu": "XGBoost: tree_method='hist' and the same n_jobs",
     "scikit-learn": "scikit-learn: random_state in every estimator",
 }
+
+
+def _judged(fact: ModelTrained) -> int:
+    """How many rows judged it; 0 where metrics count something else than rows, such as boxes or words."""
+    if isinstance(fact.bundle.signature.tensors, Tensors):
+        return 0
+    return max((found.rows for found in fact.metrics.values()), default=0)
 
 
 def _gpus(environment: Environment) -> str:

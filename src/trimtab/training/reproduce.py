@@ -19,6 +19,7 @@ from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.model import ModelIdentity
+from trimtab.records.tensors import Tensors
 from trimtab.training.build import Built, Failure
 from trimtab.training.export.export import difference
 from trimtab.training.identity import CodeIdentity, code_digest
@@ -126,6 +127,8 @@ def _compared(
     signature, old = fact.bundle.signature, blobs.get(fact.bundle.onnx)
     if old == built.onnx and built.done.shipped.signature == signature:
         return Reproduced(outcome="identical", difference=0.0, why=tuple(why), metrics=metrics)
+    if isinstance(signature.tensors, Tensors):  # it answers with boxes, masks or words: their figures are compared
+        return Reproduced(outcome="different", difference=None, why=tuple(why), metrics=metrics)
     # The threshold may be learnt too; what the score is must be the same for a comparison to mean anything.
     if msgspec.structs.replace(built.done.shipped.signature, threshold=signature.threshold) != signature:
         why.append("data: the features or their categories are not the same")
