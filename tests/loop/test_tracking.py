@@ -12,7 +12,7 @@ from trimtab.declaration.load import parse
 from trimtab.errors import PermanentError, TemporaryError
 from trimtab.experiments.folder import FolderTracker
 from trimtab.experiments.index import Index
-from trimtab.experiments.port import Told
+from trimtab.experiments.port import Told, TrackerError
 from trimtab.experiments.shown import texts_of
 from trimtab.experiments.spec import TrackerSpec, TrackingSpec
 from trimtab.loop.tracking import Copying, refresh
@@ -160,6 +160,42 @@ def test_what_the_tracker_missed_is_written_later_and_once(world, system):
     (told,) = world.copying(system).copy()
     assert told.written == 1
     assert world.held()[f"{0:016x}"].training.figures == {"quality.mae": 9.0}
+
+
+def test_one_training_that_is_refused_keeps_no_other_out(world, system, monkeypatch):
+    for number in range(5):
+        world.training(f"{number:016x}")
+        world.trial(number, f"{number:016x}")
+    write = FolderTracker.write
+
+    def picky(self, told, contents):
+        if told.training.id == f"{1:016x}":
+            raise TrackerError("its name is too long")
+        return write(self, told, contents)
+
+    monkeypatch.setattr(FolderTracker, "write", picky)
+    (told,) = world.copying(system).copy()
+    assert (told.written, told.held, told.waiting) == (4, 4, 1)
+    assert told.trouble == f"{1:016x}: its name is too long"
+    monkeypatch.undo()
+    (told,) = world.copying(system).copy(at_once=True)
+    assert (told.written, told.waiting, told.trouble) == (1, 0, "")
+
+
+def test_a_tracker_that_refuses_everything_is_not_asked_for_each(world, system, monkeypatch):
+    for number in range(40):
+        world.training(f"{number:016x}")
+        world.trial(number, f"{number:016x}")
+    asked = []
+
+    def refuse(self, told, contents):
+        asked.append(told.training.id)
+        raise TrackerError("the key is wrong")
+
+    monkeypatch.setattr(FolderTracker, "write", refuse)
+    (told,) = world.copying(system).copy()
+    assert (told.waiting, told.trouble) == (40, "the key is wrong")
+    assert len(asked) == 3
 
 
 def test_a_fault_of_another_library_fails_nothing(world, system):

@@ -176,10 +176,12 @@ class Index:
         return int(held[0]) if held else 0, int(lacking[0]) if lacking else 0
 
     def written(self, tracker: str, found: Indexed, place: str) -> None:
-        """A tracker holds a training now, and answers again."""
-        with self.writing():
-            self._change("INSERT OR REPLACE INTO copy VALUES (?, ?, ?, ?)", (tracker, found.id, found.record, place))
-            self._change("DELETE FROM trouble WHERE tracker = ?", (tracker,))
+        """A tracker holds a training now."""
+        self._change("INSERT OR REPLACE INTO copy VALUES (?, ?, ?, ?)", (tracker, found.id, found.record, place))
+
+    def answers(self, tracker: str) -> None:
+        """A tracker is as it should be again."""
+        self._change("DELETE FROM trouble WHERE tracker = ?", (tracker,))
 
     def places(self, training: str) -> dict[str, str]:
         """Where trackers hold a training, by tracker."""

@@ -14,7 +14,7 @@ import blake3
 import msgspec
 
 from trimtab.declaration.system import System
-from trimtab.errors import TrimtabError, end_if_told
+from trimtab.errors import PermanentError, TrimtabError, end_if_told
 from trimtab.experiments.index import Index, Indexed
 from trimtab.experiments.port import Contents, Told, Tracker
 from trimtab.experiments.spec import TrackerSpec
@@ -34,6 +34,7 @@ _KINDS = (ModelTrained, TrainingFailed, TrialFinished, ExperimentFinished)
 _BUDGET = 30.0
 """Seconds that one pass gives to one tracker: a long queue must not keep the loop from its work."""
 _LONGEST_WAIT = 600.0
+_MOST_REFUSED = 50
 
 
 def refresh(index: Index, ledger: Ledger, blobs: Blobs) -> None:
@@ -126,7 +127,7 @@ class Copying:
         return Copied(name, written, held, waiting, trouble.said if trouble else "")
 
     def _copy(self, spec: TrackerSpec, at_once: bool) -> Copied:
-        name, written = spec.text, 0
+        name, written, said = spec.text, 0, ""
         trouble = self._index.trouble(name)
         if trouble is not None and not at_once:
             pause = min(_LONGEST_WAIT, 5.0 * 2 ** min(trouble.tries, 10))
@@ -136,28 +137,51 @@ class Copying:
         told = blake3.blake3(canonical_json(standing)).hexdigest(16)
         if not self._index.waiting(name, 1) and self._index.get(f"stand:{name}") == told:
             return self._stand_of(name, 0)
-        began = time.monotonic()
         try:
             tracker = self._opened(spec)
             try:
-                while waiting := self._index.waiting(name, 20):
-                    for found in waiting:
-                        place = tracker.write(*self._told(found))
-                        self._index.written(name, found, place)
-                        written += 1
-                        if time.monotonic() - began > _BUDGET:
-                            return self._stand_of(name, written)
-                tracker.stand(self._system.name, standing)
-                self._index.set(f"stand:{name}", told)
+                written, said, whole = self._written(tracker, name)
+                if whole:
+                    lacking = {found.id for found in self._index.waiting(name, _MOST_REFUSED)}
+                    held = {release: each for release, each in standing.items() if each[1] not in lacking}
+                    tracker.stand(self._system.name, held)
+                    self._index.set(f"stand:{name}", told if not lacking else "")
             finally:
                 tracker.close()
         except TrimtabError as error:
             end_if_told(error)
-            self._index.failed(name, self._clock(), error.in_one_line())
+            said = error.in_one_line()
         except Exception as error:  # whatever another library raises, a training must not fail by it
             end_if_told(error)
-            self._index.failed(name, self._clock(), f"{type(error).__name__}: {error}"[:500])
+            said = f"{type(error).__name__}: {error}"[:500]
+        if said:
+            self._index.failed(name, self._clock(), said)
+        else:
+            self._index.answers(name)
         return self._stand_of(name, written)
+
+    def _written(self, tracker: Tracker, name: str) -> tuple[int, str, bool]:
+        """Write what the tracker lacks: how many it took, what it said of the first that it refused, and whether the
+        time was enough for all. One that it refuses keeps no other from it; where it refuses one after another, the
+        trouble is not with them, and the error is raised."""
+        began, written = time.monotonic(), 0
+        refused: dict[str, str] = {}
+        while True:
+            batch = [found for found in self._index.waiting(name, 20 + len(refused)) if found.id not in refused]
+            for found in batch:
+                try:
+                    place = tracker.write(*self._told(found))
+                except PermanentError as error:
+                    refused[found.id] = f"{found.id}: {error.in_one_line()}"
+                    if len(refused) >= _MOST_REFUSED or (len(refused) > 2 and not written):
+                        raise
+                    continue
+                self._index.written(name, found, place)
+                written += 1
+                if time.monotonic() - began > _BUDGET:
+                    return written, next(iter(refused.values()), ""), False
+            if not batch:
+                return written, next(iter(refused.values()), ""), True
 
     def _standing(self) -> dict[str, tuple[Stage, str]]:
         releases = fold((entry.at, entry.fact) for entry in self._ledger.entries(ReleaseMoved))
