@@ -114,6 +114,38 @@ def test_a_search_is_understood() -> None:
     assert system.digest == load(BAKERY).digest
 
 
+def test_what_a_search_measures_where_and_by_what_rule_it_chooses_is_understood() -> None:
+    said = """
+[model.search]
+space = { trees = [10, 60] }
+among = { code = ["model.py"], window = ["12 d", "all"], seed = [0, 1] }
+objective = "serving.latency_p95"
+prune = "hyperband"
+shares = [0.3, 0.1]
+connections = 8
+choose = "simplest"
+cheapest = "resources.memory"
+"""
+    found = parse(BAKERY.read_text() + said, BAKERY).model.search
+    assert found is not None
+    assert {d.name: d.choices for d in found.space if d.choices} == {
+        "model.code": ("model.py",),
+        "model.window": (12 * 86400.0, 0.0),
+        "model.seed": (0, 1),
+    }
+    assert (found.prune, found.shares, found.connections) == ("hyperband", (0.1, 0.3), 8)
+    assert (found.choose, found.cheapest, found.objectives) == (
+        "simplest",
+        "resources.memory",
+        ("serving.latency_p95",),
+    )
+    plain = parse(BAKERY.read_text() + SEARCH.replace("trials = 7", 'prune = "none"'), BAKERY).model.search
+    assert plain is not None
+    assert plain.prune == "none"
+    with pytest.raises(DeclarationError, match="nothing to give a trial up after"):
+        parse(BAKERY.read_text() + said.replace("shares = [0.3, 0.1]", ""), BAKERY)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -127,6 +159,18 @@ def test_a_search_is_understood() -> None:
         ("trials = 7", 'sampler = "cmaes"', "one objective and numbers only"),
         ("trials = 7", 'sampler = "grid"', "a grid needs choices"),
         ("trials = 7", "trails = 7", 'did you mean "trials"'),
+        ("trials = 7", 'prune = "halving"', "there are several"),
+        ("trials = 7", "shares = [0.1, 1.5]", "parts of the training rows, above 0 and below 1"),
+        ("trials = 7", "shares = []", "parts of the training rows, above 0 and below 1"),
+        ("trials = 7", "connections = 0", "a whole number from 1 to 256"),
+        ("trials = 7", 'choose = "prettiest"', 'value "prettiest"'),
+        ("trials = 7", 'cheapest = "resources.model_size"', 'write choose = "simplest"'),
+        ("trials = 7", 'choose = "simplest"\ncheapest = "serving.latency"', "is not measured of a trial"),
+        ("trials = 7", 'among = { trees = ["a"] }', "is no setting that candidates may differ in"),
+        ("trials = 7", 'among = { code = ["nowhere.py"] }', "nowhere.py"),
+        ("trials = 7", 'among = { window = ["soon"] }', "soon"),
+        ("trials = 7", "among = { seed = [-1] }", "names no choices that fit"),
+        ("trials = 7", 'sampler = "cmaes"\namong = { seed = [1, 2] }', "one objective and numbers only"),
     ],
 )
 def test_what_is_wrong_with_a_search_is_named(old: str, new: str, says: str) -> None:

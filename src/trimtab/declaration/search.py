@@ -58,7 +58,8 @@ def read_search(
     if found["cheapest"] is not None:
         _check_objective(table, "cheapest", found["cheapest"], task, value)
         if found["choose"] != "simplest":
-            table.problems.add(table.key("cheapest"), "is only asked for by", hint='write choose = "simplest"')
+            hint = 'write choose = "simplest"'
+            table.problems.add(table.key("cheapest"), "says what is simple, and the best is chosen", hint=hint)
     _check_pruning(table, found, len(objectives or ()))
     if found["sampler"] == "cmaes" and (len(objectives or ()) > 1 or any(d.choices for d in dimensions)):
         hint = 'write sampler = "tpe"'
