@@ -242,7 +242,13 @@ class Connection(asyncio.Protocol):
         self._lines = b""
         head = request.head
         try:
-            guard, scope = (head and head.admission) or self._desk.admission(request.url)
+            if head is not None and head.admission is not None:  # it asks for nothing out of the ordinary
+                guard, scope = head.admission
+                known = guard is self._guard and request.token is self._shown and not self.grant.void
+                guard.check(self.grant if known else self._recognised(guard, request.token), scope)
+                (head.desk or self._desk).handle(self, request)
+                return
+            guard, scope = self._desk.admission(request.url)
             if request.origin and self._asks_beforehand(request, guard):
                 return
             if scope:
@@ -256,8 +262,7 @@ class Connection(asyncio.Protocol):
 
     def _recognised(self, guard: Guard, token: bytes) -> Grant:
         """Whose token that is; one that this connection has shown before need not be looked up again."""
-        same = token is self._shown or hmac.compare_digest(token, self._shown)  # the very same object, or an equal one
-        if guard is not self._guard or self.grant.void or not same:
+        if guard is not self._guard or self.grant.void or not hmac.compare_digest(token, self._shown):
             self.grant = guard.recognise(token)
             self._guard = guard
         self._shown = token

@@ -112,7 +112,8 @@ class PredictionDesk:
         grant = connection.grant
         question.who = grant.name
         question.lookups = self.system.lookups
-        read_terms(question, request)
+        if request.head is None or not request.head.silent:
+            read_terms(question, request)
         form.read_request(question, request, self.config)
         if grant.rows is not None:
             connection.charge(question.count)

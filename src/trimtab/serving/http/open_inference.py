@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
 from trimtab.records.server import ServerConfig
-from trimtab.serving.execution.questions import Answers, Question, brief
-from trimtab.serving.http.binary import BinaryAnswer, read_body, wanted_in_bytes
+from trimtab.serving.execution.questions import Answers, Question, brief, read_json
+from trimtab.serving.http.binary import HEADER, BinaryAnswer, read_body, wanted_in_bytes
 from trimtab.serving.http.known_tensors import known_tensors
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.explained import explained_outputs
@@ -32,14 +32,20 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
     head = request.head
     if head is not None and head.tensors is not None and head.tensors.fill(question, request.body):
         return
-    asked = read_body(request, question.target)
+    alone = head is not None and head.plain
+    asked = read_json(request.body) if alone else read_body(request, question.target)
     if not isinstance(asked, dict):
         raise RefusalError(422, f"expected an object with `inputs`, got {brief(asked)}")
     read_inputs(question, asked.get("inputs"), config.max_rows)
-    if len(asked) == 1:  # the inputs and nothing more: the usual request
-        if head is not None and question.weight:
+    if len(asked) > 1:  # beside the inputs, which are all of the usual request
+        _read_wishes(question, asked, config)
+    if head is not None and not alone:
+        head.plain = not request.field(HEADER)
+        if question.weight:
             head.tensors = known_tensors(question, request, asked)
-        return
+
+
+def _read_wishes(question: Question, asked: dict[str, Any], config: ServerConfig) -> None:
     parameters = asked.get("parameters")
     if parameters is not None:
         if not isinstance(parameters, dict):
@@ -62,8 +68,6 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
         if wanted is not None:
             answer = BinaryAnswer(cast("Connection", question.caller), wanted)
             question.caller, question.render = answer, answer.render
-    if head is not None and question.weight:
-        head.tensors = known_tensors(question, request, asked)
 
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:

@@ -17,15 +17,16 @@ _OWN = b"content-length"  # the one line that is not the same in every request o
 
 class Head:
     """What was made of a head that comes over and over, by whoever looked into it: `fields` are values of its lines by
-    name, `silent` tells that it asks for nothing out of the ordinary; `desk`, `address` and `admission` (the guard, and
-    the scopes of which a token needs one) are there once it is known that they will be the same again, and `tensors`
-    where bodies have begun alike."""
+    name, `silent` tells that it says nothing of how it wants to be answered, `plain` that its body is JSON alone;
+    `desk`, `address` and `admission` (the guard, and the scopes of which a token needs one) are there once it is known
+    that they will be the same again, and `tensors` where bodies have begun alike."""
 
-    __slots__ = ("address", "admission", "desk", "fields", "silent", "tensors")
+    __slots__ = ("address", "admission", "desk", "fields", "plain", "silent", "tensors")
 
     def __init__(self) -> None:
         self.fields: dict[bytes, bytes] = {}
         self.silent: bool | None = None
+        self.plain = False
         self.desk: PredictionDesk | None = None
         self.address: Address | None = None
         self.admission: tuple[Guard, int] | None = None
