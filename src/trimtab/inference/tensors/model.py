@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,29 +85,48 @@ class TensorModel:
         ]
         return TensorRows(tuple(arrays), (None,))
 
+    def outputs(self, arrays: Iterable[Array], placed: Sequence[Placed | None]) -> dict[str, Any]:
+        """What the graph gives for rows of one shape, by name, as it is read: arrays [rows, ...], and lists with a
+        value a row where boxes or identities were made of them. It is what `postprocess` is given."""
+        feed = dict(zip(self._inputs, arrays, strict=True))
+        return self._told(self.session.run(self._outputs, feed), feed, placed)
+
     def _alike(self, rows: Sequence[TensorRows]) -> Outcome:
         """Rows of one shape, in as many runs of the graph as their size asks for."""
-        if self._most == 1 and len(rows) > 1:  # nothing is to be put together
-            return _joined([self._alike([one]) for one in rows])
-        if len(rows) == 1:
-            arrays = rows[0].arrays
-            placed = rows[0].places
-        else:
-            arrays = tuple([np.concatenate(those) for those in zip(*[one.arrays for one in rows], strict=True)])
-            placed = tuple([place for one in rows for place in one.places])
+        placed = rows[0].places if len(rows) == 1 else tuple([place for one in rows for place in one.places])
         count = len(placed)
-        step = 1
-        if self.spec.batch:
-            step = max(1, _MOST_ELEMENTS * count // max(1, *[array.size for array in arrays]))
-            step = min(step, self._most or step)
-        if count <= step:
-            return self._once(arrays, placed)
-        spans = [slice(start, start + step) for start in range(0, count, step)]
-        return _joined([self._once([array[span] for array in arrays], placed[span]) for span in spans])
+        step = self._step(rows, count)
+        if step == 1 and len(rows) == count:  # nothing is to be put together
+            feeds = [dict(zip(self._inputs, one.arrays, strict=True)) for one in rows]
+        else:
+            arrays = rows[0].arrays
+            if len(rows) > 1:
+                arrays = tuple([np.concatenate(those) for those in zip(*[one.arrays for one in rows], strict=True)])
+            spans = [slice(start, start + step) for start in range(0, count, step)] if step < count else [slice(None)]
+            feeds = [{name: a[span] for name, a in zip(self._inputs, arrays, strict=True)} for span in spans]
+        # One run right behind the other: what is done around them would push the graph out of the processor's cache.
+        runs = [self.session.run(self._outputs, feed) for feed in feeds]
+        if len(runs) == 1:
+            return self._outcome(self._told(runs[0], feeds[0], placed), count)
+        if all(len({values.shape[1:] for values in those}) == 1 for those in zip(*runs, strict=True)):
+            found = [_together(those) for those in zip(*runs, strict=True)]
+            return self._outcome(self._told(found, feeds[0], placed), count)
+        parts = []  # a graph may tell more of one row than of another
+        for run, feed, start in zip(runs, feeds, range(0, count, step), strict=True):
+            own = placed[start : start + step]
+            parts.append(self._outcome(self._told(run, feed, own), len(own)))
+        return _joined(parts)
 
-    def _once(self, arrays: Iterable[Array], placed: Sequence[Placed | None]) -> Outcome:
-        n = len(placed)
-        outputs = self.outputs(arrays, placed)
+    def _step(self, rows: Sequence[TensorRows], count: int) -> int:
+        """Rows of one run."""
+        if not self.spec.batch:
+            return 1
+        largest = max([sum([one.arrays[place].size for one in rows]) for place in range(len(self._inputs))])
+        step = max(1, _MOST_ELEMENTS * count // max(1, largest))
+        return min(step, self._most or step)
+
+    def _outcome(self, outputs: dict[str, Any], n: int) -> Outcome:
+        """What the outputs for `n` rows come to."""
         scores = self._scores(outputs[self._score], n) if self._score else np.empty((n, 0), np.float32)
         if not (self._answered or self._hook or self.spec.top):
             return Outcome(scores, None)
@@ -119,13 +138,13 @@ class TensorModel:
             named = made if not self._score else [one | two for one, two in zip(named, made, strict=True)]
         return Outcome(scores, named)
 
-    def outputs(self, arrays: Iterable[Array], placed: Sequence[Placed | None]) -> dict[str, Any]:
-        """What the graph gives for rows of one shape, by name, as it is read: arrays [rows, ...], and lists with a
-        value a row where boxes or identities were made of them. It is what `postprocess` is given."""
+    def _told(
+        self, found: Sequence[Array], feed: Mapping[str, Array], placed: Sequence[Placed | None]
+    ) -> dict[str, Any]:
+        """The outputs of one run, or of several together, as they are read."""
         n = len(placed)
-        feed = dict(zip(self._inputs, arrays, strict=True))
         outputs: dict[str, Any] = {}
-        for spec, values in zip(self.spec.outputs, self.session.run(self._outputs, feed), strict=True):
+        for spec, values in zip(self.spec.outputs, found, strict=True):
             if values.ndim == 0 or len(values) != n:
                 raise PermanentError(f"output {spec.name!r} has shape {list(values.shape)} for {n} rows")
             outputs[spec.name] = read_out(values, spec)
@@ -168,6 +187,11 @@ class TensorModel:
 def _warm_shape(tensor: TensorInput) -> tuple[int, ...]:
     free = tensor.audio.rate if tensor.audio is not None else _FREE
     return tuple(free if size == -1 else size for size in tensor.shape)
+
+
+def _together(those: Sequence[Array]) -> Array:
+    """The values of one output in several runs, as of one; as they are where it has no axis of rows."""
+    return those[0] if those[0].ndim == 0 else np.concatenate(those)
 
 
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:
