@@ -124,6 +124,35 @@ def test_runs_that_are_cut_say_the_same(sizes, most, seed):
     assert found.named == expected.named
 
 
+def test_runs_that_tell_more_of_one_row_than_of_another_are_read_apart():
+    nodes = [
+        node("ReduceMax", "x", "most", keepdims=0),
+        node("Cast", "most", "end", to=T.INT64),
+        node("Range", "zero end one", "steps"),
+        node("Cast", "steps", "real", to=T.FLOAT),
+        node("ReduceSum", "x axis", "sum", keepdims=1),
+        node("Add", "sum real", "y"),
+    ]
+    made = graphs.graph(
+        nodes,
+        [("x", T.FLOAT, ["n", 2])],
+        [("y", T.FLOAT, ["n", "m"])],
+        zero=np.int64(0),
+        one=np.int64(1),
+        axis=np.array([1], np.int64),
+    )
+    spec = Tensors(
+        inputs=(TensorInput(name="x", datatype="FP32", shape=(2,)),),
+        outputs=(TensorOutput(name="y", datatype="FP32", shape=(-1,)),),
+    )
+    model = TensorModel(made, Signature(task="tensors", inputs=(), features=(), tensors=spec))
+    model.cut(1)
+    rows = [TensorRows((np.float32([[high, 0.5]]),), (None,)) for high in (2, 4, 4, 1)]
+    told = [one["y"].tolist() for one in model.run(rows).named]
+    assert told == [[2.5, 3.5], [4.5, 5.5, 6.5, 7.5], [4.5, 5.5, 6.5, 7.5], [1.5]]
+    assert [one["y"].tolist() for one in model.run(rows[1:3]).named] == told[1:3]
+
+
 def test_a_graph_for_one_row_is_given_one():
     signature = graphs.colour_signature(IMAGE, batch=False)
     model = TensorModel(graphs.mean_colour((1, 3, 32, 48)), signature)
