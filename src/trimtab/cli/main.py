@@ -26,7 +26,7 @@ VERBS = {
     "data": "datasets: their versions, their quality and what was refused",
     "labels": "what people say, where they differ, and what to label next",
     "telemetry": "what was answered, and what was true: list, show, export, verify",
-    "models": "model versions: list, show, diff, reproduce",
+    "models": "model versions: what they are like, their cards, export",
     "experiment": "hypotheses about models: list, run, show",
     "search": "try hyper-parameters, within what must hold",
     "promote": "make a release or a model live by hand",
