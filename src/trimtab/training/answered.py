@@ -71,6 +71,11 @@ def judge_answers(
         assert isinstance(tensors.recognition, Recognition)
         name = tensors.recognition.similarities
         similar = np.array([np.asarray(one[name], np.float64) for one in found])
+        if similar.shape[1:] != (len(signature.classes),):
+            raise PermanentError(
+                f"output {name!r} is {list(similar.shape[1:])} a row, and {len(signature.classes)} are enrolled",
+                hint="one similarity for each of the classes, in their order",
+            )
         return judge_probes(truths, similar, signature.classes, tensors.recognition.threshold)
     if task == "transcription":
         return judge_transcripts(truths, [str(_named(one, "text", str)) for one in found])

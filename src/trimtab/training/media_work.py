@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.inference.postprocess_code import load_postprocess
@@ -29,9 +28,9 @@ from trimtab.training.answered import (
 )
 from trimtab.training.evaluate import days_of, labelled_metrics
 from trimtab.training.export.export import LARGEST_DIFFERENCE
-from trimtab.training.export.given import OnnxModel
-from trimtab.training.export.media_graph import media_signature, outputs_of, returned_graph
+from trimtab.training.export.media_graph import media_signature, returned_graph
 from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder
+from trimtab.training.media_parity import alone, beside
 from trimtab.training.media_rows import MediaRows, media_rows, together
 from trimtab.training.phases import Phases
 from trimtab.training.snapshot import dotted
@@ -153,9 +152,9 @@ class MediaWork:
             model = TensorModel(content, signature, threads=self.order.threads)
         with self.phases.timed("parity"):
             checked = [*_some(valid.decoded.rows()), *_some(rows.decoded.rows())]
-            parity = max(map(_alone(model, checked), range(len(checked))))
+            parity = max(map(alone(model, checked), range(len(checked))))
             if found.native is not None:
-                parity = max(parity, _beside(model, found, checked))
+                parity = max(parity, beside(model, found, checked))
             if not parity <= LARGEST_DIFFERENCE:
                 raise PermanentError(
                     f"the graph gives a row other figures by {parity:.3g} than the model it was made of, or than the "
@@ -208,57 +207,3 @@ def _seen(rows: MediaRows) -> MediaRows:
 def _some(rows: list[TensorRows]) -> list[TensorRows]:
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int))
     return [rows[place] for place in chosen]
-
-
-def _alone(model: TensorModel, rows: list[TensorRows]) -> Callable[[int], float]:
-    """How far a row's outputs alone lie from those it has among others of its shape."""
-    among: dict[int, list[NDArray[Any]]] = {}
-    groups: dict[Any, list[int]] = {}
-    for place, one in enumerate(rows):
-        groups.setdefault(one.shapes, []).append(place)
-    for places in groups.values() if model.spec.batch else ():
-        stacked = [np.concatenate(those) for those in zip(*(rows[p].arrays for p in places), strict=True)]
-        for output in _run(model, stacked):
-            for row, place in enumerate(places):
-                among.setdefault(place, []).append(output[row])
-
-    def gap(place: int) -> float:
-        own = _run(model, rows[place].arrays)
-        return max(
-            (_apart(mine[0], theirs) for mine, theirs in zip(own, among.get(place, []), strict=False)), default=0.0
-        )
-
-    return gap
-
-
-def _beside(model: TensorModel, found: OnnxModel, rows: list[TensorRows]) -> float:
-    """How far the graph lies from the model it was made of."""
-    names = [one.name for one in model.spec.outputs]
-    largest = 0.0
-    for one in rows:
-        with users("native()"):
-            assert found.native is not None
-            native = outputs_of(found.native, one.arrays, names)
-        for name, ours in zip(names, _run(model, one.arrays), strict=True):
-            if name in native:
-                largest = max(largest, _apart(ours, np.asarray(native[name])))
-    return largest
-
-
-def _run(model: TensorModel, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    feed = {one.name: array for one, array in zip(model.spec.inputs, arrays, strict=True)}
-    made: list[NDArray[Any]] = model.session.run([one.name for one in model.spec.outputs], feed)
-    return made
-
-
-def _apart(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """The largest absolute difference, relative to the larger spread where that is above 1; infinite for other shapes,
-    and for what is not a number on either side."""
-    if np.shape(one) != np.shape(other):
-        return float("inf")
-    if np.asarray(one).dtype.kind not in "biuf":
-        return 0.0 if np.array_equal(one, other) else float("inf")
-    first, second = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return float("inf")
-    return float(np.abs(first - second).max(initial=0.0) / max(1.0, float(second.std()) if second.size else 1.0))

@@ -80,7 +80,7 @@ def trimtab(*words: object) -> str:
 
 
 @contextmanager
-def serving(system: Path) -> Iterator[Client]:
+def serving(system: Path, name: str) -> Iterator[Client]:
     """`trimtab serve`, and somebody who asks it."""
     port = next(
         line.split()[-1] for line in (system / "trimtab.toml").read_text("utf-8").splitlines() if "port" in line
@@ -88,7 +88,7 @@ def serving(system: Path) -> Iterator[Client]:
     words = [sys.executable, "-m", "trimtab.cli.main", "serve", str(system)]
     process = subprocess.Popen(words, env=os.environ | {"TRIMTAB_TRACEBACK": ""}, stdout=subprocess.DEVNULL)
     try:
-        with Client(f"http://127.0.0.1:{port}", timeout=60, system="door") as client:
+        with Client(f"http://127.0.0.1:{port}", timeout=60, system=name) as client:
             until = time.monotonic() + 60
             while not answers(client):
                 assert process.poll() is None
@@ -133,7 +133,7 @@ def test_those_enrolled_are_known_and_strangers_are_not(system: Path, faces: Pat
     assert model["parity"] < 1e-4, "the graph answers as the arithmetic it was made of"
     assert len(model["bundle"]["signature"]["classes"]) == ENROLLED
 
-    with serving(system) as client:
+    with serving(system, "door") as client:
         known = [asked(client, png(faces, person, LAST)) for person in range(1, ENROLLED + 1)]
         strangers = [asked(client, png(faces, person, 1)) for person in range(ENROLLED + 6, 41)]
         told = client.infer({"content": [png(faces, 1, LAST)]}).outputs

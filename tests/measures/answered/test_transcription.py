@@ -54,6 +54,14 @@ def test_a_bootstrap_of_sums_is_that_of_clips() -> None:
     assert figures.std() == pytest.approx(np.std(ours), rel=0.2)
 
 
+def test_no_error_in_a_few_clips_proves_little() -> None:
+    judged = judge_transcripts(["one two"] * 20, ["one two"] * 20)
+    for bootstrap in (0, 200):
+        told = estimate_of_answers("quality.word_error_rate", judged, bootstrap=bootstrap)
+        assert told.figure == 0.0
+        assert told.high == pytest.approx(0.161, abs=0.01), "Wilson's upper limit of none in 20"
+
+
 def test_case_and_punctuation_are_not_said_aloud_and_a_clip_has_a_worth() -> None:
     judged = judge_transcripts(["Hello, world!", "Goodbye."], ["hello world", "good bye"])
     assert judged.right.tolist() == [1.0, 0.0]

@@ -86,7 +86,15 @@ def estimate_of_answers(
     def made() -> Statistic:
         return statistic_of_answers(metric, judged, value, chosen, part)
 
-    return estimate_of(made, int(chosen.sum()), blocks=days, bootstrap=bootstrap, seed=seed, shares_by_wilson=True)
+    return estimate_of(
+        made,
+        int(chosen.sum()),
+        blocks=days,
+        bootstrap=bootstrap,
+        seed=seed,
+        rarer=float(chosen.sum()),
+        shares_by_wilson=True,
+    )
 
 
 def _worth(judged: Judged, value: Value | None) -> Floats:

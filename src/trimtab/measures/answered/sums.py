@@ -31,7 +31,9 @@ def ratio(tops: Floats, bottoms: Floats, nothing: str, *, ceiling: float = inf) 
         raise Undefined(nothing)
     figure = float(tops.sum()) / total
     columns = np.stack([tops, bottoms], axis=1)
-    return Statistic(figure, (tops - figure * bottoms) / total, columns, _ratio, floor=0.0, ceiling=ceiling)
+    influence = (tops - figure * bottoms) / total
+    trials = _rows_of_perfect(figure, influence)
+    return Statistic(figure, influence, columns, _ratio, trials=trials, floor=0.0, ceiling=ceiling)
 
 
 def mean_of_ratios(tops: Floats, bottoms: Floats, nothing: str) -> Statistic:
@@ -46,7 +48,15 @@ def mean_of_ratios(tops: Floats, bottoms: Floats, nothing: str) -> Statistic:
     influence = ((tops - ratios * bottoms) / totals).mean(axis=1)
     columns = np.concatenate([tops, bottoms], axis=1)
     combine = partial(_mean_ratio, width=tops.shape[1])
-    return Statistic(float(ratios.mean()), influence, columns, combine, floor=0.0, ceiling=1.0)
+    figure = float(ratios.mean())
+    trials = _rows_of_perfect(figure, influence)
+    return Statistic(figure, influence, columns, combine, trials=trials, floor=0.0, ceiling=1.0)
+
+
+def _rows_of_perfect(figure: float, influence: Floats) -> float | None:
+    """How many rows a figure of 0 or 1 has behind it where they have no spread to see: it is as sure as they are
+    many."""
+    return float(influence.size) if figure in (0.0, 1.0) and not influence.any() else None
 
 
 def _ratio(sums: Floats) -> Floats:

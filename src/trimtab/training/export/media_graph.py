@@ -35,6 +35,8 @@ def media_signature(model: OnnxModel, content: bytes, task: Task, media: MediaMo
     """The signature of a graph, completed by what is declared. Raises PermanentError where the two do not fit."""
     session = open_session(content)
     graph = describe_graph(session)
+    if not graph.outputs:
+        raise PermanentError("the graph has no output")
     told = {one.name: one for one in media.outputs}
     for name in told:
         if name not in [one.name for one in graph.outputs]:
