@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -128,6 +131,32 @@ def test_a_training_that_failed_is_looked_at_by_its_id(cli: Cli, fresh: Place) -
     ran = cli("models", "metrics", fresh, entry["fact"]["identity"]["id"][:8])
     assert ran.out.startswith("it came to no model: train() raised ValueError: bad luck")
     assert "loss  0.0202 at step 39" in ran.out
+
+
+SLOW = LOGGED.replace("    trimtab.log_artifact", "        import time; time.sleep(0.5)\n    trimtab.log_artifact")
+
+
+def test_a_training_that_is_under_way_is_drawn(cli: Cli, fresh: Place) -> None:
+    fresh.write("model.py", SLOW)
+    words = [sys.executable, "-m", "trimtab.cli.main", "run", str(fresh)]
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 40
+        while not (fresh.folder / ".trimtab" / "ledger.db").exists() or not (
+            found := cli("models", "metrics", fresh, "--json").json
+        ):
+            assert running.poll() is None, "it trained nothing"
+            assert time.monotonic() < until, "nothing was logged"
+            time.sleep(0.2)
+        assert found[0]["running"]
+        assert "is under way" in cli("models", "metrics", fresh).out
+    finally:
+        running.kill()
+        running.wait()
+    (told,) = cli("models", "metrics", fresh, "--metric", "loss", "--json").json
+    (loss,) = told["curves"]
+    assert loss["steps"] == list(range(len(loss["steps"])))
+    assert "broken off" in cli("models", "metrics", fresh).out
 
 
 def test_an_unknown_tracker_is_one_line(cli: Cli, lived: Place) -> None:

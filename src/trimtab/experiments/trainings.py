@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,6 +14,9 @@ from trimtab.experiments.port import Curve
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.tracking import Artifact, Fit, Training, ref_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def find_training(blobs: Blobs, identity: str) -> Training | None:
@@ -38,8 +42,12 @@ def curves_of(blobs: Blobs, training: Training, fits: Sequence[Fit] | None = Non
         return ()
     import polars as pl  # here: whoever only asks for records need not wait for it
 
+    return curves_in(pl.read_ipc(blobs.get(training.points)), fits)
+
+
+def curves_in(points: pl.DataFrame, fits: Sequence[Fit] | None = None) -> tuple[Curve, ...]:
+    """The curves of points: fit, name, step, value, at."""
     found = []
-    points = pl.read_ipc(blobs.get(training.points))
     for (fit, name), part in points.group_by("fit", "name", maintain_order=True):
         if fits is None or fit in fits:
             steps, values, at = (part[column].to_numpy() for column in ("step", "value", "at"))

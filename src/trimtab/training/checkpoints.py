@@ -39,3 +39,15 @@ class Checkpoints:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # others are there, or none was
             self._home.rmdir()
+
+
+def tracked_in(checkpoints: Path) -> Path:
+    """Where what a training logs lies until it ends, in the folder of its checkpoints: it goes on like them."""
+    return checkpoints / ".tracked"
+
+
+def tracked_folders(work: Path) -> list[tuple[str, Path]]:
+    """Identity and such a folder of every training that has not ended."""
+    home = work / "checkpoints"
+    folders = sorted(home.iterdir()) if home.is_dir() else []
+    return [(folder.name, tracked_in(folder)) for folder in folders if tracked_in(folder).is_dir()]

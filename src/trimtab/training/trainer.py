@@ -22,7 +22,7 @@ from trimtab.records.tensors import MediaModel
 from trimtab.records.tracking import Environment
 from trimtab.training import identity as identities
 from trimtab.training.build import Builder, Built, Failure, Profile
-from trimtab.training.checkpoints import Checkpoints
+from trimtab.training.checkpoints import Checkpoints, tracked_in
 from trimtab.training.evaluate import threshold_of
 from trimtab.training.identity import CodeIdentity
 from trimtab.training.job import Fitted, TrainingJob
@@ -31,7 +31,6 @@ from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
 from trimtab.training.tracking.keep import keep_training
 
-_TRACKED = ".tracked"
 _WITHHELD = "withheld: the rows are of people, and the code may have printed some"
 
 
@@ -92,7 +91,7 @@ class Trainer:
             known = self.known(identity.id)
             if known is not None:  # another process has just trained it
                 return known
-            tracked = checkpoints / _TRACKED
+            tracked = tracked_in(checkpoints)
             built = self._builder.build(
                 job, code, train, valid, profile=profile, checkpoints=checkpoints, tracked=tracked
             )

@@ -18,7 +18,7 @@ _ACTIONS = {
     "explain": "MODEL [--row KEY]: what it relies on; why it answers to a row so",
     "card": "MODEL [--to FILE]: its card as a page (.html) or as text (.md)",
     "export": "MODEL --to FOLDER: all of it, standing alone in a folder or .zip",
-    "metrics": "MODEL [--metric NAME] [--to FILE.html]: what it logged, by step",
+    "metrics": "[MODEL] [--metric NAME] [--to FILE.html]: what it logged, by step",
     "artifacts": "MODEL [--to DIR]: the files that its training saved",
     "track": "write to the declared trackers what they lack",
     "reproduce": "MODEL: train it again from what is kept, and compare",

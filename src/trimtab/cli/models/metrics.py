@@ -27,7 +27,9 @@ _MOST = 8
 
 def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     """Do the action."""
-    expect(words, 1, 1, "metrics [SYSTEM] MODEL [--metric NAME] [--to FILE.html]")
+    expect(words, 0, 1, "metrics [SYSTEM] [MODEL] [--metric NAME] [--to FILE.html]")
+    if not words:
+        return _under_way(place, args)
     from trimtab.experiments.trainings import curves_of
 
     training = named(place, words[0])
@@ -77,6 +79,30 @@ def _page(place: Place, training: Training, curves: Sequence[Curve], to: Path) -
     patch = place.blobs.get(training.source.patch).decode() if training.source.patch else ""
     write_atomically(to, training_page(place.system.name, training, curves, patch).encode())
     return to
+
+
+def _under_way(place: Place, args: argparse.Namespace) -> int:
+    """What trainings that have not ended have logged so far."""
+    from trimtab.experiments.trainings import curves_in
+    from trimtab.training.tracking.under_way import under_way
+
+    if args.to is not None:
+        raise UsageError("a page is made of one training", hint="name a MODEL")
+    found = [(each, curves_in(each.points)) for each in under_way(place.layout.work)]
+    if args.metric is not None:
+        found = [(each, tuple(c for c in its if args.metric in (c.title, c.name))) for each, its in found]
+    if args.json:
+        emit_json([{"training": e.id, "running": e.running, "curves": [_told(c) for c in its]} for e, its in found])
+        return 0
+    if not found:
+        say("no training is under way that has logged anything; name a MODEL for one that has ended")
+    for each, curves in found:
+        how = "under way" if each.running else "broken off: `trimtab run` goes on with it"
+        say(f"{styled(each.id, 'bold')} is {how}")
+        say()
+        for curve in curves[:_MOST]:
+            _draw(curve)
+    return 0
 
 
 def _draw(curve: Curve) -> None:
