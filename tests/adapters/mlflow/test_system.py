@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +89,15 @@ def _serve(model: str, port: int, folder: Path) -> dict[str, Any]:
         process = subprocess.Popen([sys.executable, "-m", "trimtab.cli.main", "serve", model], stdout=log, stderr=log)
         try:
             until = time.monotonic() + 60
-            while True:
+            while time.monotonic() < until:
                 assert process.poll() is None, (folder / "served.log").read_text()
-                try:
-                    told: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/v2/models/model").json()
-                except httpx.TransportError:
-                    assert time.monotonic() < until
-                    time.sleep(0.1)
-                else:
-                    return told
+                with suppress(httpx.TransportError):
+                    told = httpx.get(f"http://127.0.0.1:{port}/v2/models/model")
+                    if told.status_code == 200:
+                        found: dict[str, Any] = told.json()
+                        return found
+                time.sleep(0.1)
+            raise TimeoutError((folder / "served.log").read_text())
         finally:
             os.kill(process.pid, signal.SIGTERM)
             process.wait(30)

@@ -27,6 +27,9 @@ _QUIET = {
     "COMET_DISABLE_AUTO_LOGGING": "1",
     "COMET_ERROR_TRACKING_ENABLE": "false",
     "COMET_OFFLINE_SAMPLING_SIZE": "100000000",  # else it leaves points out
+    "COMET_HTTP_SESSION_RETRY_TOTAL": "1",  # the next pass tries again
+    "COMET_GET_OR_ADD_EXPERIMENT_RETRY_TOTAL": "1",
+    "COMET_GET_OR_ADD_EXPERIMENT_RETRY_CONNECT": "1",
 }
 
 
