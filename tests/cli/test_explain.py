@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Callable
 
 import pytest
-from tests.cli.conftest import Cli, Place, one_line
+from tests.cli.conftest import Cli, Place, one_line, real
 
 CARD = '\n[card]\ngroups = ["pump"]\n'
 
@@ -69,3 +71,43 @@ def test_wrong_words(cli: Cli, lived: Place, words: tuple[str, ...], code: int, 
     ran = cli("models", "explain", lived, *words)
     assert ran.code == code
     one_line(ran, told)
+
+
+@pytest.mark.parametrize(
+    ("task", "requirement", "model", "truth"),
+    [
+        ("regression", '"quality.mae" = "<= 40"', "HistGradientBoostingRegressor", lambda heat: f"{heat:.1f}"),
+        (
+            "multiclass_classification",
+            '"quality.accuracy" = ">= 0.2"',
+            "HistGradientBoostingClassifier",
+            lambda heat: "low" if heat < 50 else "mid" if heat < 80 else "high",
+        ),
+    ],
+)
+def test_numbers_and_several_classes(
+    cli: Cli, fresh: Place, task: str, requirement: str, model: str, truth: Callable[[float], str]
+) -> None:
+    header, *lines = (fresh.folder / "readings.csv").read_text("utf-8").splitlines()
+    heats = [float(line.split(",")[3]) + float(line.split(",")[4]) for line in lines]
+    rows = [f"{line},{truth(heat)}" for line, heat in zip(lines, heats, strict=True)]
+    fresh.write("readings.csv", "\n".join([f"{header},heat", *rows]) + "\n")
+    text = (fresh.folder / "trimtab.toml").read_text("utf-8")
+    text = text.replace("binary_classification", task).replace('label = "hot"', 'label = "heat"')
+    text = text.replace('"quality.roc_auc"     = ">= 0.7"', requirement)
+    fresh.write("trimtab.toml", re.sub(r"\[value\].*?\n\n", "", text, flags=re.DOTALL) + CARD)
+    code = f"from sklearn.ensemble import {model}\n\n\ndef train(train, valid, params):\n"
+    fresh.write("model.py", f"{code}    return {model}(max_iter=20).fit(train.x, train.y)\n")
+    assert real("run", fresh).code == 0
+    found = cli("models", "explain", fresh, "r-001", "--json").json
+    assert found["same"] is True
+    assert list(found["contributions"])[:2] == ["load", "outside"]
+    assert found["losses"]["load"]["low"] > found["losses"]["age"]["high"]
+    curves = {(one["feature"], one["output"]): one["points"] for one in found["curves"]}
+    rising = [point["figure"] for point in curves["load", "" if task == "regression" else "high"]]
+    assert rising[-1] > rising[0]
+    assert "pump" in found["groups"]
+    key = fresh.rows()[3].split(",")[0]
+    told = cli("models", "explain", fresh, "r-001", "--row", key, "--json").json
+    assert len(told["base"]) == len(told["parts"][0]["contributions"]) == (1 if task == "regression" else 3)
+    assert cli("models", "card", fresh, "r-001").code == 0

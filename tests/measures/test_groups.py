@@ -79,3 +79,14 @@ def test_regression_is_judged_by_which_way_it_errs() -> None:
         ("x", pytest.approx(1.0), None),
         ("y", pytest.approx(-1.0), None),
     ]
+
+
+def test_a_group_without_an_error_is_not_taken_for_perfect() -> None:
+    """Eighty of eighty right, and 156 of 160 elsewhere: nothing that chance would not do."""
+    right = np.r_[np.ones(80), np.ones(156), np.zeros(4)]
+    found = compare_groups(
+        "quality.accuracy", np.repeat(["a", "b"], [80, 160]), y=np.ones(240), score=right, threshold=0.5, value=None,
+        task="binary_classification", blocks=np.arange(240) % 20,
+    )  # fmt: skip
+    assert found[0].figure == 1.0
+    assert not any(one.apart for one in found)

@@ -2,8 +2,8 @@
 
 Both come with intervals that hold for all groups of a column together (Bonferroni). Blocks of rows (days) are drawn
 with replacement, the same draws for the group and for the others, because a bad day is bad for both; the standard error
-is the spread of the draws times sqrt(B/(B-1)), with Student's t of B - 1 degrees of freedom, for the ratio on the
-logarithmic scale.
+is the spread of the draws times sqrt(B/(B-1)), or that of independent rows where it is larger, with Student's t of
+B - 1 degrees of freedom, for the ratio on the logarithmic scale.
 
 Shares of answers are the field's criteria: `selected` equal in all groups is demographic parity, `true_positive_rate`
 equal is equality of opportunity, both rates equal are equalised odds (Hardt, Price & Srebro 2016, NeurIPS 29).
@@ -12,14 +12,14 @@ equal is equality of opportunity, both rates equal are equalised odds (Hardt, Pr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import exp, log, sqrt
+from math import exp, hypot, log, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.measures.arrays import Floats, Ints, block_index
-from trimtab.measures.intervals import t_quantile
+from trimtab.measures.intervals import row_error, t_quantile, wilson
 from trimtab.measures.metrics import statistic_of
 from trimtab.measures.resample import resampled
 from trimtab.measures.statistic import Statistic, Undefined
@@ -93,9 +93,10 @@ def compare_groups(
         except Undefined:
             continue
         drawn = [resampled(s, i, count, _RESAMPLES, seed) for s, i in ((ours, here), (theirs, there))]
-        half = wide * _spread(drawn[0] - drawn[1])
+        least = hypot(_alone(ours), _alone(theirs))
+        half = wide * max(_spread(drawn[0] - drawn[1]), least)
         difference = ours.figure - theirs.figure
-        ratio = _ratio(ours.figure, theirs.figure, drawn, wide) if metric not in (MEAN_ERROR, "value.per_1000") else {}
+        ratio = {} if metric in (MEAN_ERROR, "value.per_1000") else _ratio(ours, theirs, drawn, wide)
         compared.append(
             Compared(
                 group=name,
@@ -123,13 +124,24 @@ def _spread(draws: Floats) -> float:
     return float(kept.std(ddof=1)) if kept.size > _RESAMPLES / 2 else float("inf")
 
 
-def _ratio(ours: float, theirs: float, drawn: Sequence[Floats], wide: float) -> dict[str, float]:
+def _alone(found: Statistic) -> float:
+    """The standard error of a figure were its rows independent: days never make it surer than that. Of a share it is
+    half of Wilson's interval at one standard error, which is not nothing where the share is 0 or 1."""
+    error = row_error(found.influence) if found.influence.size > 1 else 0.0
+    if found.trials is None:
+        return error
+    low, high = wilson(found.figure, found.trials, 1.0)
+    return max(error, (high - low) / 2)
+
+
+def _ratio(ours: Statistic, theirs: Statistic, drawn: Sequence[Floats], wide: float) -> dict[str, float]:
     """The ratio with its interval; nothing where it does not exist."""
-    if ours <= 0 or theirs <= 0:
+    if ours.figure <= 0 or theirs.figure <= 0:
         return {}
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = wide * _spread(np.log(drawn[0]) - np.log(drawn[1]))
-    ratio = ours / theirs
+        spread = _spread(np.log(drawn[0]) - np.log(drawn[1]))
+    error = wide * max(spread, hypot(_alone(ours) / ours.figure, _alone(theirs) / theirs.figure))
+    ratio = ours.figure / theirs.figure
     if not error < 700:
         return {"ratio": ratio}
     return {"ratio": ratio, "ratio_low": exp(log(ratio) - error), "ratio_high": exp(log(ratio) + error)}
@@ -146,16 +158,22 @@ def _statistic(
     if metric in own:
         return own[metric](np.asarray(y, dtype=np.float64), (score >= threshold).astype(np.float64))
     if metric == MEAN_ERROR:
-        return _share(np.asarray(score - y, dtype=np.float64), np.ones(len(y)))
+        return _share(np.asarray(score - y, dtype=np.float64), np.ones(len(y)), bounded=False)
     return statistic_of(metric, y=y, score=score, threshold=threshold, value=value, task=task)
 
 
-def _share(hits: Floats, trials: Floats) -> Statistic:
+def _share(hits: Floats, trials: Floats, *, bounded: bool = True) -> Statistic:
     total = float(trials.sum())
     if total == 0:
         raise Undefined("no row counts")
     figure = float(hits.sum()) / total
-    return Statistic(figure, (hits - figure * trials) / total, np.stack([hits, trials], axis=1), _quotient)
+    return Statistic(
+        figure,
+        (hits - figure * trials) / total,
+        np.stack([hits, trials], axis=1),
+        _quotient,
+        trials=total if bounded else None,
+    )
 
 
 def _quotient(sums: Floats) -> Floats:
