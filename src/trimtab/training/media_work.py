@@ -36,6 +36,7 @@ from trimtab.training.phases import Phases
 from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
 from trimtab.training.stored_code import StoredCode
+from trimtab.training.tracking.recorder import Recorder
 from trimtab.training.truths import read_truths
 from trimtab.training.user_code import import_entry, users
 
@@ -45,7 +46,8 @@ _CHECKED = 32
 class MediaWork:
     """One order, in folder `folder`."""
 
-    def __init__(self, order: WorkOrder, folder: Path, peak_memory: Callable[[], int]) -> None:
+    def __init__(self, order: WorkOrder, folder: Path, recorder: Recorder, peak_memory: Callable[[], int]) -> None:
+        self.recorder = recorder
         self.order = order
         self.folder = folder
         self.phases = Phases()
@@ -140,6 +142,7 @@ class MediaWork:
     ) -> tuple[Fitted, TensorModel]:
         """Fit, keep the graph and check it."""
         with self.phases.timed("fit"), users("train()"):
+            self.recorder.turn_to("evaluated" if name == "model" else "shipped")
             if self.order.torch:
                 from trimtab.training.torch_fit import prepare  # here: only for code that uses PyTorch
 

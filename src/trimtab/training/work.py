@@ -48,7 +48,7 @@ def carry_out(order: WorkOrder, folder: Path) -> None:
         if isinstance(order.job.media, MediaModel):
             from trimtab.training.media_work import MediaWork  # here: most workers decode nothing
 
-            result: WorkDone | WorkRefused = MediaWork(order, folder, _peak_memory).run()
+            result: WorkDone | WorkRefused = MediaWork(order, folder, recorder, _peak_memory).run()
         else:
             result = _Work(order, folder, recorder).run()
     except TrimtabError as error:

@@ -3,7 +3,7 @@ become known. What is true of an image or a sound is told by the labelled datase
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -90,9 +90,11 @@ class AnsweredRows:
         everything = np.ones(judged.rows, dtype=bool)
         return tuple(self._verdict(one, judged, rows, place, everything) for one in self._wanted())
 
-    def compared(self, champion: Judged, challenger: Judged, moments: NDArray[np.int64]) -> list[tuple[str, Paired]]:
-        """Challenger against champion on the same rows, in the deciding metric and the task's usual one; days are the
-        blocks."""
+    def compared(
+        self, champion: Judged, challenger: Judged, moments: NDArray[np.int64], metrics: Sequence[str] = ()
+    ) -> list[tuple[str, Paired]]:
+        """Challenger against champion on the same rows, in `metrics` (default: the deciding one and the task's usual
+        one); days are the blocks."""
         moved = days(moments)
 
         def compared(metric: str) -> Paired:
@@ -101,8 +103,8 @@ class AnsweredRows:
 
             return paired_statistics(metric, made, (champion, challenger), champion.rows, blocks=moved)
 
-        metrics = dict.fromkeys((deciding_metric(self.system), USUAL[self.system.task]))
-        return [(metric, compared(metric)) for metric in metrics]
+        wanted = metrics or dict.fromkeys((deciding_metric(self.system), USUAL[self.system.task]))
+        return [(metric, compared(metric)) for metric in wanted]
 
     def _wanted(self) -> list[Requirement]:
         known = answered_metrics(self.system.task)

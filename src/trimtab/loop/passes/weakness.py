@@ -44,7 +44,7 @@ def has_worth(value: Value | None) -> bool:
     if value is None:
         return False
     outcomes = (value.true_positive, value.false_positive, value.true_negative, value.false_negative)
-    return any((*outcomes, value.correct, value.wrong, value.absolute_error))
+    return any((*outcomes, value.correct, value.wrong, value.missed, value.absolute_error))
 
 
 def losses(system: System, y: NDArray[np.float64], score: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:

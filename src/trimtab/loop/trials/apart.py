@@ -30,6 +30,8 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, ReleaseMoved, VerdictsGiven
 from trimtab.records.journal import Entry
 from trimtab.records.ledger import Ledger
+from trimtab.records.metric import is_answered
+from trimtab.records.model import ModelBundle
 from trimtab.records.requirement import Verdict
 from trimtab.records.slices import WeakSlice
 from trimtab.training.compare import ModelDiff, diff
@@ -189,6 +191,8 @@ class Telling:
     ) -> tuple[tuple[OnSameRows, ...], tuple[WeakSlice, ...]]:
         """Every metric of the two on the same rows, and where the second loses more."""
         system = self.system
+        if is_answered(system.task):
+            return self._answered(rows, a, b), ()
         y = truth_of(rows, system, b)
         scores = [self._scores(model, rows) for model in (a, b)]
         thresholds = a.bundle.signature.threshold, b.bundle.signature.threshold
@@ -216,11 +220,22 @@ class Telling:
             return tuple(found), ()
         return tuple(found), weak_where(system, rows, loss[1] - loss[0], (a, b))
 
+    def _answered(self, rows: pl.DataFrame, a: ModelTrained, b: ModelTrained) -> tuple[OnSameRows, ...]:
+        """The same of answers that are no scores."""
+        from trimtab.loop.passes.answered import AnsweredRows  # here: models of tables decode nothing
+
+        asking = AnsweredRows(self.system, self.blobs, self.datasets)
+        old, new = (asking.judged(_bundle(model, rows), rows) for model in (a, b))
+        metrics = [m for m in measurable(self.system.task) if m != "value.per_1000" or self.system.value is not None]
+        return tuple(
+            OnSameRows(
+                metric=metric, difference=p.difference, low=p.low, high=p.high, verdict=p.verdict, reason=p.reason
+            )
+            for metric, p in asking.compared(old, new, rows[MOMENT].to_physical().to_numpy(), metrics)
+        )
+
     def _scores(self, model: ModelTrained, rows: pl.DataFrame) -> NDArray[np.float64]:
-        """By the model that ships, where it has not learned from these rows, else by the one that was measured."""
-        learned = model.evaluated is not None and rows[MOMENT][0] <= model.valid_to
-        bundle = model.evaluated if learned and model.evaluated is not None else model.bundle
-        return scores_on(self.blobs, bundle, rows)
+        return scores_on(self.blobs, _bundle(model, rows), rows)
 
     def _requirements(
         self, a: Entry[ModelTrained], b: Entry[ModelTrained], paired: dict[str, OnSameRows]
@@ -264,3 +279,9 @@ def _unified(name: str, before: list[str] | None, after: list[str] | None) -> Fi
         removed=sum(line.startswith("-") for line in own),
         unified=tuple(own),
     )
+
+
+def _bundle(model: ModelTrained, rows: pl.DataFrame) -> ModelBundle:
+    """The model that ships, where it has not learned from these rows, else the one that was measured."""
+    learned = model.evaluated is not None and rows[MOMENT][0] <= model.valid_to
+    return model.evaluated if learned and model.evaluated is not None else model.bundle
