@@ -30,6 +30,10 @@ _COMPARISON = re.compile(r"[<>=!≥≤≠~]+")
 _MISWRITTEN: dict[str, Comparison] = {
     "=>": ">=", "≥": ">=", ">==": ">=", "=<": "<=", "≤": "<=", "<==": "<=", "=": "==", "===": "==",
 }  # fmt: skip
+_OF_SCORES = {
+    "serving.explain_time": "answers are explained by the columns they come from",
+    "labels.error_rate": "likely wrong labels are found by scores of classes",
+}
 _COMMON_UNITS = {"time": "s", "size": "MiB"}
 _DEFAULT_MIN_ROWS = Requirement(metric="", comparison=">=", limit=0.0).min_rows
 
@@ -157,6 +161,8 @@ def _known(name: str, context: Context) -> Metric:
             hint=f"for {context.task}: {', '.join(other for other in fitting if other.startswith(head + '.'))}",
         )
     metric = known[name]
+    if name in _OF_SCORES and context.task is not None and is_answered(context.task):
+        raise DeclarationError(f"{_OF_SCORES[name]}, and {context.task} has none", hint="take this requirement away")
     if not metric.places:
         raise DeclarationError("nothing measures this yet")
     if metric.unit == "money" and context.currency is None:

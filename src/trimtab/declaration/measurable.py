@@ -62,8 +62,8 @@ def without_data(  # noqa: PLR0911 - one line for each way in which something is
         return "", ""
     if metric == "data.coverage":
         return f"{metric} is of columns, and none is named", 'write { limit = "...", columns = ["origin", "carrier"] }'
-    if metric == "data.balance" and task == "regression":
-        return "the label of a regression has no classes", 'name a column that has: columns = ["carrier"]'
+    if metric == "data.balance" and task in ("regression", "detection", "segmentation", "transcription"):
+        return f"the label of {task} has no classes", 'name a column that has: columns = ["carrier"]'
     if metrics()[metric].one_column and metric not in _BY_DEFAULT:
         return f"{metric} is of one column, and none is named", 'write { limit = "...", columns = ["distance"] }'
     return "", ""
