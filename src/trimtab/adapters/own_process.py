@@ -90,11 +90,13 @@ def answer(work: Callable[[dict[str, Any]], Any]) -> None:
     os._exit(0)
 
 
-def job_of(told: Told, contents: Contents) -> dict[str, Any]:
+def job_of(told: Told, contents: Contents, folder: Path) -> dict[str, Any]:
     """A training in the form in which it goes to such a process. Values that are no numbers stay such: Python's own
-    JSON knows them. Files are told by where they lie."""
+    JSON knows them. Files are told by where they lie, the model by where it is put in `folder`."""
     training = told.training
     model = contents.model()
+    if model is not None:
+        (folder / "model.onnx").write_bytes(model)
     return {
         "system": told.system,
         "group": told.group,
@@ -111,7 +113,7 @@ def job_of(told: Told, contents: Contents) -> dict[str, Any]:
         ],
         "files": {artifact.name: str(contents.artifact(artifact)) for artifact in training.artifacts},
         "patch": contents.patch(),
-        "model": None if model is None else model.hex(),
+        "model": None if model is None else str(folder / "model.onnx"),
     }
 
 

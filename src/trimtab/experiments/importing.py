@@ -32,13 +32,14 @@ class ImportingError(PermanentError):
 
 
 class FoundRun(Record, kw_only=True):
-    """A run as a store tells it at a glance. `outcome` is `finished`, `failed`, `running` or `deleted`; `metrics` are
+    """A run as a store tells it at a glance. `outcome` is `finished`, `failed`, `running`, `deleted`, or
+    `damaged` where the store cannot tell the rest of it; `metrics` are
     the last values, those that are no finite numbers among them as None."""
 
     id: str
     name: str
     experiment: str
-    outcome: Literal["finished", "failed", "running", "deleted"]
+    outcome: Literal["finished", "failed", "running", "deleted", "damaged"]
     started: datetime
     ended: datetime | None = None
     params: dict[str, str] = {}  # noqa: RUF012 - msgspec copies an empty default
@@ -118,7 +119,7 @@ def take_in(
         tell(sum(counts.values()) - counts["copied"])
 
     for run in store.runs(experiment):
-        if run.outcome in ("running", "deleted"):
+        if run.outcome in ("running", "deleted", "damaged"):
             _count(left, f"{run.outcome} runs", 1)
             continue
         prefix = f"imported:{store.tool}:{run.id}:"

@@ -7,13 +7,14 @@ import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from trimtab.adapters.comet.experiments import open_tracker
 from trimtab.errors import DeclarationError, TemporaryError
 from trimtab.experiments.port import Tracker, TrackerError
 from trimtab.experiments.spec import TrackerSpec
-from trimtab.testing.trackers import SECRET, Shown, TrackerSuite, example
+from trimtab.testing.trackers import SECRET, Shown, TrackerSuite, Written, example
 
 pytestmark = pytest.mark.component
 
@@ -78,6 +79,19 @@ def test_what_stands_is_not_written_again(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive) as held:
         assert json.loads(held.read("experiment.json"))["project_name"] == told.system
     assert sorted(path.name for path in archive.parent.iterdir()) == [f".{archive.stem}.written", archive.name]
+
+
+def test_the_model_is_in_the_archive(tmp_path: Path) -> None:
+    told, contents = example(tmp_path / "contents", points=3)
+    contents = Written(tmp_path / "contents", contents.curves(), {}, b"a model")
+    training = msgspec.structs.replace(told.training, artifacts=())
+    told = msgspec.structs.replace(told, training=training)
+    archive = open_tracker(TrackerSpec(tool="comet", place=""), tmp_path).write(told, contents)
+    with zipfile.ZipFile(archive) as held:
+        messages = [json.loads(line) for line in held.read("messages.json").splitlines()]
+        (sent,) = (m["payload"] for m in messages if m["payload"].get("upload_type") == "model-element")
+        assert held.read(Path(sent["file_path"]).name) == b"a model"
+        assert sent["additional_params"]["fileName"] == "model.onnx"
 
 
 def test_a_service_that_cannot_be_reached_is_tried_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

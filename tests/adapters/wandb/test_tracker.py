@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.adapters.wandb.conftest import HOME
 
@@ -16,7 +17,7 @@ from trimtab.adapters.wandb.experiments import open_tracker
 from trimtab.errors import DeclarationError, TemporaryError
 from trimtab.experiments.port import Tracker, TrackerError
 from trimtab.experiments.spec import TrackerSpec
-from trimtab.testing.trackers import SECRET, Shown, TrackerSuite, example
+from trimtab.testing.trackers import SECRET, Shown, TrackerSuite, Written, example
 
 pytestmark = pytest.mark.component
 
@@ -115,6 +116,21 @@ class TestWandb(TrackerSuite):
                 started=datetime.fromisoformat(own["started"]),  # its own start is when it was written
             )
         return found
+
+
+def test_the_model_is_an_artifact(tmp_path: Path) -> None:
+    told, contents = example(tmp_path / "contents", points=3)
+    contents = Written(tmp_path / "contents", contents.curves(), {}, b"a model")
+    told = msgspec.structs.replace(told, training=msgspec.structs.replace(told.training, artifacts=()))
+    open_tracker(TrackerSpec(tool="wandb", place=""), tmp_path).write(told, contents)
+    ((_, records),) = records_in(tmp_path).items()
+    (sent,) = (record["artifact"] for record in records if "artifact" in record)
+    assert (sent["name"], sent["type"]) == (told.system, "model")
+    assert told.training.id[:12] in sent["aliases"]
+    (entry,) = sent["manifest"]["contents"]
+    assert Path(entry["local_path"]).is_relative_to(tmp_path / "wandb")
+    assert entry["path"] == "model.onnx"
+    assert Path(entry["local_path"]).read_bytes() == b"a model"
 
 
 def test_a_service_that_cannot_be_reached_is_tried_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from blake3 import blake3
 
@@ -63,13 +64,14 @@ class CometTracker:
         if written[:1] != [whole]:
             note.unlink(missing_ok=True)
             self._home.mkdir(parents=True, exist_ok=True)
-            job = job_of(told, contents) | {
-                "key": key,
-                "archive": str(archive.resolve()),
-                "project": self._project or told.system,
-                "workspace": self._workspace,
-            }
-            self._ask(job)
+            with TemporaryDirectory() as folder:
+                job = job_of(told, contents, Path(folder)) | {
+                    "key": key,
+                    "archive": str(archive.resolve()),
+                    "project": self._project or told.system,
+                    "workspace": self._workspace,
+                }
+                self._ask(job)
             note.write_text(whole, "utf-8")
             written = [whole]
         if self._send and len(written) < 2:

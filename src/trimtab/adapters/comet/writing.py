@@ -57,9 +57,7 @@ def _write(job: dict[str, Any]) -> str:
         if job["patch"]:
             experiment.log_asset_data(job["patch"], name="trimtab/code.patch")
         if job["model"] is not None:
-            model = place_within(folder / "model", "model.onnx")
-            model.write_bytes(bytes.fromhex(job["model"]))
-            experiment.log_model(job["system"], str(model), file_name="model.onnx")
+            experiment.log_model(job["system"], job["model"], file_name="model.onnx")
         experiment.start_time = int(job["started"] * 1000)
         experiment.end()
         (made,) = folder.glob("*.zip")

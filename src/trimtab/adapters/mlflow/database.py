@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from trimtab.adapters.mlflow.importing import TOOL, files_in, kept, listed, local, moment, outcome_of, started
+from trimtab.errors import TemporaryError
 from trimtab.experiments.importing import FoundRun, ImportingError
 from trimtab.records.imported import ImportedFile, Points
 
@@ -159,7 +160,10 @@ class DatabaseStore:
         try:
             return list(self._connection.execute(sa.text(statement), values))
         except SQLAlchemyError as error:
-            raise ImportingError(f"{self.place} cannot be read: {_brief(error)}") from error
+            said = _brief(error)
+            if "locked" in said or "busy" in said:
+                raise TemporaryError(f"{self.place} is being written to: {said}", delay=5.0) from error
+            raise ImportingError(f"{self.place} cannot be read: {said}") from error
 
 
 def _brief(error: SQLAlchemyError) -> str:

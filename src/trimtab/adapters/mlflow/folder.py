@@ -68,26 +68,37 @@ class FolderStore:
         """There is nothing to give back."""
 
     def _of(self, folder: Path, meta: Mapping[str, Any], registered: Mapping[str, list[str]]) -> Iterator[FoundRun]:
-        metas = [(path.parent, self._meta(path)) for path in folder.glob(f"*/{_META}")]
-        runs = [(place, told) for place, told in metas if "run_id" in told]
-        for place, told in sorted(runs, key=lambda each: (each[1].get("start_time") or 0, each[1]["run_id"])):
-            tags = _texts(place / "tags")
-            last = {name: _points(lines).values for name, lines in self._metrics(place).items()}
-            gone = "deleted" if meta.get("lifecycle_stage") == "deleted" else str(told.get("lifecycle_stage"))
-            yield FoundRun(
-                id=str(told["run_id"]),
-                name=tags.get("mlflow.runName") or str(told.get("run_name") or told["run_id"]),
-                experiment=str(meta["name"]),
-                outcome=outcome_of(_STATUS.get(told.get("status", 0), ""), gone),
-                started=started(told.get("start_time")),
-                ended=moment(told.get("end_time")),
-                params=_texts(place / "params"),
-                metrics={name: values[-1] for name, values in last.items() if values},
-                tags=kept(tags),
-                datasets=tuple(self._datasets(place)),
-                registered=tuple(registered.get(str(told["run_id"]), ())),
-                files_at=str(told.get("artifact_uri", "")),
-            )
+        name, whole = str(meta["name"]), meta.get("lifecycle_stage") != "deleted"
+        found: list[FoundRun] = []
+        for place in sorted(path.parent for path in folder.glob(f"*/{_META}")):
+            try:
+                told = self._meta(place / _META)
+                if "run_id" in told:
+                    found.append(self._run(place, told, name, whole, registered))
+            except ImportingError:
+                found.append(FoundRun(id=place.name, name="", experiment=name, outcome="damaged", started=started(0)))
+        yield from sorted(found, key=lambda run: (run.started, run.id))
+
+    def _run(
+        self, place: Path, told: Mapping[str, Any], experiment: str, whole: bool, registered: Mapping[str, list[str]]
+    ) -> FoundRun:
+        run, tags = str(told["run_id"]), _texts(place / "tags")
+        last = {name: _points(lines).values for name, lines in self._metrics(place).items()}
+        lifecycle = str(told.get("lifecycle_stage")) if whole else "deleted"
+        return FoundRun(
+            id=run,
+            name=tags.get("mlflow.runName") or str(told.get("run_name") or run),
+            experiment=experiment,
+            outcome=outcome_of(_STATUS.get(told.get("status", 0), ""), lifecycle),
+            started=started(told.get("start_time")),
+            ended=moment(told.get("end_time")),
+            params=_texts(place / "params"),
+            metrics={name: values[-1] for name, values in last.items() if values},
+            tags=kept(tags),
+            datasets=tuple(self._datasets(place)),
+            registered=tuple(registered.get(run, ())),
+            files_at=str(told.get("artifact_uri", "")),
+        )
 
     def _folder(self, run: FoundRun) -> Path:
         return next(iter([*self._home.glob(f"*/{run.id}"), *self._home.glob(f".trash/*/{run.id}")]))
@@ -156,9 +167,12 @@ def _points(lines: list[str]) -> Points:
     """`moment value step` in each line, in the order of steps; a line that a full disk cut short is none, and one that
     stands there twice, as MLflow writes it when a model is logged, is one."""
     told = dict.fromkeys(tuple(line.split()[:3]) for line in lines)
-    found = [
-        (int(words[2]) if len(words) > 2 else 0, int(words[0]), float(words[1])) for words in told if len(words) > 1
-    ]
+    try:
+        found = [
+            (int(words[2]) if len(words) > 2 else 0, int(words[0]), float(words[1])) for words in told if len(words) > 1
+        ]
+    except ValueError as error:
+        raise ImportingError(f"a metric cannot be read: {error}") from error
     found.sort(key=lambda point: point[:2])
     return Points(
         steps=tuple(step for step, _, _ in found),

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from blake3 import blake3
 
@@ -66,18 +67,20 @@ class WandbTracker:
                 return str(folder)
             shutil.rmtree(folder)
         self._home.mkdir(parents=True, exist_ok=True)
-        job = job_of(told, contents) | {
-            "id": run,
-            "home": str(self._home.resolve()),
-            "project": self._project or told.system,
-            "entity": self._entity,
-            "mode": "online" if self._online else "offline",
-        }
-        environment = _QUIET | {"WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR", str(self._home.resolve() / "wandb"))}
-        found = str(ask("trimtab.adapters.wandb.writing", job, seconds=_SECONDS, named="W&B", environment=environment))
+        home = self._home.resolve()
+        environment = _QUIET | {"WANDB_DATA_DIR": os.environ.get("WANDB_DATA_DIR", str(home / "wandb"))}
+        with TemporaryDirectory() as kept:
+            job = job_of(told, contents, Path(kept)) | {
+                "id": run,
+                "home": str(home),
+                "project": self._project or told.system,
+                "entity": self._entity,
+                "mode": "online" if self._online else "offline",
+            }
+            found = ask("trimtab.adapters.wandb.writing", job, seconds=_SECONDS, named="W&B", environment=environment)
         for folder in self._folders(run):
             (folder / _NOTE).write_text(whole, "utf-8")
-        return found
+        return str(found)
 
     def stand(self, system: str, releases: Mapping[str, tuple[Stage, str]]) -> None:
         """W&B's registry is one of an organisation of its service; where releases stand is not written to it."""

@@ -55,8 +55,7 @@ def _write(job: dict[str, Any]) -> str:
         run.save(str(held / _PATCH), base_path=str(held), policy="end")
     if job["model"] is not None:
         model = wandb.Artifact(job["system"], type="model", metadata={"training": job["training"]})
-        with model.new_file("model.onnx", mode="wb") as file:
-            file.write(bytes.fromhex(job["model"]))
+        model.add_file(job["model"], name="model.onnx", policy="mutable")  # a copy: the file is gone when this ends
         run.log_artifact(model, aliases=[job["training"][:12]])
     where = str(run.url) if job["mode"] == "online" else str(held.parent)
     run.finish(exit_code=0 if job["outcome"] == "trained" else 1)
