@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.training.outcomes import QUICK, Job, Real, refused, trained
 
-from trimtab.errors import DeclarationError
+from trimtab.errors import DeclarationError, PermanentError
 from trimtab.records.blobs import Blobs
 from trimtab.records.requirement import Requirement, Value
 from trimtab.training.trainer import Trainer
+from trimtab.training.user_code import users
 
 
 def body(line: str) -> str:
@@ -91,3 +92,13 @@ def test_code_that_prints_anything_is_no_matter(trainer: Trainer, job: Job, real
 def test_code_that_does_not_parse_is_an_error_of_the_declaration(trainer: Trainer, job: Job, real: Real) -> None:
     with pytest.raises(DeclarationError, match="not valid Python"):
         trainer.train(job("def train(:\n"), *real("binary_classification"))
+
+
+def test_a_library_that_is_missing_says_what_brings_it() -> None:
+    for name, hint in (("xgboost.core", "pip install 'trimtab[xgboost]'"), ("torch", "pip install 'trimtab[torch]'")):
+        with pytest.raises(PermanentError, match="raised ModuleNotFoundError") as refusal, users("model.py"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        assert refusal.value.hint == hint
+    with pytest.raises(PermanentError) as refusal, users("model.py"):
+        raise ModuleNotFoundError("No module named 'own'", name="own")
+    assert not refusal.value.hint

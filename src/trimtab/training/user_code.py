@@ -35,6 +35,10 @@ def import_entry(order: WorkOrder, code: Path) -> Any:
     return module
 
 
+_EXTRAS = {"sklearn": "train", "lightgbm": "train", "xgboost": "xgboost", "torch": "torch", "onnxscript": "torch"}
+"""What brings a library that a model may come from."""
+
+
 @contextmanager
 def users(what: str) -> Iterator[None]:
     """What the user's code raises becomes a refusal that names the place; the traceback goes to the log."""
@@ -50,4 +54,6 @@ def users(what: str) -> Iterator[None]:
         where = f" ({Path(frames[-1].filename).relative_to(own)}:{frames[-1].lineno})" if frames else ""
         said = " ".join(str(error).split())
         message = f"{what} raised {type(error).__name__}: {said}"[:500]
-        raise PermanentError(message + where) from error
+        missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        hint = f"pip install 'trimtab[{_EXTRAS[missing]}]'" if missing in _EXTRAS else ""
+        raise PermanentError(message + where, hint=hint) from error
