@@ -83,7 +83,7 @@ class Batcher:
     def admit(self, release: Release) -> None:
         """Raises RefusalError when so much waits for the release that nothing more should be read for it."""
         lane = self._lanes.get(release.core)
-        if lane is not None and lane.waiting:
+        if lane is not None and lane.waiting and lane.crowded:
             lane.admit(None)
 
     def submit(self, question: Question) -> None:

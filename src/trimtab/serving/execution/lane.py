@@ -26,6 +26,7 @@ from trimtab.serving.routing.releases import AnyCore
 _LOG = logging.getLogger("trimtab.serving")
 _AHEAD = 0.02  # a batch shorter than this is given to a thread before it has done with the last one
 _LOOK = 0.1
+_EASY = 0.25  # of what may be waited: below it nobody is refused, and nobody need ask
 _PATIENCE = 1.5  # times as long as may be waited: what has waited longer still, for the model got slower, is refused
 _LATELY = 60.0  # seconds for which a caller counts as one of those who share the queue
 _MOST_CALLERS = 1000
@@ -151,6 +152,11 @@ class Lane:
     def takes(self, rows: int) -> bool:
         """Whether that many rows would not wait too long."""
         return self.ready and (not self.waiting or self._delay(rows) <= self._most_wait())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits that it is worth a look before anything is read; a guess, cheaper than `admit`."""
+        return self.waiting * self.pace.drain > _EASY * self._limits.wait or not self.ready
 
     def admit(self, question: Question | None) -> None:
         """Raises RefusalError for a question that would not be answered in time: 503, or 429 where its caller is the
