@@ -98,6 +98,12 @@ def _lines(found: Scope) -> list[tuple[str, str]]:
     return lines
 
 
+def _unknown(found: Scope) -> str:
+    if found.task == "detection":
+        return "of each box: what 1,000 pictures come to depends on how many they have"
+    return "not known without data"
+
+
 def _value(found: Scope) -> str:
     value = found.value
     if value is None:
@@ -110,7 +116,7 @@ def _value(found: Scope) -> str:
         parts.append(f"{number(value.best_constant)} for {value.constant_answer}")
     if value.perfect is not None:
         parts.append(f"{number(value.perfect)} for a perfect model")
-    said = f"{value.currency} per 1,000 predictions: {'; '.join(parts)}" if parts else "not known without data"
+    said = f"{value.currency} per 1,000 predictions: {'; '.join(parts)}" if parts else _unknown(found)
     return said + (f"; yes from a score of {number(value.threshold)}" if value.threshold is not None else "")
 
 

@@ -144,6 +144,8 @@ def _about_requirements(system: System) -> Iterator[str]:
 
 
 def _about_value(system: System, value: ValueScope | None) -> Iterator[str]:
+    if system.task == "segmentation":  # a mask has no worth
+        return
     if system.value is None or value is None:
         yield "there is no [value]: gates and backtests cannot tell what answers are worth"
         return
