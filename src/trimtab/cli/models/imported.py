@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from trimtab.records.imported import RunImported
     from trimtab.wiring.place import Place
 
-_MOST = 20
+MOST = 20
+"""Rows that are shown of what may be long."""
 
 
 def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
@@ -97,8 +98,8 @@ def _show(found: RunImported, args: argparse.Namespace) -> int:
         show_table("", ("metric, as it was told there", "last"), rows, right=(1,))
     if found.files:
         say()
-        shown = [[plain(f.path), f"{f.size:,}", "copied" if f.digest else "there"] for f in found.files[:_MOST]]
-        more = f" (of {len(found.files)})" if len(found.files) > _MOST else ""
+        shown = [[plain(f.path), f"{f.size:,}", "copied" if f.digest else "there"] for f in found.files[:MOST]]
+        more = f" (of {len(found.files)})" if len(found.files) > MOST else ""
         show_table("", (f"file{more}", "bytes", ""), shown, right=(1,))
     for reason, count in found.left_out.items():
         say(f"left out: {count:,} {plain(reason)}", indent=2)

@@ -60,7 +60,9 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     taken = imported.runs(place)
     if taken:
         say()
-        imported.show(taken)
+        imported.show(taken[-imported.MOST :])
+        if len(taken) > imported.MOST:
+            say(f"the last {imported.MOST} of {len(taken):,}; `trimtab models imported` shows all")
     return 0
 
 
