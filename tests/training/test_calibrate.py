@@ -90,6 +90,14 @@ def test_as_scikit_learn_does_it() -> None:
         assert apart.max() < (1e-3 if method == "temperature" else 0.2), method  # an eased step
 
 
+def test_scikit_learns_own_wrapper_around_another_librarys_model_says_what_to_use() -> None:
+    other = rows(300, BINARY, 1)
+    wrapped = CalibratedClassifierCV(FrozenEstimator(models(BINARY)[0]), cv=2).fit(other.x, other.y)
+    with pytest.raises(PermanentError, match="CalibratedClassifierCV cannot be exported") as refusal:
+        export(wrapped, signature(BINARY, 5, 2))
+    assert "trimtab.calibrate(model, rows)" in refusal.value.hint
+
+
 def test_several_classes() -> None:
     other, judged = rows(2000, SEVERAL, 1), rows(500, SEVERAL, 2)
     described = signature(SEVERAL, 5, 3)

@@ -50,10 +50,10 @@ def library_graph(model: Any, source: str, features: int) -> Graph:
         )
     except Exception as error:  # the converter's errors share no root
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise PermanentError(
-            f"{type(model).__name__} cannot be exported to ONNX: {first}",
-            hint="LightGBM, and the estimators that skl2onnx knows, can",
-        ) from error
+        hint = "LightGBM, XGBoost, and the estimators that skl2onnx knows, can"
+        if type(model).__name__ == "CalibratedClassifierCV":
+            hint = "trimtab.calibrate(model, rows) puts the probabilities of any classifier right inside of its graph"
+        raise PermanentError(f"{type(model).__name__} cannot be exported to ONNX: {first}", hint=hint) from error
     outputs = list(made.graph.output)
     wanted = outputs[1] if classifier else outputs[0]
     width = wanted.type.tensor_type.shape.dim[1].dim_value if len(wanted.type.tensor_type.shape.dim) > 1 else 1
