@@ -13,7 +13,11 @@ from tests.e2e.caller import Asked, OutsideCaller
 from tests.e2e.disturbing import Disturbance, Victim, blows, disturb
 from tests.e2e.replaying import OUTSIDE, Outcome, ReplayProcess, outcome_of, same
 
+from trimtab.experiments.trainings import curves_of, training_of
+from trimtab.records.blobs import Blobs
+from trimtab.records.facts import ModelTrained
 from trimtab.records.layout import Layout
+from trimtab.records.ledger import Ledger
 from trimtab.serving.telemetry.reader import TelemetryReader
 
 KILLS = 50
@@ -61,10 +65,24 @@ def struck_replay(
     assert not list(Layout(state).work.iterdir()), "something is left of what was killed"
     try:
         same(outcome_of(state), wanted.outcome)
+        tracked(state)
         found = answered(caller.asked, done, state)
     except AssertionError as error:
         raise AssertionError(f"after {done.struck} and {done.starts} starts: {error}") from error
     return done, found
+
+
+def tracked(state: Path) -> None:
+    """No model is without what its training left: the record is kept first."""
+    layout = Layout(state)
+    blobs = Blobs(layout.blobs)
+    with Ledger.open(layout.ledger, create=False) as ledger:
+        models = [entry.fact.identity.id for entry in ledger.entries(ModelTrained)]
+    assert models
+    for model in models:
+        training = training_of(blobs, model)
+        assert training.outcome == "trained"
+        assert {curve.name for curve in curves_of(blobs, training, ["system"])} >= {"memory"}
 
 
 def answered(asked: list[Asked], done: Disturbance, state: Path) -> Counter[str]:
@@ -119,7 +137,7 @@ def test_a_loop_that_is_killed_between_any_two_durable_steps(whole: Undisturbed,
     steps = []
     try:
         while len(steps) < 60:
-            steps.append(dice.randint(2, 28))
+            steps.append(dice.randint(2, 40))  # a training alone takes some 26
             replay.start(brittle=steps[-1])
             code = replay.wait(120)
             if code == 0:
