@@ -21,7 +21,7 @@ CASES = {
     ),
     "of no known kind": (
         "class Mine:\n    def predict_proba(self, x): ...\n\n\ndef train(train, valid, params):\n    return Mine()\n",
-        "train() returned model.Mine; expected a fitted scikit-learn or LightGBM model",
+        "train() returned model.Mine; expected a fitted scikit-learn, LightGBM or XGBoost model",
     ),
     "hangs": (f"{HEAD}    import time\n    time.sleep(1000)\n", "still running after its time limit of 2 s"),
     "eats memory": (
