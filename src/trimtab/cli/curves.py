@@ -40,7 +40,7 @@ def bars(values: Sequence[float], columns: int) -> str:
     parts = [finite[i * len(finite) // count : (i + 1) * len(finite) // count] for i in range(count)]
     means = [sum(value / len(part) for value in part) for part in parts]
     top = max(means)
-    return "".join(_BARS[min(7, max(0, int(8 * (mean / top))))] if top > 0 else _BARS[0] for mean in means)
+    return "".join(_BARS[min(7, int(8 * min(1.0, max(0.0, mean / top))))] if top > 0 else _BARS[0] for mean in means)
 
 
 def _scaled(value: float, low: float, high: float, size: int) -> int:
