@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -116,7 +117,7 @@ def paired_statistics(
     weights = draw_weights(np.random.default_rng(seed), resamples, count)
     sums = weights @ units
     low, high = np.quantile(sums[:, 0] / sums[:, 1] - difference, [0.025, 0.975])
-    stretch = wide / normal_quantile(0.975) * np.sqrt(count / (count - 1))
+    stretch = wide / normal_quantile(0.975) * sqrt(count / (count - 1))
     sides = (max(wide * error, -stretch * float(low)), max(wide * error, stretch * float(high)))
     method = f"bootstrap of {count} blocks, stretched for their number"
     return _paired(difference, sides, found, rows, method, count, error=error)
