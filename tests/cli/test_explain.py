@@ -73,6 +73,7 @@ def test_wrong_words(cli: Cli, lived: Place, words: tuple[str, ...], code: int, 
     one_line(ran, told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "requirement", "model", "truth"),
     [
