@@ -81,7 +81,18 @@ def test_before_routes_nothing_is_answered(tmp_path: Path) -> None:
     assert empty.generation() == 0
     found = empty.predictions(START, START + 99 * HOUR)
     assert found.is_empty()
-    assert set(found.columns) == {"id", "at", "release", "model", "stage", "score", "label", "truth_at", "latency"}
+    assert set(found.columns) == {
+        "id",
+        "at",
+        "release",
+        "model",
+        "stage",
+        "generation",
+        "score",
+        "label",
+        "truth_at",
+        "latency",
+    }
     matrix, ids, moments = empty.matrix("r1", START, START + 99 * HOUR)
     assert (matrix.size, ids, len(moments)) == (0, [], 0)
 
