@@ -150,21 +150,21 @@ def _paired(  # noqa: PLR0917 - one caller's results, in order
     *,
     error: float,
 ) -> Paired:
-    """`sides` are the lengths of the interval below and above the difference."""
-    low, high = difference - sides[0], difference + sides[1]
+    """`sides` are the lengths of the interval below and above the difference. Plain numbers: they are shown as JSON."""
+    low, high = float(difference - sides[0]), float(difference + sides[1])
     verdict: Literal["better", "worse", "no_difference"] = (
         "better" if low > 0 else "worse" if high < 0 else "no_difference"
     )
     return Paired(
-        difference=difference,
+        difference=float(difference),
         low=low,
         high=high,
         rows=rows,
         verdict=verdict,
-        smallest_detectable=detectable,
+        smallest_detectable=float(detectable),
         blocks=blocks,
         method=method,
-        error=error,
+        error=float(error),
     )
 
 
