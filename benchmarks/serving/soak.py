@@ -48,7 +48,7 @@ from trimtab.serving.client.sync import Client
 from trimtab.serving.telemetry.reader import TelemetryReader
 
 _STRANGERS = 2
-_ID = 8e-6  # MB that the server keeps of a prediction id
+_ID = 8e-6  # MB that the server keeps of a prediction id of a request by itself, as nearly all are here
 
 
 def main() -> int:

@@ -1,4 +1,5 @@
-"""Ids that one process made one after the other, as spans: ten bytes for each batch, however many ids it has.
+"""Ids that one process made one after the other, as spans: ten bytes for each batch, however many ids it has, and eight
+for an id by itself.
 
 Such an id (see `execution.identifiers`) is 48 bits of milliseconds and 24 bits of a counter around bits that are the
 same in all ids of the process. Those of one batch nearly always differ in their last three digits alone, and then make
@@ -26,6 +27,7 @@ class IdSpans:
         self._last = -1
         self._starts = array("Q")
         self._sizes = array("H")
+        self._singles = array("Q")
         self._count = 0
 
     def __len__(self) -> int:
@@ -46,8 +48,11 @@ class IdSpans:
         if start <= self._last or start >= 2**64 - size:
             return False
         self._last = start + size - 1
-        self._starts.append(start)
-        self._sizes.append(size)
+        if size == 1:
+            self._singles.append(start)
+        else:
+            self._starts.append(start)
+            self._sizes.append(size)
         self._count += size
         return True
 
@@ -62,11 +67,17 @@ class IdSpans:
                 numbers.append(number)
         if not places:
             return
-        starts, sizes = np.frombuffer(self._starts, np.uint64), np.frombuffer(self._sizes, np.uint16)
         asked = np.array(numbers, np.uint64)
-        spans = np.searchsorted(starts, asked, side="right").astype(np.int64) - 1
-        before = np.maximum(spans, 0)
-        found[places] = (spans >= 0) & (asked - starts[before] < sizes[before])
+        here = np.zeros(len(asked), bool)
+        if self._starts:
+            starts, sizes = np.frombuffer(self._starts, np.uint64), np.frombuffer(self._sizes, np.uint16)
+            spans = np.searchsorted(starts, asked, side="right").astype(np.int64) - 1
+            before = np.maximum(spans, 0)
+            here = (spans >= 0) & (asked - starts[before] < sizes[before])
+        if self._singles:
+            singles = np.frombuffer(self._singles, np.uint64)
+            here |= singles[np.minimum(np.searchsorted(singles, asked), len(singles) - 1)] == asked
+        found[places] = here
 
     def _number(self, one: str) -> int:
         return (_milliseconds(one) - self._base << 24) + int(one[15:18] + one[_HEAD:], 16)
