@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="POLICY",
-        help="compare the declared policy with this one: never, or every:30d (may be repeated)",
+        help="compare the declared policy with this one: never, every:30d, every:30d+gate (may be repeated)",
     )
     parser.add_argument(
         "--window", metavar="DURATION", help="train on this much history, such as 90d, for all policies"
