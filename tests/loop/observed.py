@@ -142,6 +142,7 @@ def observations(draw: st.DrawFn, turn: int | None = None) -> Observation:
         now=NOW,
         turn=turn if turn is not None else draw(st.integers(1, 3)),
         releases=draw(_releases()),
+        offset=draw(st.sampled_from([0.0, 0.2])),
         known_rows=draw(st.integers(0, 2000)),
         code=draw(st.sampled_from(["code", "other"])),
         params=draw(st.sampled_from(["params", "other"])),
@@ -167,4 +168,5 @@ def policies(draw: st.DrawFn) -> Policy:
         cooldown=draw(_days) * DAY,
         watch=draw(_days) * DAY,
         approve=draw(st.sampled_from(["auto", "human"])),
+        recalibrate=draw(st.sampled_from([None, DAY])),
     )

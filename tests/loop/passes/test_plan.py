@@ -237,8 +237,12 @@ def test_what_holds_of_every_plan(observation: Observation, policy: Policy) -> N
     # Pure: the same again, and nothing that it was given has changed.
     again = msgspec.json.decode(msgspec.json.encode(observation), type=Observation)
     assert make_plan(again, causes, policy) == plan
-    # At most one action; nothing is done without a reason, nor left undone without one.
-    assert len(plan.actions) <= 1
+    # At most one action, and what takes in what is new; nothing is done without a reason, nor left undone without one.
+    verbs = [action.verb for action in plan.actions]
+    assert len(verbs) <= 1 or verbs == ["collect", "recalibrate"]
+    shifts = policy.recalibrate is not None and observation.releases.live is not None
+    lets_go = policy.recalibrate is None and observation.offset != 0
+    assert ("recalibrate" in verbs) == (observation.turn == 1 and (shifts or lets_go))
     assert all(action.why for action in plan.actions)
     assert plan.actions or plan.reason
     for action in plan.actions:
@@ -251,7 +255,7 @@ def _allowed(
     releases, progress = observation.releases, observation.challenger
     worse = progress is not None and progress.compared is not None and progress.compared.verdict == "worse"
     names = {cause.name for cause in causes}
-    assert (verb == "collect") == (observation.turn == 1)
+    assert (verb in ("collect", "recalibrate")) == (observation.turn == 1)
     if verb == "train":
         last = observation.last_training
         assert causes, "it trains for no cause"
@@ -293,7 +297,7 @@ def test_harm_is_undone_before_anything_else(observation: Observation, policy: P
     )
     assert told(planned(harmed, policy)) == f"rollback {releases.live.release} {releases.standby.release}"
     first = msgspec.structs.replace(harmed, turn=1)
-    assert told(planned(first, policy)) == "collect"
+    assert planned(first, policy).actions[0].verb == "collect"
 
 
 @settings(max_examples=60)
