@@ -115,6 +115,19 @@ def test_runs_are_cut_where_more_rows_at_a_time_gain_nothing(fixed: float, each:
     assert found.time(64) == pytest.approx(fixed + each * 64)
 
 
+def test_a_machine_that_was_busy_for_a_moment_does_not_decide() -> None:
+    clock, cuts, eights = [0.0], [], [0]
+
+    def run(rows: int) -> None:
+        eights[0] += rows == 8
+        busy = 5.0 if rows == 8 and eights[0] <= 6 else 1.0
+        clock[0] += (0.001 + 0.0002 * rows) * busy
+
+    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0])
+    assert cuts == []
+    assert found.time(8) == pytest.approx(0.0026)
+
+
 def test_runs_are_cut_at_the_size_beyond_which_a_row_costs_more() -> None:
     clock, cuts = [0.0], []
 

@@ -59,12 +59,22 @@ def measure(
             break
         took = _best(run, size, clock, warm=expected < _LONG)
         if cut is not None and rows and seconds[0] > _HEAVY and took > _WORTH * expected:
-            cut(rows[-1])
-            cut = None
-            took = _best(run, size, clock, warm=False)
+            # The machine may have been busy with something else just then: both are looked at again.
+            seconds[-1] = min(seconds[-1], _best(run, rows[-1], clock, warm=False))
+            took = min(took, _best(run, size, clock, warm=False))
+            if took > _WORTH * seconds[-1] * size / rows[-1]:
+                cut(rows[-1])
+                return _in_line(rows, seconds, whole)
         rows.append(size)
         seconds.append(took)
     return Profile(rows=tuple(rows), seconds=tuple(seconds), whole=whole)
+
+
+def _in_line(rows: list[int], seconds: list[float], whole: bool) -> Profile:
+    """The profile of what is cut into runs of the size measured last: more of them take as much longer."""
+    larger = [size for size in SIZES if size > rows[-1]]
+    beyond = [seconds[-1] * size / rows[-1] for size in larger]
+    return Profile(rows=(*rows, *larger), seconds=(*seconds, *beyond), whole=whole)
 
 
 def _best(run: Callable[[int], object], size: int, clock: Callable[[], float], *, warm: bool) -> float:
