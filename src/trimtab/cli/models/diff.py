@@ -125,7 +125,8 @@ def _paired(found: OnSameRows | None) -> str:
 
 
 def _summary(file: FileDiff) -> str:
-    return f"{file.path}: {file.added} lines added, {file.removed} removed" if file.unified else f"{file.path} changed"
+    lines = "line" if file.added == 1 else "lines"
+    return f"{file.path}: {file.added} {lines} added, {file.removed} removed" if file.unified else f"{file.path} changed"
 
 
 def _versions(found: Apart) -> list[str]:
