@@ -125,8 +125,9 @@ def _paired(found: OnSameRows | None) -> str:
 
 
 def _summary(file: FileDiff) -> str:
-    lines = "line" if file.added == 1 else "lines"
-    return f"{file.path}: {file.added} {lines} added, {file.removed} removed" if file.unified else f"{file.path} changed"
+    if not file.unified:
+        return f"{file.path} changed"
+    return f"{file.path}: {file.added} {'line' if file.added == 1 else 'lines'} added, {file.removed} removed"
 
 
 def _versions(found: Apart) -> list[str]:
