@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from trimtab.adapters.mlflow.importing import TOOL, files_in, kept, listed, local, moment, outcome_of, started
+from trimtab.adapters.mlflow.runs import TOOL, files_in, kept, listed, local, moment, outcome_of, started
 from trimtab.errors import TemporaryError
 from trimtab.experiments.importing import FoundRun, ImportingError
 from trimtab.records.imported import ImportedFile, Points

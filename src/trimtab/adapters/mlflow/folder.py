@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab.adapters.mlflow.importing import TOOL, files_in, kept, listed, local, moment, outcome_of, started
+from trimtab.adapters.mlflow.runs import TOOL, files_in, kept, listed, local, moment, outcome_of, started
 from trimtab.errors import PermanentError
 from trimtab.experiments.importing import FoundRun, ImportingError
 from trimtab.records.imported import ImportedFile, Points

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.adapters.mlflow.calls import Calls, address_of
-from trimtab.adapters.mlflow.importing import TOOL, kept, moment, outcome_of, started
+from trimtab.adapters.mlflow.runs import TOOL, kept, moment, outcome_of, started
 from trimtab.errors import DeclarationError
 from trimtab.experiments.importing import FoundRun, ImportingError
 from trimtab.experiments.port import TrackerError
