@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import argparse
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import UsageError
+from trimtab.cli.data.stores import Stores, expect
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table
 
-if TYPE_CHECKING:
-    from trimtab.cli.data import Stores
-
 _SHORT = 10
-
-
-def expect(words: list[str], least: int, most: int, usage: str) -> None:
-    """Raises UsageError unless there are as many words as an action takes."""
-    if not least <= len(words) <= most:
-        raise UsageError(f"write `trimtab data {usage}`")
 
 
 def tag(stores: Stores, words: list[str], args: argparse.Namespace) -> int:

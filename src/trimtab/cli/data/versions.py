@@ -1,138 +1,24 @@
-"""`trimtab data`: the dataset versions that were collected, and the rows that were refused."""
+"""`trimtab data`, the actions that only look: versions, what lies between two, what is damaged, what was refused."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.cli import data_changes
-from trimtab.cli.arguments import UsageError, add_words, count, moment, take_system
-from trimtab.cli.data_changes import expect
+from trimtab.cli.data.stores import Stores, expect
 from trimtab.cli.figures import number
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
 
 if TYPE_CHECKING:
     from trimtab.data.store.state import DatasetVersion, Verification
-    from trimtab.data.store.versions import DatasetStore
-    from trimtab.wiring.place import Place
 
 _SHORT = 10
-_FROM_THE_START = ("collect", "profile", "report", "expectations")
-"""What is of use before anything was collected."""
-_ACTIONS = {
-    "list": "every dataset with its newest version",
-    "collect": "[NAME [FILE]]: take in what is new in its source, or a file",
-    "show": "NAME: its versions; NAME VERSION: that one and its columns",
-    "diff": "NAME A [B]: what lies between two versions (B: the newest)",
-    "verify": "[NAME [VERSION]]: read every row and recompute every digest",
-    "export": "NAME FILE: a version as .parquet, .csv or in DVC (dvc:FOLDER)",
-    "checkout": "NAME FOLDER: write the media of a version as files",
-    "tag": "NAME [TAG [VERSION]]: name a version; --delete: no longer",
-    "branch": "NAME [BRANCH [VERSION]]: begin NAME@BRANCH; --delete: end it",
-    "merge": "NAME BRANCH: let NAME go forward to where a branch stands",
-    "gc": '[NAME] --keep "90 d": let go of what nothing stands on',
-    "quarantine": "NAME: the rows that were refused, and why",
-    "profile": "NAME: what its columns hold; --suggest: what to require",
-    "report": "NAME: its quality as one HTML page (--out FILE)",
-    "expectations": "export|import NAME FILE: a suite of Great Expectations",
-    "bias": "NAME [COLUMN ...]: rows and labels by slice, and what is missing",
-}
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `data`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<14}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    add_words(parser, "ACTION [SYSTEM] ...", "then what the action takes")
-    parser.add_argument("--personal", action="store_true", help="show or export what is personal, too")
-    parser.add_argument(
-        "--version", metavar="VERSION", help="export, checkout: this version, a tag or the beginning of an id"
-    )
-    parser.add_argument("--keep", metavar="TIME", help="gc: how long a version stays after the next one came")
-    parser.add_argument("--dry-run", action="store_true", help="gc: only tell what it would free")
-    parser.add_argument("--delete", action="store_true", help="tag, branch: take it away")
-    parser.add_argument("--until", type=moment, metavar="MOMENT", help="collect: as if it were this moment")
-    parser.add_argument("--suggest", action="store_true", help="profile: write lines that could be declared")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="report: where the page goes (default: with the state)"
-    )
-    parser.add_argument(
-        "-n", type=count, default=20, metavar="N", help="the newest N of what may be long (default: 20)"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Do the action; 1 when `verify` found damage."""
-    system, words = take_system(args.words)
-    actions: dict[str, Callable[[Stores, list[str], argparse.Namespace], int]] = {
-        "list": _list,
-        "collect": _collect,
-        "show": _show,
-        "diff": _diff,
-        "verify": _verify,
-        "export": _export,
-        "quarantine": _quarantine,
-        "checkout": data_changes.check_out,
-        "tag": data_changes.tag,
-        "branch": data_changes.branch,
-        "merge": data_changes.merge,
-        "gc": data_changes.let_go,
-        "profile": _profile,
-        "report": _report,
-        "expectations": _expectations,
-        "bias": _bias,
-    }
-    with _open(system, args) as place:
-        return actions[args.action](Stores(place), words, args)
-
-
-def _open(system: str, args: argparse.Namespace) -> AbstractContextManager[Place]:
-    from trimtab.wiring.place import open_place
-
-    return open_place(system, args.state, create=args.action in _FROM_THE_START)
-
-
-class Stores:
-    """The declared datasets by name."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        from trimtab.data.store.versions import DatasetStore
-
-        extra = (place.system.annotations,) if place.system.annotations is not None else ()
-        specs = (*place.system.data, *extra)
-        self.folder = Path(place.system.folder)
-        self.ledger = place.ledger
-        self.all = {spec.name: DatasetStore(place.data, spec) for spec in specs}
-
-    def named(self, called: str) -> DatasetStore:
-        """A dataset by name, or a branch of it as NAME@BRANCH."""
-        from trimtab.declaration.problems import did_you_mean
-
-        name, sign, branch = called.partition("@")
-        if name not in self.all:
-            raise UsageError(
-                f"no dataset is called {name!r}{did_you_mean(name, self.all)}", hint=f"there are {', '.join(self.all)}"
-            )
-        return self.all[name].on(branch) if sign else self.all[name]
-
-
-def _collect(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
-    from trimtab.cli.data_collect import collect
-
-    if len(words) > 1 or any("@" in word for word in words):
-        return data_changes.collect(stores, words, args)
-    for name in words:
-        stores.named(name)
-    return collect(stores.place, words or [spec.name for spec in stores.place.system.data], args)
-
-
-def _list(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+def newest(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    """Every dataset with its newest version."""
     expect(words, 0, 0, "list [SYSTEM]")
     newest = {name: store.current() for name, store in stores.all.items()}
     refused = {name: store.quarantined(0).total for name, store in stores.all.items()}
@@ -149,7 +35,8 @@ def _list(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+def show(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    """The versions of a dataset, or one of them."""
     expect(words, 1, 2, "show [SYSTEM] NAME [VERSION]")
     store = stores.named(words[0])
     if len(words) == 2:
@@ -186,7 +73,8 @@ def _show_version(version: DatasetVersion, args: argparse.Namespace) -> int:
     return 0
 
 
-def _diff(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+def diff(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    """What lies between two versions."""
     expect(words, 2, 3, "diff [SYSTEM] NAME A [B]")
     found = stores.named(words[0]).diff(words[1], words[2] if len(words) == 3 else None)
     if args.json:
@@ -217,7 +105,8 @@ def _diff(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+def verify(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    """Read every row again; 1 where damage is found."""
     expect(words, 0, 2, "verify [SYSTEM] [NAME [VERSION]]")
     chosen = [stores.named(words[0])] if words else list(stores.all.values())
     found: dict[str, Verification] = {}
@@ -238,7 +127,8 @@ def _verify(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
     return int(not all(result.sound for result in found.values()))
 
 
-def _export(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+def export(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    """Write a version to a file, or into DVC."""
     expect(words, 2, 2, "export [SYSTEM] NAME FILE [--version VERSION]")
     if words[1].startswith("dvc:"):
         return _export_to_dvc(stores, words[0], Path(words[1].removeprefix("dvc:")), args)
@@ -262,7 +152,8 @@ def _export_to_dvc(stores: Stores, name: str, folder: Path, args: argparse.Names
     return 0
 
 
-def _quarantine(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+def quarantine(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
+    """The rows that were refused, and why."""
     expect(words, 1, 1, "quarantine [SYSTEM] NAME")
     found = stores.named(words[0]).quarantined(args.n or 1_000_000, personal=args.personal)
     if args.json:
@@ -280,35 +171,6 @@ def _quarantine(stores: Stores, words: list[str], args: argparse.Namespace) -> i
     ]
     show_table("", ("refused at", "key", "row"), rows)
     return 0
-
-
-def _profile(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
-    from trimtab.cli.data_quality import profile
-
-    expect(words, 1, 1, "profile [SYSTEM] NAME [--suggest]")
-    return profile(stores.place, stores.named(words[0]), args)
-
-
-def _report(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
-    from trimtab.cli.data_quality import report
-
-    expect(words, 1, 1, "report [SYSTEM] NAME [--out FILE]")
-    return report(stores.place, stores.named(words[0]), args)
-
-
-def _expectations(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
-    from trimtab.cli.data_quality import expectations
-
-    expect(words, 3, 3, "expectations [SYSTEM] export|import NAME FILE")
-    return expectations(stores.place, stores.named(words[1]), words[0], Path(words[2]), args)
-
-
-def _bias(stores: Stores, words: list[str], args: argparse.Namespace) -> int:
-    from trimtab.cli.data_bias import show_bias
-
-    if not words:
-        raise UsageError("write `trimtab data bias [SYSTEM] NAME [COLUMN ...]`")
-    return show_bias(stores.named(words[0]), words[1:], args)
 
 
 def _span(version: DatasetVersion) -> str:
