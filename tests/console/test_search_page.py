@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trimtab.console.trials.search_charts import place, places
 from trimtab.console.trials.search_page import SearchReport, search_page
 from trimtab.records.studies import SearchFinished, TrialFinished
-from trimtab.training.importance import importance
+from trimtab.training.search.importance import importance
 from trimtab.training.spec import Dimension, SearchSpec
 
 RATE = Dimension(name="rate", low=0.001, high=1.0, log=True)

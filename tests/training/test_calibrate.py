@@ -17,7 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 from sklearn.naive_bayes import GaussianNB
-from tests.training.test_export import BINARY, NUMBER, SEVERAL, signature
+from tests.training.export.test_export import BINARY, NUMBER, SEVERAL, signature
 
 from trimtab import OnnxModel, calibrate
 from trimtab.errors import PermanentError

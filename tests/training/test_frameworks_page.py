@@ -10,7 +10,7 @@ import pytest
 from tests.training.outcomes import Job, Real, trained
 
 from trimtab.records.blobs import Blobs
-from trimtab.training.reproduce import reproduce
+from trimtab.training.again.reproduce import reproduce
 from trimtab.training.trainer import Trainer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"

@@ -16,7 +16,7 @@ from tests.training.outcomes import Job, Real, trained
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.session import load_model
 from trimtab.records.blobs import Blobs
-from trimtab.training.reproduce import reproduce
+from trimtab.training.again.reproduce import reproduce
 from trimtab.training.trainer import Trainer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "frameworks.md"

@@ -26,8 +26,8 @@ from trimtab.inference.session import load_model
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import Signature
 from trimtab.records.requirement import Requirement, Value
-from trimtab.training.compare import diff
-from trimtab.training.reproduce import reproduce
+from trimtab.training.again.compare import diff
+from trimtab.training.again.reproduce import reproduce
 from trimtab.training.split import split
 from trimtab.training.trainer import Trainer
 

@@ -13,7 +13,7 @@ from trimtab.declaration.reading import Table
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Value
 from trimtab.serving.spec import BEFOREHAND
-from trimtab.training.pruning import Rule
+from trimtab.training.search.pruning import Rule
 from trimtab.training.spec import Dimension, SearchSpec
 
 SAMPLERS: tuple[str, ...] = get_args(get_type_hints(SearchSpec)["sampler"])

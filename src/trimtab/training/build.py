@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from trimtab.records.model import Signature
 from trimtab.records.tracking import Environment
+from trimtab.training.code.snapshot import code_of, modules_only, write_files, zip_of
+from trimtab.training.code.stored_code import WHOLE
 from trimtab.training.identity import CodeIdentity
 from trimtab.training.job import DAYS, MATRIX, TrainingJob, WorkDone, WorkOrder, WorkRefused
 from trimtab.training.process import Ended, WorkerProcess
-from trimtab.training.snapshot import code_of, modules_only, write_files, zip_of
-from trimtab.training.stored_code import WHOLE
 from trimtab.training.tracking.environment import environment
 from trimtab.training.tracking.gpu import Gpus
 from trimtab.training.tracking.meter import Meter, Used

@@ -16,8 +16,8 @@ from blake3 import blake3
 from trimtab.errors import DeclarationError
 from trimtab.records.base import canonical_json
 from trimtab.records.model import ModelIdentity
-from trimtab.training import syntax
-from trimtab.training.reach import Follower, Module, Reached
+from trimtab.training.code import syntax
+from trimtab.training.code.reach import Follower, Module, Reached
 
 # Grows when Trimtab itself would make another model of the same code, parameters and data.
 TRAINING_VERSION = 1

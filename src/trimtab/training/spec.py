@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from trimtab.records.base import Record
 from trimtab.records.metric import Metric, Place, Task
 from trimtab.records.tensors import MediaModel
-from trimtab.training.pruning import Rule
+from trimtab.training.search.pruning import Rule
 
 _BINARY: tuple[Task, ...] = ("binary_classification",)
 _CLASSES: tuple[Task, ...] = ("binary_classification", "multiclass_classification")

@@ -23,11 +23,11 @@ from trimtab.records.tracking import Environment
 from trimtab.training import identity as identities
 from trimtab.training.build import Builder, Built, Failure, Profile
 from trimtab.training.checkpoints import Checkpoints, tracked_in
+from trimtab.training.code.snapshot import dotted
 from trimtab.training.evaluate import threshold_of
 from trimtab.training.identity import CodeIdentity
 from trimtab.training.job import Fitted, TrainingJob
 from trimtab.training.process import sweep
-from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
 from trimtab.training.tracking.keep import keep_training
 

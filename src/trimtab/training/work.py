@@ -22,14 +22,14 @@ from trimtab.records.durable import write_atomically
 from trimtab.records.model import Column, Signature
 from trimtab.records.requirement import ThresholdChosen
 from trimtab.records.tensors import MediaModel
+from trimtab.training.code.snapshot import dotted
+from trimtab.training.code.stored_code import StoredCode
 from trimtab.training.evaluate import Evaluation, check_measurable, days_of, labelled_metrics, threshold_of
 from trimtab.training.fitting import Fitting
 from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder, WorkRefused
 from trimtab.training.phases import Phases
 from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
-from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
-from trimtab.training.stored_code import StoredCode
 from trimtab.training.tracking.log import record_with
 from trimtab.training.tracking.recorder import Recorder
 from trimtab.training.user_code import import_entry, users
@@ -46,7 +46,7 @@ def carry_out(order: WorkOrder, folder: Path) -> None:
     record_with(recorder)
     try:
         if isinstance(order.job.media, MediaModel):
-            from trimtab.training.media_work import MediaWork  # here: most workers decode nothing
+            from trimtab.training.media.work import MediaWork  # here: most workers decode nothing
 
             result: WorkDone | WorkRefused = MediaWork(order, folder, recorder, _peak_memory).run()
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 import pytest
-from tests.training.test_media import RECOGNISE, people
+from tests.training.media.test_work import RECOGNISE, people
 
 from trimtab.declaration.load import parse
 from trimtab.declaration.system import System

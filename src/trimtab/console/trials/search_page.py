@@ -13,7 +13,7 @@ from trimtab.console.trials.search_charts import Dot, front_chart, parallel_char
 from trimtab.declaration.catalog import metrics
 from trimtab.records.base import Record
 from trimtab.records.studies import SearchFinished, TrialFinished
-from trimtab.training.importance import LEAST_TRIALS, importance
+from trimtab.training.search.importance import LEAST_TRIALS, importance
 from trimtab.training.spec import SearchSpec
 
 _STATES = {

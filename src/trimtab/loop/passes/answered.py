@@ -35,8 +35,8 @@ from trimtab.records.metric import PART, Place
 from trimtab.records.model import ModelBundle, Signature
 from trimtab.records.requirement import Estimate, Requirement, Verdict
 from trimtab.records.tensors import MediaModel
-from trimtab.training.answered import judge_model, judging
-from trimtab.training.truths import read_truths
+from trimtab.training.media.answered import judge_model, judging
+from trimtab.training.media.truths import read_truths
 
 _Measured = Callable[..., Estimate]
 

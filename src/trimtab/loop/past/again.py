@@ -17,9 +17,9 @@ from trimtab.records.journal import Entry
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
 from trimtab.records.metric import Task, is_answered
+from trimtab.training.again.otherwise import environment_then
+from trimtab.training.again.reproduce import Reproduced, reproduce
 from trimtab.training.job import TrainingJob
-from trimtab.training.otherwise import environment_then
-from trimtab.training.reproduce import Reproduced, reproduce
 from trimtab.training.split import Split, split
 from trimtab.training.trainer import Trainer
 

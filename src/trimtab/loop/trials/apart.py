@@ -34,7 +34,7 @@ from trimtab.records.metric import is_answered
 from trimtab.records.model import ModelBundle
 from trimtab.records.requirement import Verdict
 from trimtab.records.slices import WeakSlice
-from trimtab.training.compare import ModelDiff, diff
+from trimtab.training.again.compare import ModelDiff, diff
 from trimtab.training.job import TrainingJob
 
 _MOST_ROWS = 100_000

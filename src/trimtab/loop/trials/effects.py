@@ -25,7 +25,7 @@ from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.studies import ExperimentFinished
-from trimtab.training.compare import ModelDiff, diff
+from trimtab.training.again.compare import ModelDiff, diff
 from trimtab.training.evaluate import days_of
 from trimtab.training.job import TrainingJob
 from trimtab.training.trainer import kept_model

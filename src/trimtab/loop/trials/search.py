@@ -27,8 +27,8 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.ledger import Ledger
 from trimtab.records.studies import SearchFinished, TrialFinished
-from trimtab.training.pruning import Reached
-from trimtab.training.search import Sampler
+from trimtab.training.search.pruning import Reached
+from trimtab.training.search.sampling import Sampler
 from trimtab.training.spec import SearchSpec
 from trimtab.training.trainer import Trainer
 

@@ -19,8 +19,8 @@ from trimtab.measures.judge import acceptable, judge
 from trimtab.records.facts import ModelTrained
 from trimtab.records.requirement import Verdict
 from trimtab.serving.spec import BEFOREHAND
-from trimtab.training.pruning import Reached, behind
-from trimtab.training.search import excess
+from trimtab.training.search.pruning import Reached, behind
+from trimtab.training.search.sampling import excess
 from trimtab.training.spec import SearchSpec
 from trimtab.training.trainer import Refused, Trainer
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trimtab.errors import DeclarationError
-from trimtab.training import syntax
+from trimtab.training.code import syntax
 
 LARGEST_FILE = 256 * 2**20
 """Bytes of a file that the code names: it is kept with each model, and read again whenever the code is looked at."""

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression, Ridge
-from tests.training.test_export import BINARY, NUMBER, SEVERAL, TIGHT, gap, real, signature
+from tests.training.export.test_export import BINARY, NUMBER, SEVERAL, TIGHT, gap, real, signature
 
 from trimtab import OnnxModel
 from trimtab.errors import PermanentError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.training.pruning import ETA, Reached, behind, bracket
+from trimtab.training.search.pruning import ETA, Reached, behind, bracket
 
 OTHERS: list[Reached] = [(n, [n / 100]) for n in range(1, 13)]
 

@@ -20,12 +20,12 @@ from trimtab.inference.media_rows import answers, decode, load_tensor_model
 from trimtab.records.blobs import Blobs
 from trimtab.records.requirement import Requirement, Value
 from trimtab.records.tensors import AudioInput, Detections, ImageInput, MediaModel, Recognition, TensorInput, Tensors
+from trimtab.training.again.reproduce import reproduce
 from trimtab.training.export.media_graph import media_signature, returned_graph
 from trimtab.training.job import TrainingJob
-from trimtab.training.media_rows import media_rows
-from trimtab.training.reproduce import reproduce
+from trimtab.training.media.rows import media_rows
+from trimtab.training.media.truths import read_truths
 from trimtab.training.trainer import Refused, Trained, Trainer
-from trimtab.training.truths import read_truths
 
 Job = Callable[..., TrainingJob]
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from trimtab.training.reach import Follower, Module, Reached
+from trimtab.training.code.reach import Follower, Module, Reached
 
 
 def zip_of(files: Mapping[str, bytes]) -> bytes:

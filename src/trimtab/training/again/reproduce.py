@@ -20,11 +20,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.model import ModelIdentity
 from trimtab.records.tensors import Tensors
-from trimtab.training.build import Built, Failure
-from trimtab.training.export.export import difference
-from trimtab.training.identity import CodeIdentity, code_digest
-from trimtab.training.job import TrainingJob
-from trimtab.training.otherwise import (
+from trimtab.training.again.otherwise import (
     Span,
     code_changes,
     determinism_hint,
@@ -32,7 +28,11 @@ from trimtab.training.otherwise import (
     environment_then,
     row_changes,
 )
-from trimtab.training.snapshot import write_files
+from trimtab.training.build import Built, Failure
+from trimtab.training.code.snapshot import write_files
+from trimtab.training.export.export import difference
+from trimtab.training.identity import CodeIdentity, code_digest
+from trimtab.training.job import TrainingJob
 from trimtab.training.split import moments
 from trimtab.training.trainer import Trainer, identity_of
 
@@ -144,7 +144,7 @@ def _apart(blobs: Blobs, fact: ModelTrained, graphs: tuple[bytes, bytes], valid:
     if isinstance(signature.tensors, Tensors):
         from trimtab.inference.media_rows import decode  # here: most models have no files to decode
         from trimtab.inference.tensors.model import TensorModel
-        from trimtab.training.media_parity import between
+        from trimtab.training.media.parity import between
 
         old, new = (TensorModel(content, signature) for content in graphs)
         return between(old, new, decode(valid, signature.tensors.inputs, ()).rows())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.training.search import Sampler, excess, grid
+from trimtab.training.search.sampling import Sampler, excess, grid
 from trimtab.training.spec import Dimension, SearchSpec
 
 X = Dimension(name="x", low=0.01, high=1.0, log=True)

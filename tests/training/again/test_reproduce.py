@@ -9,9 +9,9 @@ from tests.training.outcomes import Job, Real, trained
 
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
+from trimtab.training.again.otherwise import code_changes, environment_changes, environment_then, row_changes
+from trimtab.training.again.reproduce import reproduce
 from trimtab.training.identity import code_digest
-from trimtab.training.otherwise import code_changes, environment_changes, environment_then, row_changes
-from trimtab.training.reproduce import reproduce
 from trimtab.training.trainer import Trainer
 
 UNSEEDED = """

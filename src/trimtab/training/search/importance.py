@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trimtab.training.search import distribution
+from trimtab.training.search.sampling import distribution
 from trimtab.training.spec import Dimension
 
 LEAST_TRIALS = 8

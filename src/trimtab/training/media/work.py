@@ -18,7 +18,13 @@ from trimtab.inference.tensors.rows import TensorRows
 from trimtab.measures.answered.families import answered_metrics
 from trimtab.records.metric import PART
 from trimtab.records.tensors import MediaModel
-from trimtab.training.answered import (
+from trimtab.training.code.snapshot import dotted
+from trimtab.training.code.stored_code import StoredCode
+from trimtab.training.evaluate import days_of, labelled_metrics
+from trimtab.training.export.export import LARGEST_DIFFERENCE
+from trimtab.training.export.media_graph import media_signature, returned_graph
+from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder
+from trimtab.training.media.answered import (
     BASELINES,
     AnsweredEvaluation,
     baseline_answers,
@@ -26,18 +32,12 @@ from trimtab.training.answered import (
     judge_model,
     judging,
 )
-from trimtab.training.evaluate import days_of, labelled_metrics
-from trimtab.training.export.export import LARGEST_DIFFERENCE
-from trimtab.training.export.media_graph import media_signature, returned_graph
-from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder
-from trimtab.training.media_parity import alone, beside
-from trimtab.training.media_rows import MediaRows, media_rows, together
+from trimtab.training.media.parity import alone, beside
+from trimtab.training.media.rows import MediaRows, media_rows, together
+from trimtab.training.media.truths import read_truths
 from trimtab.training.phases import Phases
-from trimtab.training.snapshot import dotted
 from trimtab.training.split import moments
-from trimtab.training.stored_code import StoredCode
 from trimtab.training.tracking.recorder import Recorder
-from trimtab.training.truths import read_truths
 from trimtab.training.user_code import import_entry, users
 
 _CHECKED = 32

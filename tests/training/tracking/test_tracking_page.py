@@ -9,7 +9,7 @@ import trimtab
 from trimtab.training.tracking import energy, recorder
 from trimtab.wiring.kinds import trackers
 
-PAGE = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "tracking.md").read_text("utf-8")
 
 
 def test_every_call_is_told():

@@ -1,0 +1,1 @@
+"""A model made again, and two models told apart."""

@@ -1,0 +1,1 @@
+"""Where rows are images or sounds: what is true of them, what training is given, and how its answers are judged."""
