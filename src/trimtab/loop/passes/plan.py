@@ -48,7 +48,7 @@ def _take_in(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> Pl
     if policy.recalibrate is not None and seen.releases.live is not None:
         why = f"truth counts half after {policy.recalibrate / 86400:g} d"
         actions.append(PlannedAction(verb="recalibrate", why=why))
-    elif seen.offset:
+    elif policy.recalibrate is None and seen.offset:
         actions.append(PlannedAction(verb="recalibrate", why="the policy does not shift answers any more"))
     return Plan(causes=causes, actions=tuple(actions))
 
