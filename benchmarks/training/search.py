@@ -1,6 +1,6 @@
 """What a trial of a search costs beside its training: Trimtab, with every trial durable in its ledger, and Optuna.
 
-    python benchmarks/training/search/sampling.py [--trials 200] [--sampler tpe] [--folder DIR] [--json]
+    python benchmarks/training/search.py [--trials 200] [--sampler tpe] [--folder DIR] [--json]
 
 The same function of four hyper-parameters is searched by each with the same sampler of Optuna (TPE by default): by
 Trimtab, whose trainer gives the figure at once; by Optuna in memory; and by Optuna with its own storage in SQLite. Of
