@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost as xgb
-from tests.training.export.test_export import BINARY, NUMBER, SEVERAL, TIGHT, beyond, gap, real, signature, with_categories
+from tests.training.export.test_export import (
+    BINARY,
+    NUMBER,
+    SEVERAL,
+    TIGHT,
+    beyond,
+    gap,
+    real,
+    signature,
+    with_categories,
+)
 
 from trimtab.errors import PermanentError
 from trimtab.inference.explain.explainer import Explainer
