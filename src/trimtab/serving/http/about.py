@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Set
+from collections.abc import Sized
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from trimtab.records.server import ReleaseStatus, ServerStatus
 from trimtab.serving.access.scopes import ADMIN, ANY, OPEN
 from trimtab.serving.execution.questions import brief, read_json
 from trimtab.serving.http.addresses import Addresses
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.later import Later
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
@@ -29,7 +29,7 @@ from trimtab.serving.whole import statistics
 class About:
     """Each public method answers one address. `connections` are those of the whole process."""
 
-    def __init__(self, system: ServedSystem, connections: Set[Connection]) -> None:
+    def __init__(self, system: ServedSystem, connections: Sized) -> None:
         self._system = system
         self._name = system.config.system
         self._desired = system.desired
@@ -57,16 +57,16 @@ class About:
         addresses.add("GET", "/metrics", ADMIN, self.metrics)
         addresses.add("GET", "/trimtab/status", ADMIN, self.status)
 
-    def server(self, connection: Connection, _: Request, __: Release | None) -> None:
+    def server(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """Name, version and extensions."""
         told = server_metadata() | {"system": self._name, "error": self._desired.error}
         connection.answer(200, orjson.dumps(told))
 
-    def live(self, connection: Connection, _: Request, __: Release | None) -> None:
+    def live(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """The process runs."""
         connection.answer(200, b'{"live":true}')
 
-    def ready(self, connection: Connection, _: Request, __: Release | None) -> None:
+    def ready(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """A release is live."""
         why = self._system.why_not_ready()
         if why:
@@ -74,7 +74,7 @@ class About:
         else:
             connection.answer(200, b'{"ready":true}')
 
-    def model_ready(self, connection: Connection, _: Request, release: Release | None) -> None:
+    def model_ready(self, connection: HttpCaller, _: Request, release: Release | None) -> None:
         """The model, or that version of it, answers."""
         why = self._system.why_not_ready(release)
         if why:
@@ -82,7 +82,7 @@ class About:
         else:
             connection.answer(200, orjson.dumps({"name": self._name, "ready": True}))
 
-    def metadata(self, connection: Connection, _: Request, release: Release | None) -> None:
+    def metadata(self, connection: HttpCaller, _: Request, release: Release | None) -> None:
         """What the model takes and gives."""
         fleet = self._desired.fleet
         told = release or fleet.live
@@ -94,14 +94,14 @@ class About:
             metadata["parameters"]["execution"] = self._system.batcher.lane(told).choice
         connection.answer(200, msgspec.json.encode(metadata))
 
-    def statistics(self, connection: Connection, _: Request, release: Release | None) -> None:
+    def statistics(self, connection: HttpCaller, _: Request, release: Release | None) -> None:
         """What each model version did since the server started."""
         self._later.answer(connection, self._statistics("" if release is None else release.model))
 
     async def _statistics(self, version: str) -> bytes:
         return orjson.dumps({"model_stats": await statistics(self._system, version)})
 
-    def index(self, connection: Connection, request: Request, _: Release | None) -> None:
+    def index(self, connection: HttpCaller, request: Request, _: Release | None) -> None:
         """The model versions there are, and which of them answer."""
         connection.answer(200, orjson.dumps(self.indexed(read_json(request.body) if request.body else {})))
 
@@ -112,11 +112,11 @@ class About:
             raise RefusalError(422, f"expected an object, `ready` in it true or false, got {brief(asked)}")
         return repository_index(self._name, self._desired, ready=ready)
 
-    def refuse_move(self, _: Connection, __: Request, ___: Release | None) -> None:
+    def refuse_move(self, _: HttpCaller, __: Request, ___: Release | None) -> None:
         """Loading and unloading are not a caller's to ask for."""
         raise refused_move()
 
-    def metrics(self, connection: Connection, _: Request, __: Release | None) -> None:
+    def metrics(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """The counters as Prometheus text."""
         connection.answer(200, self.counted().encode(), TEXT)
 
@@ -141,7 +141,7 @@ class About:
             }
         )
 
-    def status(self, connection: Connection, _: Request, __: Release | None) -> None:
+    def status(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """What is served and how it goes, as a `ServerStatus`."""
         connection.answer(200, msgspec.json.encode(self.standing()))
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from trimtab.serving.http.connection import Connection
-from trimtab.serving.http.request import Request
+from trimtab.serving.http.request import Address, Endpoint
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.desired import Desired
-from trimtab.serving.routing.releases import Release
 
-Endpoint = Callable[[Connection, Request, Release | None], None]
 _NOT_OFFERED = {
     "logging": "the logging extension",
     "trace": "the trace extension",
@@ -26,16 +22,6 @@ _NOT_OF_MODELS = {
     "generate_stream": "the generate extension",
 }
 _LISTED = "`GET /v2` lists the extensions that are"
-
-
-class Address(NamedTuple):
-    """`endpoint` answers `method` for a token with one of the flags of `scope` (0: without any); `release` is the model
-    version that the address names, if it does."""
-
-    method: bytes
-    scope: int
-    endpoint: Endpoint
-    release: Release | None = None
 
 
 class Listed(NamedTuple):

@@ -23,7 +23,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.serving.batch import frames
 from trimtab.serving.batch.formats import CONTENT_TYPES, Format, sent_format, wanted_format
 from trimtab.serving.execution.questions import Answers, Question
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.stream import Stream
@@ -64,7 +64,7 @@ class Batches:
         self._arriving.add(spool)
         return spool
 
-    def take(self, connection: Connection, request: Request, pinned: Release | None) -> None:
+    def take(self, connection: HttpCaller, request: Request, pinned: Release | None) -> None:
         """Begins a batch. Raises RefusalError."""
         try:
             work = self._plan(connection, request, pinned)
@@ -76,7 +76,7 @@ class Batches:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _plan(self, connection: Connection, request: Request, pinned: Release | None) -> _Batch:
+    def _plan(self, connection: HttpCaller, request: Request, pinned: Release | None) -> _Batch:
         self._admit()
         sent = sent_format(request.field(b"content-type").decode("latin-1"))
         wanted = wanted_format(request.field(b"accept").decode("latin-1"), sent)
@@ -107,7 +107,7 @@ class _Batch:
     def __init__(  # noqa: PLR0917 - put together in one place
         self,
         system: ServedSystem,
-        connection: Connection,
+        connection: HttpCaller,
         spool: Spool,
         fleet: Fleet,
         target: Release,

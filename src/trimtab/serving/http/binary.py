@@ -12,7 +12,7 @@ import orjson
 from trimtab.inference.tensors.datatypes import DTYPES
 from trimtab.records.tensors import Tensors
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.binary import pack
 from trimtab.serving.open_inference.explained import explained_outputs
@@ -102,7 +102,7 @@ class BinaryAnswer:
     """Stands between a question and its connection where some of the outputs are `wanted` in bytes (by name, each with
     whether it is one of them): makes the body, and sends it with the length of its JSON part."""
 
-    def __init__(self, connection: Connection, wanted: Sequence[tuple[str, bool]]) -> None:
+    def __init__(self, connection: HttpCaller, wanted: Sequence[tuple[str, bool]]) -> None:
         self._connection = connection
         self.wanted = wanted
         self._head = 0

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.refusals import RefusalError
 
-if TYPE_CHECKING:
-    from trimtab.serving.http.connection import Connection
+
+class Guest(Protocol):
+    """One who is connected."""
+
+    def sweep(self, now: float) -> None:
+        """Closes what has waited too long; called a few times a second."""
+        ...
+
+    def drain(self) -> None:
+        """The server is going: closes the connection once nothing is due."""
+        ...
 
 
 class Crowd:
     """`connections` are all there are. Belongs to the event loop."""
 
     def __init__(self, config: ServerConfig) -> None:
-        self.connections: set[Connection] = set()
+        self.connections: set[Guest] = set()
         self._config = config
         self._room = max(config.max_held, config.max_body)
         self._of: dict[str, int] = {}
@@ -25,7 +34,7 @@ class Crowd:
         """Bytes that large bodies may still take."""
         return self._room
 
-    def enter(self, connection: Connection, address: str) -> None:
+    def enter(self, connection: Guest, address: str) -> None:
         """One more, from that address. Raises RefusalError (503) when there are too many; it counts until it leaves all
         the same."""
         self.connections.add(connection)
@@ -37,7 +46,7 @@ class Crowd:
             most = config.max_connections_per_address
             raise RefusalError(503, f"more than {most:,} connections from {address}", retry_after=1.0)
 
-    def leave(self, connection: Connection, address: str) -> None:
+    def leave(self, connection: Guest, address: str) -> None:
         """One less."""
         self.connections.discard(connection)
         if self._of[address] == 1:

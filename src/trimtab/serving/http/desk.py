@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Set
+from collections.abc import Sized
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.about import About
 from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.batch import Batches
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.later import Later
 from trimtab.serving.http.pages import Pages
 from trimtab.serving.http.request import Request
@@ -37,13 +37,13 @@ class PredictionDesk:
     """Answers every request for one system; what takes time is answered later, by the batcher. `connections` are those
     of the whole process."""
 
-    def __init__(self, system: ServedSystem, connections: Set[Connection]) -> None:
+    def __init__(self, system: ServedSystem, connections: Sized) -> None:
         config = system.config
         self.config = config
         self.system = system
         self._guard = system.guard
         self._later = Later()
-        self._held: list[tuple[Connection, Request]] = []
+        self._held: list[tuple[HttpCaller, Request]] = []
         self._desired = system.desired
         self._book = system.book
         self._batcher = system.batcher
@@ -58,7 +58,7 @@ class PredictionDesk:
         Pages(system, addresses)
         addresses.name_system()
 
-    def handle(self, connection: Connection, request: Request) -> None:
+    def handle(self, connection: HttpCaller, request: Request) -> None:
         """Answers, now or later."""
         method, url = request.method, request.url
         try:
@@ -100,7 +100,7 @@ class PredictionDesk:
         for connection, request in held:
             self.handle(connection, request)
 
-    def _ask(self, form: Any, connection: Connection, request: Request, pinned: Release | None) -> None:
+    def _ask(self, form: Any, connection: HttpCaller, request: Request, pinned: Release | None) -> None:
         started = time.perf_counter()
         fleet = self._desired.fleet
         target = pinned or fleet.live
@@ -122,7 +122,7 @@ class PredictionDesk:
         else:
             self._batcher.submit(question)  # what `ask` comes to for nearly all
 
-    def _feedback(self, connection: Connection, request: Request, _: Release | None) -> None:
+    def _feedback(self, connection: HttpCaller, request: Request, _: Release | None) -> None:
         if not (self.system.recalled.is_set() and self._desired.begun):
             self._held.append((connection, request))
             return
@@ -138,10 +138,10 @@ class PredictionDesk:
         else:
             self._keep(connection, feedback, unknown)
 
-    async def _ask_elsewhere(self, connection: Connection, feedback: Feedback) -> None:
+    async def _ask_elsewhere(self, connection: HttpCaller, feedback: Feedback) -> None:
         self._keep(connection, feedback, await never_given(self.system, feedback.ids))
 
-    def _keep(self, connection: Connection, feedback: Feedback, orphans: list[int]) -> None:
+    def _keep(self, connection: HttpCaller, feedback: Feedback, orphans: list[int]) -> None:
         """Keeps truths, of which those at the places `orphans` are of ids that were never given out, and answers."""
         self._book.truths(feedback, orphans)
         unknown = [feedback.ids[place] for place in orphans]

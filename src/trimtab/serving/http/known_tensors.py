@@ -9,7 +9,7 @@ known, and only what asks for nothing but outputs.
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 from weakref import ref
 
 import numpy as np
@@ -18,11 +18,9 @@ from trimtab.inference.tensors.datatypes import DTYPES
 from trimtab.inference.tensors.sent import sent_rows
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.http.binary import HEADER, BinaryAnswer
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.request import Request
 from trimtab.serving.routing.tensor_core import TensorCore
-
-if TYPE_CHECKING:
-    from trimtab.serving.http.connection import Connection
 
 _ALONE = frozenset(("inputs", "outputs"))
 _LOOKED_INTO = frozenset(("BYTES", "BOOL"))  # not every value of these is right
@@ -65,7 +63,7 @@ class KnownTensors:
         question.rows = sent_rows(given, self._rows)
         question.outputs = self._outputs
         if self._wanted is not None:
-            answer = BinaryAnswer(cast("Connection", question.caller), self._wanted)
+            answer = BinaryAnswer(cast("HttpCaller", question.caller), self._wanted)
             question.caller, question.render = answer, answer.render
         return True
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 
 from trimtab.errors import TemporaryError
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.replies import JSON
 from trimtab.serving.refusals import RefusalError
 
@@ -20,7 +20,7 @@ class Later:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def answer(self, connection: Connection, work: Coroutine[None, None, bytes], kind: bytes = JSON) -> None:
+    def answer(self, connection: HttpCaller, work: Coroutine[None, None, bytes], kind: bytes = JSON) -> None:
         """Answers with what `work` comes to."""
 
         async def told() -> None:
@@ -28,14 +28,14 @@ class Later:
 
         self.do(connection, told())
 
-    def do(self, connection: Connection, work: Coroutine[None, None, None]) -> None:
+    def do(self, connection: HttpCaller, work: Coroutine[None, None, None]) -> None:
         """Has `work` answer; should it fail, that is the answer."""
         task = asyncio.get_running_loop().create_task(_attempt(connection, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _attempt(connection: Connection, work: Coroutine[None, None, None]) -> None:
+async def _attempt(connection: HttpCaller, work: Coroutine[None, None, None]) -> None:
     try:
         await work
     except RefusalError as error:

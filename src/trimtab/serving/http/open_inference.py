@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import orjson
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json
 from trimtab.serving.http.binary import HEADER, BinaryAnswer, read_body, wanted_in_bytes
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.known_tensors import known_tensors
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.explained import explained_outputs
@@ -16,9 +17,6 @@ from trimtab.serving.open_inference.outputs import named_outputs, output_names, 
 from trimtab.serving.open_inference.tensors import read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release, label_type
-
-if TYPE_CHECKING:
-    from trimtab.serving.http.connection import Connection
 
 _NOT_OFFERED = frozenset(("classification", "shared_memory_region"))
 _USUAL = (
@@ -66,7 +64,7 @@ def _read_wishes(question: Question, asked: dict[str, Any], config: ServerConfig
     if parameters is not None or outputs is not None:
         wanted = wanted_in_bytes(asked, question.target)
         if wanted is not None:
-            answer = BinaryAnswer(cast("Connection", question.caller), wanted)
+            answer = BinaryAnswer(cast("HttpCaller", question.caller), wanted)
             question.caller, question.render = answer, answer.render
 
 

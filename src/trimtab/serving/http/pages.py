@@ -10,7 +10,7 @@ import orjson
 
 from trimtab.serving.access.scopes import ANY, OPEN
 from trimtab.serving.http.addresses import Addresses
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.openapi.columns import Found
 from trimtab.serving.http.request import Request
 from trimtab.serving.routing.releases import Release
@@ -30,7 +30,7 @@ class Pages:
         addresses.add("GET", "/", OPEN, self.page)
         addresses.add("GET", "/try", OPEN, self.page)
 
-    def openapi(self, connection: Connection, request: Request, _: Release | None) -> None:
+    def openapi(self, connection: HttpCaller, request: Request, _: Release | None) -> None:
         """The document, for the model that is live."""
         # here: a server that nobody asks for it starts without
         from trimtab.serving.http.openapi.document import document
@@ -54,7 +54,7 @@ class Pages:
             return Found()
         return Found(frozenset(lookups.optional(live)), tuple(sorted(lookups.entities())))
 
-    def page(self, connection: Connection, _: Request, __: Release | None) -> None:
+    def page(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """The page; what it shows it asks for itself, with the token that a person gives it."""
         if self._page is None:
             self._page = _assembled()

@@ -13,8 +13,8 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.access.guard import Guard
 from trimtab.serving.access.scopes import ADMIN, ANY, OPEN
 from trimtab.serving.execution.questions import read_json
-from trimtab.serving.http.connection import Connection
-from trimtab.serving.http.crowd import Crowd
+from trimtab.serving.http.caller import HttpCaller
+from trimtab.serving.http.crowd import Crowd, Guest
 from trimtab.serving.http.desk import PredictionDesk
 from trimtab.serving.http.later import Later
 from trimtab.serving.http.origins import Origins
@@ -57,7 +57,7 @@ class Reception:
         self._own: dict[bytes, Own] = {}
 
     @property
-    def connections(self) -> set[Connection]:
+    def connections(self) -> set[Guest]:
         """Everybody who is connected."""
         return self.crowd.connections
 
@@ -86,7 +86,7 @@ class Reception:
                 b"/v2/repository/index": Own(b"POST", ANY, self._index),
             }
 
-    def handle(self, connection: Connection, request: Request) -> None:
+    def handle(self, connection: HttpCaller, request: Request) -> None:
         """Answers, now or later."""
         if request.head is not None and request.head.desk is not None:
             request.head.desk.handle(connection, request)

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from trimtab.serving.access.guard import Guard
-    from trimtab.serving.http.addresses import Address
-    from trimtab.serving.http.desk import PredictionDesk
-    from trimtab.serving.http.known_tensors import KnownTensors
-    from trimtab.serving.http.spool import Spool
-
+from trimtab.serving.access.guard import Guard
+from trimtab.serving.execution.questions import Question
+from trimtab.serving.http.caller import HttpCaller
+from trimtab.serving.http.spool import Spool
+from trimtab.serving.routing.releases import Release
 
 _OWN = b"content-length"  # the one line that is not the same in every request of a head
+
+
+class Answerer(Protocol):
+    """Whom a connection hands a whole request."""
+
+    def handle(self, connection: HttpCaller, request: Request) -> None:
+        """Answers, now or later, with `connection.answer`."""
+        ...
+
+
+class Filler(Protocol):
+    """What fills questions from bodies that begin alike."""
+
+    def fill(self, question: Question, body: bytes) -> bool:
+        """Fills a question from such a body; false where it is another."""
+        ...
+
+
+class Address(NamedTuple):
+    """`endpoint` answers `method` for a token with one of the flags of `scope` (0: without any); `release` is the model
+    version that the address names, if it does."""
+
+    method: bytes
+    scope: int
+    endpoint: Endpoint
+    release: Release | None = None
 
 
 class Head:
@@ -27,10 +52,10 @@ class Head:
         self.fields: dict[bytes, bytes] = {}
         self.silent: bool | None = None
         self.plain = False
-        self.desk: PredictionDesk | None = None
+        self.desk: Answerer | None = None
         self.address: Address | None = None
         self.admission: tuple[Guard, int] | None = None
-        self.tensors: KnownTensors | None = None
+        self.tensors: Filler | None = None
 
 
 class Request:
@@ -75,3 +100,6 @@ class Request:
             if len(key) == size and key.lower() == name:
                 return value
         return b""
+
+
+Endpoint = Callable[[HttpCaller, Request, Release | None], None]
