@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 
 from trimtab.records.model import Signature
-from trimtab.serving.batch.writing import Line
+from trimtab.serving.batch.answer import Line
 
 _ROW_GROUP = 65_536
 

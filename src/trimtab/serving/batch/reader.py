@@ -13,11 +13,12 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from trimtab.errors import TrimtabError
+from trimtab.serving.batch.answer import Writer, merged
 from trimtab.serving.batch.chunks import Chunk
 from trimtab.serving.batch.frames import Answered, Done, FromReader, Refused, Setup, Told, packed, receive
 from trimtab.serving.batch.lines import LineReader
 from trimtab.serving.batch.reading import Reader
-from trimtab.serving.batch.writing import Writer, merged, writer_for
+from trimtab.serving.batch.writing import writer_for
 from trimtab.serving.refusals import RefusalError
 
 _MOST_TOLD = 20

@@ -4,46 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 import orjson
 
 from trimtab.records.model import Signature
-from trimtab.serving.batch.chunks import Chunk
+from trimtab.serving.batch.answer import Line, Writer
 from trimtab.serving.batch.formats import Format
-from trimtab.serving.batch.frames import Answered
-
-_ROW_GROUP = 65_536
-_COLUMNS = ("row", "id", "score", "label", "release", "model", "error")
-
-
-class Line(NamedTuple):
-    """One row of an answer: `score` and `label` as JSON, or `error`."""
-
-    row: int
-    id: str
-    score: bytes
-    label: bytes
-    release: str
-    model: str
-    error: str
-
-
-class Writer(Protocol):
-    """Makes the bytes of an answer."""
-
-    def rows(self, lines: Iterable[Line]) -> bytes:
-        """What these rows add."""
-        ...
-
-    def end(self) -> bytes:
-        """What follows the last row."""
-        ...
-
-    def broken(self, message: str) -> bytes:
-        """What tells, in place of further rows, that there are none; empty where the format has no way to."""
-        ...
 
 
 def writer_for(form: Format, signature: Signature) -> Writer:
@@ -55,24 +23,6 @@ def writer_for(form: Format, signature: Signature) -> Writer:
     from trimtab.serving.batch.column_writers import ArrowWriter, ParquetWriter  # here: lines do without Arrow
 
     return ArrowWriter(signature) if form == "arrow" else ParquetWriter(signature)
-
-
-def merged(chunk: Chunk, answered: Answered | None) -> Iterator[Line]:
-    """The rows of a chunk in their order: answers, and the errors of those that could not be scored."""
-    place = -1
-    for offset in range(chunk.count):
-        error = chunk.errors.get(offset, "")
-        if not error and answered is not None:
-            place += 1
-            error = answered.errors.get(place, "")
-            if not error:
-                release, model = answered.releases[answered.release[place]]
-                yield Line(
-                    chunk.first + offset, answered.ids[place], answered.scores[place], answered.labels[place],
-                    release, model, "",
-                )  # fmt: skip
-                continue
-        yield Line(chunk.first + offset, "", b"", b"", "", "", error)
 
 
 class NdjsonWriter:
