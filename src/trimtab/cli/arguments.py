@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def add_words(parser: argparse.ArgumentParser, names: str, meaning: str) -> None
     parser.usage = f"%(prog)s {names} [options]"
     parser.add_argument("words", nargs="*", metavar="SYSTEM ...", help=f"{SYSTEM}, {meaning}")
     add_state(parser)
+
+
+def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, str], names: str, meaning: str) -> None:
+    """ACTION, one of those, with what each is for in the help; and behind it words as `add_words` adds them."""
+    width = max(map(len, actions)) + 2
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = "\n".join(f"  {action:<{width}}{told}" for action, told in actions.items())
+    parser.add_argument("action", choices=actions, metavar="ACTION", help=", ".join(actions))
+    add_words(parser, f"ACTION {names}", meaning)
 
 
 def add_state(parser: argparse.ArgumentParser) -> None:

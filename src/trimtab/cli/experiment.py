@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.cli.arguments import UsageError, add_moment, add_words, take_system
+from trimtab.cli.arguments import UsageError, add_actions, add_moment, take_system
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
 
@@ -30,10 +30,7 @@ _SHORT = 10
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `experiment`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<6}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    add_words(parser, "ACTION [SYSTEM] ...", "then the experiments' names")
+    add_actions(parser, _ACTIONS, "[SYSTEM] ...", "then the experiments' names")
     add_moment(parser)
     parser.add_argument("--html", type=Path, metavar="FILE", help="show: write all that lies behind it as a page")
 

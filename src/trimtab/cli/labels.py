@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from trimtab.cli.arguments import UsageError, add_words, count, take_system
+from trimtab.cli.arguments import UsageError, add_actions, count, take_system
 from trimtab.cli.figures import number
 from trimtab.cli.output import emit_json, show_verdicts
 from trimtab.cli.terminal import plain, say, show_table, styled
@@ -31,10 +31,7 @@ _ACTIONS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `labels`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<10}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    add_words(parser, "ACTION [SYSTEM]", "")
+    add_actions(parser, _ACTIONS, "[SYSTEM]", "")
     parser.add_argument("-n", type=count, metavar="N", help="at most N (default: 20; push: 100)")
     parser.add_argument(
         "--budget", type=_amount, metavar="MONEY", help="what next and push may cost (default: the declared one)"

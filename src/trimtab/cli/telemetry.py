@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.cli.arguments import UsageError, add_words, moment, take_system
+from trimtab.cli.arguments import UsageError, add_actions, moment, take_system
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
 
@@ -31,10 +31,7 @@ _ACTIONS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `telemetry`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<11}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    add_words(parser, "ACTION [SYSTEM] ...", "then what the action takes")
+    add_actions(parser, _ACTIONS, "[SYSTEM] ...", "then what the action takes")
     parser.add_argument("--since", type=moment, metavar="TIME", help="only predictions from that moment on")
     parser.add_argument("--until", type=moment, metavar="TIME", help="only predictions before that moment")
     parser.add_argument("--release", metavar="RELEASE", help="export what this release scored")

@@ -6,7 +6,7 @@ import argparse
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from trimtab.cli.arguments import UsageError, add_words, take_system
+from trimtab.cli.arguments import UsageError, add_actions, take_system
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.errors import DeclarationError
@@ -26,10 +26,7 @@ _SCOPES = "predict, feedback (tell the truth), admin (status, metrics and all th
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `token`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<8}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    add_words(parser, "ACTION [SYSTEM] [NAME]", "then the name of the token")
+    add_actions(parser, _ACTIONS, "[SYSTEM] [NAME]", "then the name of the token")
     parser.add_argument(
         "--scope",
         action="append",

@@ -100,14 +100,20 @@ class PagedSource(Source, Protocol):
         ...
 
 
-def in_one_frame(source: PagedSource, since: datetime | None, until: datetime) -> pl.DataFrame:
-    """What `fetch` of a source of pages may be: all its pages together, with since < time <= until left to the source.
-    For those who need every row at once and have the memory for it."""
+def in_one_frame(
+    source: PagedSource, since: datetime | None, until: datetime, *, time: str | None = None
+) -> pl.DataFrame:
+    """What `fetch` of a source of pages may be: all its pages together, with since < time <= until left to the source,
+    but for rows up to `since` where `time` names the column that tells. For those who need every row at once and have
+    the memory for it."""
     import polars as pl  # here: the port is imported by verbs that touch no rows
 
     frames = [page.rows for page in source.pages("", since, until)]
     frames = [rows for rows in frames if rows.height] or frames[-1:]  # one without rows tells the columns
-    return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+    whole = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+    if time is None or since is None or whole.is_empty():
+        return whole
+    return whole.filter((pl.col(time) > since) | pl.col(time).is_null())
 
 
 Opener = Callable[["DatasetSpec", Path], Source]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from trimtab.records.scratch import sweep_scratch
 
 POLL = 0.05
 
@@ -119,21 +120,8 @@ def sweep(work: Path) -> None:
     """Remove the folders and locks below `work` of trainers whose process is gone."""
     if not work.is_dir():
         return
-    for folder in work.glob("training-*-*"):
-        owner = folder.name.split("-")[1]
-        if owner.isdigit() and int(owner) != os.getpid() and not _runs(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
+    sweep_scratch(work, "training")
     for lock in work.glob("*.lock"):  # what a killed trainer held; one that is held now is left alone
         with suppress(OSError), lock.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.unlink(missing_ok=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -24,9 +24,10 @@ from trimtab.records.requirement import ThresholdChosen
 from trimtab.records.tensors import MediaModel
 from trimtab.training.code.snapshot import dotted
 from trimtab.training.code.stored_code import StoredCode
-from trimtab.training.evaluate import Evaluation, check_measurable, days_of, labelled_metrics, threshold_of
+from trimtab.training.evaluate import Evaluation, check_measurable, days_of, threshold_of
 from trimtab.training.fitting import Fitting
 from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder, WorkRefused
+from trimtab.training.outcome import Judged, outcome
 from trimtab.training.phases import Phases
 from trimtab.training.rows import Rows, classes_of, encode_labels, rows_of
 from trimtab.training.split import moments
@@ -48,7 +49,7 @@ def carry_out(order: WorkOrder, folder: Path) -> None:
         if isinstance(order.job.media, MediaModel):
             from trimtab.training.media.work import MediaWork  # here: most workers decode nothing
 
-            result: WorkDone | WorkRefused = MediaWork(order, folder, recorder, _peak_memory).run()
+            result: WorkDone | WorkRefused = MediaWork(order, folder, recorder).run()
         else:
             result = _Work(order, folder, recorder).run()
     except TrimtabError as error:
@@ -135,23 +136,16 @@ class _Work:
             y = np.concatenate([y_train, y_valid])
             shipped = self._refit(user.train, train, valid, y=y, columns=columns, classes=classes, code=code)
             shipped = _answering_from(shipped, chosen)
-        measured = {f"seconds.{name}": value for name, value in self.phases.seconds.items()}
-        measured["serving.throughput"] = self.fitting.throughput(shipped)
+        measured = {"serving.throughput": self.fitting.throughput(shipped)}
         if shipped.explainer:
             measured["serving.explain_time"] = self.fitting.explain_time(shipped)
-        measured["resources.model_size"] = float((self.folder / shipped.onnx).stat().st_size)
-        measured["resources.train_memory"] = float(_peak_memory())
-        return WorkDone(
+        return outcome(
+            self.folder,
+            self.phases,
             shipped=shipped,
             evaluated=evaluated,
-            rows=raw_train.height,
-            train_from=train.time[0],
-            train_to=train.time[-1],
-            valid_from=valid.time[0],
-            valid_to=valid.time[-1],
-            metrics=labelled_metrics(metrics),
-            baseline=labelled_metrics(baseline),
-            slices=labelled_metrics(slices),
+            times=(train.time, valid.time),
+            judged=Judged(metrics, baseline, slices),
             measured=measured,
             postprocess=hook,
             threshold=chosen,
@@ -240,12 +234,3 @@ def _answering_from(fitted: Fitted, chosen: ThresholdChosen | None) -> Fitted:
         return fitted
     signature = msgspec.structs.replace(fitted.signature, threshold=chosen.threshold)
     return msgspec.structs.replace(fitted, signature=signature)
-
-
-def _peak_memory() -> int:
-    """Peak resident bytes of this process. Not `ru_maxrss`, which starts at the parent's size."""
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trimtab.cli.arguments import UsageError, add_words, count, moment, take_system
+from trimtab.cli.arguments import UsageError, add_actions, count, moment, take_system
 from trimtab.cli.data import changes, versions
 from trimtab.cli.data.stores import Stores, expect
 
@@ -39,10 +39,7 @@ _ACTIONS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `data`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<14}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    add_words(parser, "ACTION [SYSTEM] ...", "then what the action takes")
+    add_actions(parser, _ACTIONS, "[SYSTEM] ...", "then what the action takes")
     parser.add_argument("--personal", action="store_true", help="show or export what is personal, too")
     parser.add_argument(
         "--version", metavar="VERSION", help="export, checkout: this version, a tag or the beginning of an id"

@@ -9,7 +9,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from trimtab.cli.arguments import add_words, take_system
+from trimtab.cli.arguments import add_actions, take_system
 
 _ACTIONS = {
     "list": "every model that was trained, with its release; [--best METRIC]",
@@ -32,12 +32,10 @@ _FROM_THE_START = ("import",)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `models`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "\n".join(f"  {action:<11}{meaning}" for action, meaning in _ACTIONS.items())
-    parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
-    add_words(
+    add_actions(
         parser,
-        "ACTION [SYSTEM] ...",
+        _ACTIONS,
+        "[SYSTEM] ...",
         "then what the action takes; MODEL is a model's id or its beginning, or a release",
     )
     parser.add_argument("--row", metavar="KEY", help="explain: the row with this key, instead of the whole model")

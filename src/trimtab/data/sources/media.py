@@ -59,11 +59,7 @@ class MediaSource:
 
     def fetch(self, since: datetime | None, until: datetime) -> pl.DataFrame:
         """All rows of the span at once, with their contents."""
-        rows = in_one_frame(self, since, until)
-        if since is None or rows.is_empty():
-            return rows
-        time = pl.col(self._spec.time)
-        return rows.filter((time > since) | time.is_null())
+        return in_one_frame(self, since, until, time=self._spec.time)
 
     def pages(self, cursor: str, since: datetime | None, until: datetime) -> Iterator[Page]:
         """Rows of the files that have not been read, or have changed."""

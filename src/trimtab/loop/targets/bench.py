@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -23,6 +22,7 @@ from trimtab.records.base import Clock
 from trimtab.records.layout import Layout
 from trimtab.records.model import ModelBundle, Route, Routes
 from trimtab.records.requirement import Estimate
+from trimtab.records.scratch import sweep_scratch
 from trimtab.records.server import ServerConfig, ServerStatus
 from trimtab.serving.client.sync import Client
 from trimtab.serving.telemetry.reader import TelemetryReader
@@ -67,7 +67,7 @@ class ServerBench:
         self._connections = connections
         self._least = max(requests, _LEAST)
         self._numbers = count()
-        _sweep(work)
+        sweep_scratch(work, _NAME)
 
     def measure(self, name: str, bundle: ModelBundle, rows: pl.DataFrame) -> dict[str, Estimate]:
         """The figures of model `name`, asked for `rows` (with its inputs) over and over. Raises PermanentError where it
@@ -165,22 +165,3 @@ def _ticks(pid: int) -> float:
     except psutil.Error:
         return 0.0
     return float(times.user + times.system)
-
-
-def _sweep(work: Path) -> None:
-    """Remove what killed processes left."""
-    for folder in work.glob(f"{_NAME}-*-*"):
-        owner = folder.name.split("-")[1]
-        with suppress(ValueError):
-            if not _runs(int(owner)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

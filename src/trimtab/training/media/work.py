@@ -20,7 +20,7 @@ from trimtab.records.metric import PART
 from trimtab.records.tensors import MediaModel
 from trimtab.training.code.snapshot import dotted
 from trimtab.training.code.stored_code import StoredCode
-from trimtab.training.evaluate import days_of, labelled_metrics
+from trimtab.training.evaluate import days_of
 from trimtab.training.export.export import LARGEST_DIFFERENCE
 from trimtab.training.export.media_graph import media_signature, returned_graph
 from trimtab.training.job import DAYS, MATRIX, Fitted, WorkDone, WorkOrder
@@ -35,6 +35,7 @@ from trimtab.training.media.answered import (
 from trimtab.training.media.parity import alone, beside
 from trimtab.training.media.rows import MediaRows, media_rows, together
 from trimtab.training.media.truths import read_truths
+from trimtab.training.outcome import Judged, outcome
 from trimtab.training.phases import Phases
 from trimtab.training.split import moments
 from trimtab.training.tracking.recorder import Recorder
@@ -46,12 +47,11 @@ _CHECKED = 32
 class MediaWork:
     """One order, in folder `folder`."""
 
-    def __init__(self, order: WorkOrder, folder: Path, recorder: Recorder, peak_memory: Callable[[], int]) -> None:
+    def __init__(self, order: WorkOrder, folder: Path, recorder: Recorder) -> None:
         self.recorder = recorder
         self.order = order
         self.folder = folder
         self.phases = Phases()
-        self._peak_memory = peak_memory
         assert isinstance(order.job.media, MediaModel)
         self.media: MediaModel = order.job.media
 
@@ -91,22 +91,14 @@ class MediaWork:
             whole = together(train, valid)
             shipped = self._fit(user.train, whole, _seen(valid), name="refitted")[0]
         self._keep_days(together(train, valid) if job.refit else train)
-        measured = {f"seconds.{name}": value for name, value in self.phases.seconds.items()}
-        measured["serving.throughput"] = self._throughput(shipped, hook)
-        measured["resources.model_size"] = float((self.folder / shipped.onnx).stat().st_size)
-        measured["resources.train_memory"] = float(self._peak_memory())
-        return WorkDone(
+        return outcome(
+            self.folder,
+            self.phases,
             shipped=shipped,
             evaluated=evaluated,
-            rows=len(train),
-            train_from=train.time[0],
-            train_to=train.time[-1],
-            valid_from=valid.time[0],
-            valid_to=valid.time[-1],
-            metrics=labelled_metrics(metrics),
-            baseline=labelled_metrics(baseline),
-            slices=labelled_metrics(slices),
-            measured=measured,
+            times=(train.time, valid.time),
+            judged=Judged(metrics, baseline, slices),
+            measured={"serving.throughput": self._throughput(shipped, hook)},
             postprocess=hook,
         )
 
