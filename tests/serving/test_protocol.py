@@ -39,6 +39,11 @@ def test_server_and_health(shared: Running) -> None:
     assert shared.ask("GET", "/v2/models/flights/ready") == (200, {"name": "flights", "ready": True})
 
 
+def test_metadata_of_a_server_without_trouble_tells_no_error(shared: Running) -> None:
+    for path in ("/v2", "/v2/models/flights"):
+        assert "error" not in shared.ask("GET", path)[1]
+
+
 def test_metadata_names_the_columns_and_outputs(shared: Running) -> None:
     status, told = shared.ask("GET", "/v2/models/flights")
     assert status == 200

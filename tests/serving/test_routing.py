@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -201,3 +203,26 @@ def test_encoded_rows_go_to_shadows_that_can_read_them(make: Make) -> None:
         client.settle()
     frame = server.reader().predictions()
     assert dict(zip(frame["release"], frame["score"], strict=True)) == {"r1": 5.0, "r3": 10.0}
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/flights/infer"])
+def test_a_number_beyond_those_of_the_model_is_the_callers_fault(make: Make, path: str) -> None:
+    """It is refused, and not counted against the release; where only a canary cannot take it, the live one answers."""
+    server = make()
+    signature = models.signature("regression", classes=())
+    linear = models.bundle(server.blobs, models.linear([1.0, 0.5]), signature)
+    server.route(models.route("r1", linear))
+    huge: Any = [{"distance": 1e300, "carrier": "AA"}]
+    if path != "/predict":
+        huge = {"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 2], "data": [1e39, 0]}]}
+    status, told = server.ask("POST", path, huge)
+    assert (status, told["error"]) == (
+        422, "row 0: 'distance' is no finite number, or beyond what the model's numbers hold",
+    )  # fmt: skip
+    assert server.status().releases[0].failed == 0
+    sound = models.bundle(server.blobs, models.sigmoid([1.0, 0.5]), signature)
+    server.route(models.route("r1", sound), models.route("r2", linear, "canary", 1.0))
+    status, told = server.ask("POST", path, huge)
+    assert status == 200, told
+    assert "r1" in str(told)
+    assert [one.failed for one in server.status().releases] == [0, 0]

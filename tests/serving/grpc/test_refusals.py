@@ -57,6 +57,17 @@ def test_tensors_that_do_not_fit_are_named(call: Caller, tensors: list, raw: boo
     assert words in told
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_extensions_that_are_not_offered_are_refused(call: Caller, raw: bool) -> None:
+    for part in ("inputs", "outputs"):
+        for name, words in (("shared_memory_region", "shared memory is not offered"), ("classification", "classif")):
+            asked = call.request("flights", *columns([1.0], ["AA"], raw=raw), raw=raw)
+            asked.outputs.add(name="score")
+            getattr(asked, part)[0].parameters[name].string_param = "1"
+            code, told = refused(call, "ModelInfer", asked)
+            assert (code, words in told) == (INVALID, True), told
+
+
 def test_other_faults_of_a_request_are_named(call: Caller) -> None:
     ask = call.request
     assert refused(call, "ModelInfer", ask("other", *ONE)) == (

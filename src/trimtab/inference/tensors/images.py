@@ -41,6 +41,7 @@ class ImageDecoder:
         _check(tensor, spec)
         try:
             # Here: a server of tables never needs it. The plugins are named, or the first odd file loads all of them.
+            import PIL
             from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
             from PIL import Image as Pillow
         except ImportError as error:
@@ -48,6 +49,7 @@ class ImageDecoder:
                 f"input {tensor.name!r} takes images, and Pillow is not installed", hint="pip install 'trimtab[media]'"
             ) from error
         self._pillow = Pillow
+        self._unknown = PIL.UnidentifiedImageError
         turns = Pillow.Transpose
         self._turns = {
             2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM, 5: turns.TRANSPOSE,
@@ -82,6 +84,8 @@ class ImageDecoder:
             pixels = f"{int(found[1]):,}" if found else "too many"
             limit = f"at most {self._spec.max_pixels:,}"
             raise InputError(f"the image has {pixels} pixels; {limit}", why="too_large") from error
+        except self._unknown as error:  # whose own words tell an address in memory
+            raise InputError(f"the {name} image is damaged: its head cannot be read") from error
         # The decoders raise what they like for a damaged file (a warning too, where a program makes it an error).
         except (OSError, SyntaxError, ValueError, IndexError, TypeError, KeyError, EOFError, struct.error) as error:
             raise InputError(f"the {name} image is damaged: {' '.join(str(error).split())[:200]}") from error

@@ -293,6 +293,9 @@ class Batcher:
         if question.over:
             return
         if isinstance(error, RowsError):
+            if release is not question.target:  # which may read what a canary cannot
+                self._leave_to_target(piece)
+                return
             self._settling.refuse(question, RefusalError(error.status, error.message, hint=error.hint, more=error.more))
             return
         told = error.message if isinstance(error, TrimtabError) else str(error)

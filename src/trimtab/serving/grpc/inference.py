@@ -12,7 +12,7 @@ from trimtab.serving.execution.questions import Answers, Question, Render, brief
 from trimtab.serving.grpc.messages import Messages
 from trimtab.serving.open_inference.binary import pack
 from trimtab.serving.open_inference.explained import explained_outputs
-from trimtab.serving.open_inference.outputs import named_outputs, output_names
+from trimtab.serving.open_inference.outputs import NOT_OFFERED, named_outputs, output_names, refused_extension
 from trimtab.serving.open_inference.tensors import read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import label_type
@@ -35,6 +35,10 @@ class Inference:
     def read(self, question: Question, message: Any, most: int, ahead: float) -> None:
         """Fills a question from a ModelInferRequest. Raises RefusalError naming the input, row or column."""
         raw = message.raw_input_contents
+        for one in message.inputs:
+            _refuse_extensions(f"input {one.name!r}", one.parameters)
+        for one in message.outputs:
+            _refuse_extensions(f"output {one.name!r}", one.parameters)
         if raw and len(raw) != len(message.inputs):
             raise RefusalError(
                 422, f"raw_input_contents: {len(raw)} entries for {len(message.inputs)} inputs", hint="one an input"
@@ -119,6 +123,14 @@ def _tensor(one: Any, raw: Sequence[bytes], place: int) -> dict[str, Any]:
         raise RefusalError(422, f"input {one.name!r}: values of {one.datatype} belong into {field}, not {other}")
     tensor["data"] = list(getattr(one.contents, field))
     return tensor
+
+
+def _refuse_extensions(where: str, parameters: Mapping[str, Any]) -> None:
+    """Raises RefusalError for what an input or output asks of extensions that are not offered: it would be done
+    otherwise than was asked."""
+    if parameters:
+        for name in NOT_OFFERED.intersection(parameters):
+            raise refused_extension(where, name)
 
 
 def _value(parameter: Any) -> Any:

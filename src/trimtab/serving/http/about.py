@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sized
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import orjson
@@ -59,8 +60,8 @@ class About:
 
     def server(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """Name, version and extensions."""
-        told = server_metadata() | {"system": self._name, "error": self._desired.error}
-        connection.answer(200, orjson.dumps(told))
+        told = server_metadata() | {"system": self._name}
+        connection.answer(200, orjson.dumps(self._with_error(told)))
 
     def live(self, connection: HttpCaller, _: Request, __: Release | None) -> None:
         """The process runs."""
@@ -89,10 +90,13 @@ class About:
         if told is None:
             raise RefusalError(503, self._desired.why_not_ready())
         metadata = model_metadata(self._name, fleet, told, self._system.lookups.views)
-        metadata["error"] = self._desired.error
         if told.stage != "shadow":
             metadata["parameters"]["execution"] = self._system.batcher.lane(told).choice
-        connection.answer(200, msgspec.json.encode(metadata))
+        connection.answer(200, msgspec.json.encode(self._with_error(metadata)))
+
+    def _with_error(self, told: dict[str, Any]) -> dict[str, Any]:
+        """With `error` where the newest routes are not in force; nowhere else, for the word means a failure."""
+        return told | {"error": self._desired.error} if self._desired.error else told
 
     def statistics(self, connection: HttpCaller, _: Request, release: Release | None) -> None:
         """What each model version did since the server started."""

@@ -51,6 +51,11 @@ def _read_row(row: Any, place: int, core: TensorCore) -> Given:
     names = {one.name: one for one in core.spec.inputs}
     if not isinstance(row, dict):
         raise RefusalError(422, f"row {place}: expected an object with {', '.join(names)}, got {brief(row)}")
+    missing = next((name for name in names if name not in row), None)
+    if missing is not None and row.keys() <= names.keys():
+        raise RefusalError(
+            422, f"row {place}: input {missing!r} is missing", hint=f"the model takes {', '.join(names)}"
+        )
     given: dict[str, Array | Files] = {}
     for name, value in row.items():
         where = f"row {place}, input {name!r}"
@@ -61,8 +66,11 @@ def _read_row(row: Any, place: int, core: TensorCore) -> Given:
             try:
                 given[name] = [b64decode(value, validate=True)]
             except (binascii.Error, ValueError) as error:
-                raise RefusalError(422, f"{where}: not base64: {error}") from error
+                hint = "leave out what is before the comma" if value.startswith("data:") else ""
+                raise RefusalError(422, f"{where}: not base64: {error}", hint=hint) from error
             continue
+        if core.takes_files(name) and not isinstance(value, list):
+            raise RefusalError(422, f"{where}: expected a file in base64, or nested lists, got {brief(value)}")
         shape = [1, *_shape(value)]
         found = values_of({"datatype": spec.datatype, "shape": shape, "data": [value]}, where)
         if isinstance(found, list):

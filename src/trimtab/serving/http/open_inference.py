@@ -13,12 +13,17 @@ from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.known_tensors import known_tensors
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.explained import explained_outputs
-from trimtab.serving.open_inference.outputs import named_outputs, output_names, output_object
+from trimtab.serving.open_inference.outputs import (
+    NOT_OFFERED,
+    named_outputs,
+    output_names,
+    output_object,
+    refused_extension,
+)
 from trimtab.serving.open_inference.tensors import read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release, label_type
 
-_NOT_OFFERED = frozenset(("classification", "shared_memory_region"))
 _USUAL = (
     b'%b"parameters":{"prediction_ids":[%b],%b},"outputs":[{"name":"score","datatype":"FP32","shape":[%d],"data":[%b'
     b'%b%d],"data":[%b]},{"name":"prediction_id","datatype":"BYTES","shape":[%d],"data":[%b]}]}'
@@ -126,7 +131,7 @@ def _read_outputs(outputs: object, release: Release) -> tuple[str, ...]:
             raise RefusalError(
                 422, f"output {one['name']!r}: expected parameters as an object, got {brief(parameters)}"
             )
-        for name in _NOT_OFFERED.intersection(parameters or ()):
-            raise RefusalError(422, f"output {one['name']!r}: {name} is not offered")
+        for name in NOT_OFFERED.intersection(parameters or ()):
+            raise refused_extension(f"output {one['name']!r}", name)
         names.append(one["name"])
     return read_outputs(names, release)

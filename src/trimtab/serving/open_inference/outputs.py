@@ -10,9 +10,13 @@ import orjson
 
 from trimtab.inference.tensors.datatypes import datatype_of
 from trimtab.serving.execution.questions import Answers, Question
+from trimtab.serving.open_inference.values import without_shared_memory
+from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 
 SCORE, LABEL, PREDICTION_ID = "score", "label", "prediction_id"
+NOT_OFFERED = frozenset(("classification", "shared_memory_region"))
+"""Parameters of tensors that belong to extensions of the protocol which are not offered."""
 
 
 class Output(NamedTuple):
@@ -22,6 +26,13 @@ class Output(NamedTuple):
     datatype: str
     shape: list[int]
     values: Any
+
+
+def refused_extension(where: str, name: str) -> RefusalError:
+    """What whoever asks for one of `NOT_OFFERED` is told."""
+    if name == "classification":
+        return RefusalError(422, f"{where}: {name} is not offered")
+    return without_shared_memory(where)
 
 
 def output_object(output: Output) -> dict[str, Any]:

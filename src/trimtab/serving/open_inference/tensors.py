@@ -16,6 +16,7 @@ from trimtab.serving.execution.questions import Question, brief, refuse_many
 from trimtab.serving.open_inference.binary import NUMBERS, unpack
 from trimtab.serving.open_inference.outputs import output_names
 from trimtab.serving.open_inference.tensor_inputs import read_given
+from trimtab.serving.open_inference.values import NOT_ALL_NUMBERS, check_numbers, list_of
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import ENCODED, Release
 
@@ -81,7 +82,7 @@ def _read_encoded(question: Question, tensor: Tensor, most: int) -> None:
         return
     data = tensor.get("data")
     if type(data) is not list or (data and type(data[0]) is list):
-        data = _flat(data, ENCODED)
+        data = _flat(tensor, ENCODED, width)
     if len(data) != count * width:
         raise RefusalError(422, f"input '{ENCODED}': {len(data)} numbers; shape {shape} needs {count * width}")
     try:
@@ -143,9 +144,11 @@ def _values(tensor: Tensor, name: str, count: int) -> Cells:
     if raw is not None:
         data: Cells = unpack(raw, tensor["datatype"], count, f"column {name!r}")
     else:
-        data = _flat(tensor.get("data"), name)
+        data = _flat(tensor, name, 1)
         if len(data) != count:
             raise RefusalError(422, f"column {name!r}: {len(data)} values; its shape says {count}")
+        if tensor["datatype"] in NOT_ALL_NUMBERS:
+            check_numbers(data, tensor["datatype"], f"column {name!r}")
     if isinstance(data, list) and data and isinstance(data[0], bytes):
         return _texts(data, name)
     return data
@@ -172,11 +175,14 @@ def _rows_of(shape: object, name: str) -> int:
     raise RefusalError(422, f"column {name!r}: shape {brief(shape)}; expected [rows] or [rows, 1]")
 
 
-def _flat(data: object, name: str) -> list[Any]:
-    if not isinstance(data, list):
-        raise RefusalError(422, f"input {name!r}: `data` must be a list, got {brief(data)}")
+def _flat(tensor: Tensor, name: str, width: int) -> list[Any]:
+    """The values of a tensor of rows, nested or not: a nested row has `width` of them."""
+    data = list_of(tensor, f"input {name!r}")
     if data and isinstance(data[0], list):
         if not all(isinstance(part, list) for part in data):
             raise RefusalError(422, f"input {name!r}: `data` mixes lists and values")
+        wrong = next((row for row, part in enumerate(data) if len(part) != width), None)
+        if wrong is not None:
+            raise RefusalError(422, f"input {name!r}, row {wrong}: {len(data[wrong])} values; expected {width}")
         return [cell for part in data for cell in part]
     return data

@@ -19,6 +19,8 @@ from trimtab.serving.refusals import RefusalError
 
 _BOOL = np.dtype("?")
 _MOST_DIMENSIONS = 16
+NOT_ALL_NUMBERS = frozenset(name for name in NUMBERS if name not in ("FP16", "FP32", "FP64"))
+"""Datatypes that not every number of JSON is one of."""
 
 
 def values_of(tensor: Mapping[str, Any], where: str) -> NDArray[Any] | list[bytes | memoryview]:
@@ -39,7 +41,7 @@ def values_of(tensor: Mapping[str, Any], where: str) -> NDArray[Any] | list[byte
         raise RefusalError(422, f"{where}: datatype {brief(datatype)} is none of the protocol's")
     dtype = np.dtype(form)
     if raw is None:
-        return _numbers(tensor.get("data"), str(datatype), dtype, shape, where)
+        return _numbers(list_of(tensor, where), str(datatype), dtype, shape, where)
     need = prod(shape) * dtype.itemsize
     if len(raw) != need:
         raise RefusalError(422, f"{where}: {len(raw):,} bytes; shape {list(shape)} of {datatype} needs {need:,}")
@@ -63,9 +65,9 @@ def shape_of(tensor: Mapping[str, Any], where: str) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _numbers(data: object, datatype: str, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
+def _numbers(data: list[Any], datatype: str, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
     if datatype == "BF16":
-        raise RefusalError(422, f"{where}: BF16 has no form in JSON", hint="send its bytes, with binary_data_size")
+        raise _without_form(where)
     flat = _flat(data, shape, where)
     if len(flat) != prod(shape):
         raise RefusalError(422, f"{where}: {len(flat):,} values; shape {list(shape)} needs {prod(shape):,}")
@@ -114,8 +116,43 @@ def _odd(flat: Sequence[Any], place: int, expected: str, where: str) -> RefusalE
     return RefusalError(422, f"{where}, element {place}: expected {expected}, got {brief(flat[place])}")
 
 
+def check_numbers(data: Sequence[Any], datatype: str, where: str) -> None:
+    """Raises RefusalError (422) for a number in JSON that is none of that datatype, one of `NOT_ALL_NUMBERS`; whatever
+    is no number at all is left to whoever reads the rows."""
+    if datatype == "BF16":
+        raise _without_form(where)
+    limits = np.iinfo(NUMBERS[datatype])
+    for place, one in enumerate(data):
+        if (type(one) is int and not limits.min <= one <= limits.max) or type(one) is float:
+            raise _odd(data, place, f"a whole number from {limits.min} to {limits.max} ({datatype})", where)
+
+
+def list_of(tensor: Mapping[str, Any], where: str) -> list[Any]:
+    """The `data` of a tensor in JSON. Raises RefusalError (422) where it is no list."""
+    data = tensor.get("data")
+    if isinstance(data, list):
+        return data
+    parameters = tensor.get("parameters")
+    if data is None and isinstance(parameters, Mapping):
+        if "shared_memory_region" in parameters:
+            raise without_shared_memory(where)
+        if "binary_data_size" in parameters:
+            hint = "the header inference-header-content-length tells where the bytes of tensors begin"
+            raise RefusalError(422, f"{where}: its bytes are not there", hint=hint)
+    raise RefusalError(422, f"{where}: `data` must be a list, got {brief(data)}")
+
+
+def without_shared_memory(where: str) -> RefusalError:
+    """What whoever sends or wants a tensor in shared memory is told."""
+    return RefusalError(422, f"{where}: shared memory is not offered", hint="send its bytes, or its values as `data`")
+
+
+def _without_form(where: str) -> RefusalError:
+    return RefusalError(422, f"{where}: BF16 has no form in JSON", hint="send its bytes, with binary_data_size")
+
+
 def _strings(tensor: Mapping[str, Any], shape: tuple[int, ...], where: str) -> list[bytes | memoryview]:
-    data = _flat(tensor.get("data"), shape, where)
+    data = _flat(list_of(tensor, where), shape, where)
     if len(data) != prod(shape):
         raise RefusalError(422, f"{where}: {len(data):,} values; shape {list(shape)} needs {prod(shape):,}")
     parameters = tensor.get("parameters")
@@ -138,10 +175,8 @@ def _strings(tensor: Mapping[str, Any], shape: tuple[int, ...], where: str) -> l
     return found
 
 
-def _flat(data: object, shape: tuple[int, ...], where: str) -> Sequence[Any]:
+def _flat(data: list[Any], shape: tuple[int, ...], where: str) -> Sequence[Any]:
     """The values of `data`, nested as `shape` says or not. Raises RefusalError (422) where it is nested otherwise."""
-    if not isinstance(data, list):
-        raise RefusalError(422, f"{where}: `data` must be a list, got {brief(data)}")
     level, sizes = data, [len(data)]
     while level and isinstance(level[0], list):
         size = len(level[0])

@@ -28,7 +28,7 @@ from trimtab.records.base import canonical_json
 from trimtab.records.model import ColumnKind, Feature, Route, Routes, Signature
 from trimtab.records.tensors import Tensors
 from trimtab.serving.routing.profile import Profile, measure
-from trimtab.serving.routing.rows_error import RowsError
+from trimtab.serving.routing.rows_error import RowsError, blame_cells
 from trimtab.serving.routing.shares import Shares
 from trimtab.serving.routing.tensor_core import TensorCore
 
@@ -171,7 +171,8 @@ class Core:
         return encode_frame(derive(self._function, frame, self.signature.inputs), self.signature)
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores [n] or [n, classes]. Raises PermanentError when the model fails or gives what is not a number."""
+        """Scores [n] or [n, classes]. Raises PermanentError when the model fails or gives what is not a number,
+        RowsError where it does so for a number that is beyond its own."""
         try:
             scores = self._model.scores(matrix)
         except Exception as error:  # the runtime's errors share no root
@@ -181,6 +182,9 @@ class Core:
             raise PermanentError(f"the model gave scores of shape {scores.shape}; expected {expected}")
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores.reshape(len(matrix), -1)).all(axis=1))[0])
+            if self._function is None:
+                names = [feature.name for feature in self.signature.features]
+                blame_cells(row, dict(zip(names, matrix[row], strict=True)), missing=True)
             raise PermanentError(f"the model gave {scores[row]} for row {row}")
         return scores
 

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from trimtab.errors import TrimtabError
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trimtab.errors import PermanentError, TrimtabError
 from trimtab.inference.mistakes import MistakenRowsError
 from trimtab.inference.tensors.refused import InputError, Why
 
 _STATUSES: dict[Why, int] = {"invalid": 422, "too_large": 413, "unsupported": 415}
+
+
+def blame_cells(row: int, cells: Mapping[str, Any], *, missing: bool) -> None:
+    """Raises RowsError where one of the cells of a row, which the model gave no number for, is infinite (as one becomes
+    that is beyond the model's own, FP32), or where it is no number though none may be `missing`: that is no fault of
+    the model's."""
+    for name, cell in cells.items():
+        values = np.asarray(cell)
+        if values.dtype.kind == "f" and not (np.isfinite(values) | (missing & np.isnan(values))).all():
+            told = f"row {row}: {name!r} is no finite number, or beyond what the model's numbers hold"
+            raise RowsError(PermanentError(told, hint="FP32 goes to 3.4e38"))
 
 
 class RowsError(TrimtabError):

@@ -21,7 +21,7 @@ from trimtab.records.base import canonical_json
 from trimtab.records.model import Route, Signature
 from trimtab.records.tensors import Tensors
 from trimtab.serving.routing.profile import Profile, measure
-from trimtab.serving.routing.rows_error import RowsError
+from trimtab.serving.routing.rows_error import RowsError, blame_cells
 
 if TYPE_CHECKING:
     from trimtab.records.blobs import Blobs
@@ -95,6 +95,7 @@ class TensorCore:
         scores = outcome.scores
         if not np.isfinite(scores).all():
             row = int(np.flatnonzero(~np.isfinite(scores.reshape(len(matrix), -1)).all(axis=1))[0])
+            blame_cells(row, matrix.sent[row].given, missing=False)
             raise PermanentError(f"the model gave {scores[row]} for row {row}")
         return outcome
 
