@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from trimtab.errors import TemporaryError
+from trimtab.errors import PermanentError, TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
-from trimtab.serving.client.calls import Call, Terms, Time
+from trimtab.serving.client.calls import Call, Table, Terms, Time
 from trimtab.serving.client.connection import Connection
 from trimtab.serving.client.files import Batch, Source
 from trimtab.serving.client.patience import Patience, never
@@ -45,7 +45,9 @@ class AsyncClient:
         self.timeout = timeout
         self.patience = patience
         self._idle: list[Connection] = []
+        self._connections = connections
         self._room = asyncio.Semaphore(connections)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.system = system
         self._sole = ""
 
@@ -57,6 +59,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Ends the connections that nobody uses; the next request opens another."""
+        self._belong(asyncio.get_running_loop())
         idle, self._idle = self._idle, []
         for one in idle:
             one.close()
@@ -64,14 +67,15 @@ class AsyncClient:
 
     async def predict(
         self,
-        rows: Sequence[Mapping[str, Any]] | pl.DataFrame | NDArray[Any],
+        rows: Sequence[Mapping[str, Any]] | pl.DataFrame | Table | NDArray[Any],
         ids: Sequence[str] | None = None,
         time: Time = None,
         *,
         explain: bool = False,
         sticky: str | None = None,
     ) -> list[Prediction]:
-        """Predictions for rows, in their order: mappings by column, a frame, or a matrix [rows, features] of rows that
+        """Predictions for rows, in their order: mappings by column, a frame (Polars, pandas,
+        pyarrow), or a matrix [rows, features] of rows that
         are encoded already. `time` is when they happened: one moment, or one a row (None: now). `explain` asks what
         each feature contributed; rows of the same `sticky` key meet the same release while a canary runs."""
         terms = Terms(self.timeout, explain, sticky, system=self.system)
@@ -95,7 +99,7 @@ class AsyncClient:
             tensors.infer(await self._named(), inputs, ids, time, Terms(self.timeout, explain, sticky, model))
         )
 
-    async def feedback(self, items: Sequence[Truth]) -> list[str]:
+    async def feedback(self, items: Truth | Sequence[Truth]) -> list[str]:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
         return await self._do(calls.feedback(items, self.system))
 
@@ -173,6 +177,7 @@ class AsyncClient:
     async def _persist(self, ask: Callable[[], Awaitable[Answer]], unsafe: Callable[[OSError], str] = never) -> Answer:
         """Asks until there is a good answer, for as long as patience lasts; after a failure not where
         that is `unsafe`, which then says what to do."""
+        self._belong(asyncio.get_running_loop())
         patience: Patience | None = None
         while True:
             try:
@@ -186,6 +191,20 @@ class AsyncClient:
                 patience = patience or Patience(self.patience)
                 pause = patience.failed(self.url, error, unsafe(error))
             await asyncio.sleep(pause)
+
+    def _belong(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Goes over to the loop that runs where the former one has ended (a second `asyncio.run`). Raises
+        PermanentError where it still lives: its connections and waiters cannot be shared."""
+        if self._loop is loop:
+            return
+        if self._loop is not None:
+            if not self._loop.is_closed():
+                raise PermanentError(
+                    "this AsyncClient belongs to another event loop", hint="make one AsyncClient for each loop"
+                )
+            self._idle = []
+            self._room = asyncio.Semaphore(self._connections)
+        self._loop = loop
 
     async def _exchange(self, request: bytes) -> Answer:
         """Sends and receives once. Raises OSError when the connection fails in any way."""

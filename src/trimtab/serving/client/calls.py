@@ -6,7 +6,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 Time = datetime | Sequence[datetime] | None
 T = TypeVar("T")
 JSON = b"content-type: application/json\r\n"
+_INDEX = "__index_level_"  # how pandas names its index in Arrow: no column of the model
+
+
+class Table(Protocol):
+    """A table of pandas, pyarrow or any library that hands out Arrow streams."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
 
 
 class Call(NamedTuple, Generic[T]):
@@ -59,10 +66,10 @@ def is_matrix(rows: object) -> TypeIs[NDArray[Any]]:
 
 
 def predict(
-    rows: Sequence[Mapping[str, Any]] | pl.DataFrame, ids: Sequence[str] | None, time: Time, terms: Terms
+    rows: Sequence[Mapping[str, Any]] | pl.DataFrame | Table, ids: Sequence[str] | None, time: Time, terms: Terms
 ) -> Call[list[Prediction]]:
     """Predictions for rows. Each row gets an id here unless the caller gives one, so that it may be sent again."""
-    plain = rows if isinstance(rows, Sequence) else rows.to_dicts()
+    plain = _plain_rows(rows)
     body: dict[str, object] = {"rows": plain, "ids": new_ids(len(plain)) if ids is None else list(ids)}
     if time is not None:
         body["time"] = time
@@ -79,10 +86,40 @@ def predict(
     )
 
 
-def feedback(items: Sequence[Truth], system: str) -> Call[list[str]]:
+def frame_of(table: Any, what: str) -> pl.DataFrame:
+    """A table of Polars, pandas, pyarrow or whatever hands out Arrow streams, as a Polars frame. Raises PermanentError
+    for anything else; `what` names what was expected."""
+    import polars as pl  # heavy: only where a table is sent
+
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    if isinstance(table, pl.DataFrame):
+        return table
+    if not hasattr(table, "__arrow_c_stream__"):
+        raise PermanentError(f"expected {what}, got {type(table).__name__}")
+    try:
+        found = pl.DataFrame(table)
+    except Exception as error:  # the table's own library fails in its own ways
+        raise PermanentError(f"the {type(table).__name__} cannot be read as a table: {error}") from error
+    return found.select([name for name in found.columns if not name.startswith(_INDEX)])
+
+
+def _plain_rows(rows: Any) -> Sequence[Any]:
+    if isinstance(rows, Sequence):
+        return rows
+    if isinstance(rows, Mapping):
+        raise PermanentError("expected a list of rows, got one mapping", hint="one row is a list of one: [row]")
+    if hasattr(rows, "__next__"):
+        return list(rows)
+    return frame_of(rows, "a list of mappings by column, or a table").to_dicts()
+
+
+def feedback(items: Truth | Sequence[Truth], system: str) -> Call[list[str]]:
     """What became of predictions; gives the ids that the server never gave out."""
     told = []
-    for one in items:
+    for place, one in enumerate([items] if isinstance(items, Truth) else items):
+        if not isinstance(one, Truth):
+            raise PermanentError(f"items[{place}]: expected a Truth, got {one!r:.60}", hint="Truth(id, truth)")
         item: dict[str, object] = {"id": one.id, "truth": one.truth}
         if one.time is not None:
             item["time"] = one.time

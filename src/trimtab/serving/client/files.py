@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Self, Union
 from urllib.parse import urlencode
 
 from trimtab.errors import PermanentError
-from trimtab.serving.client.calls import model_path
+from trimtab.serving.client.calls import Table, frame_of, model_path
 
 if TYPE_CHECKING:
     import polars as pl  # for types only
@@ -27,7 +27,7 @@ _TYPES = {
     ".csv": "text/csv",
 }
 _CHUNK = 262_144
-Source = Union[str, "os.PathLike[str]", "pl.DataFrame"]
+Source = Union[str, "os.PathLike[str]", "pl.DataFrame", Table]
 
 
 class Batch:
@@ -37,7 +37,7 @@ class Batch:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | pl.DataFrame,
+        source: Source,
         into: str | os.PathLike[str] | None,
         ids: str | None,
         times: str | None,
@@ -109,10 +109,11 @@ class Batch:
         return pl.read_ipc_stream(self._to)
 
 
-def _opened(source: str | os.PathLike[str] | pl.DataFrame) -> tuple[IO[bytes], str]:
+def _opened(source: Source) -> tuple[IO[bytes], str]:
     if not isinstance(source, str | os.PathLike):
+        frame = frame_of(source, "a file, or a table")
         kept = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the batch
-        source.write_ipc_stream(kept)
+        frame.write_ipc_stream(kept)
         kept.flush()
         return kept, _ARROW
     path = Path(source)

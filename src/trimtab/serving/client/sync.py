@@ -15,7 +15,7 @@ from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
-from trimtab.serving.client.calls import Call, Terms, Time
+from trimtab.serving.client.calls import Call, Table, Terms, Time
 from trimtab.serving.client.files import Batch, Source
 from trimtab.serving.client.patience import Patience, never
 from trimtab.serving.client.wire import Address, Answer
@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 
 class Client:
-    """Talks to one server; any number of threads may use one client. Connections are kept and used again.
+    """Talks to one server; any number of threads may use one client, and a process that is forked goes on with
+    connections of its own. Connections are kept and used again.
 
     A request that meets a refused, reset or silent connection, or a server that is busy or not ready (429, 503), is
     sent again for up to `patience` seconds, at the server's own `retry-after`. That is safe: every row has an id, made
@@ -58,6 +59,7 @@ class Client:
         self.timeout = timeout
         self.patience = patience
         self._idle: deque[socket.socket] = deque(maxlen=connections)
+        self._process = os.getpid()
         self.system = system
         self._sole = ""
 
@@ -74,14 +76,15 @@ class Client:
 
     def predict(
         self,
-        rows: Sequence[Mapping[str, Any]] | pl.DataFrame | NDArray[Any],
+        rows: Sequence[Mapping[str, Any]] | pl.DataFrame | Table | NDArray[Any],
         ids: Sequence[str] | None = None,
         time: Time = None,
         *,
         explain: bool = False,
         sticky: str | None = None,
     ) -> list[Prediction]:
-        """Predictions for rows, in their order: mappings by column, a frame, or a matrix [rows, features] of rows that
+        """Predictions for rows, in their order: mappings by column, a frame (Polars, pandas,
+        pyarrow), or a matrix [rows, features] of rows that
         are encoded already. `time` is when they happened: one moment, or one a row (None: now). `explain` asks what
         each feature contributed; rows of the same `sticky` key meet the same release while a canary runs."""
         terms = Terms(self.timeout, explain, sticky, system=self.system)
@@ -103,7 +106,7 @@ class Client:
         `model` pins a version or a release, `explain` adds the outputs that explain the answer."""
         return self._do(tensors.infer(self._named(), inputs, ids, time, Terms(self.timeout, explain, sticky, model)))
 
-    def feedback(self, items: Sequence[Truth]) -> list[str]:
+    def feedback(self, items: Truth | Sequence[Truth]) -> list[str]:
         """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
         return self._do(calls.feedback(items, self.system))
 
@@ -195,6 +198,8 @@ class Client:
 
     def _exchange(self, request: bytes) -> Answer:
         """Sends and receives once. Raises OSError when the connection fails in any way."""
+        if self._process != os.getpid():
+            self._leave_those_of_the_parent()
         while True:
             kept = bool(self._idle)
             used = self._idle_or_new()
@@ -234,6 +239,11 @@ class Client:
         else:
             used.close()
         return answer
+
+    def _leave_those_of_the_parent(self) -> None:
+        """This process was forked: on the connections that it came with the answers of both would be mixed up."""
+        self._process = os.getpid()
+        self.close()  # only here: what the parent holds of them stays open
 
     def _idle_or_new(self) -> socket.socket:
         try:

@@ -45,7 +45,10 @@ def predict(
     if matrix.ndim != 2:
         told = f"predict takes rows, or a matrix [rows, features]: this array has the shape {list(matrix.shape)}"
         raise PermanentError(told, hint="infer takes arrays by the names of the model's inputs")
-    inputs = {ENCODED: np.asarray(matrix, np.float32)}
+    try:
+        inputs = {ENCODED: np.asarray(matrix, np.float32)}
+    except (TypeError, ValueError) as error:
+        raise PermanentError(f"the matrix of encoded rows holds what is no number: {error}") from error
     return Call(b"POST", model_path(system, terms.model, "/infer"), *_body(inputs, ids, time, terms, _rows))
 
 

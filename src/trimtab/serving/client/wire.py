@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
 
 TOKEN = "TRIMTAB_TOKEN"
+_NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"))
 JSON_SIZE = b"inference-header-content-length"
 
 
@@ -53,7 +54,10 @@ class Address:
         )  # fmt: skip
 
     def untrusted(self, error: OSError) -> PermanentError | None:
-        """What a caller is told when it is the server's certificate that is wrong: asking again mends nothing."""
+        """What a caller is told when it is the server's certificate that is wrong, or it has none: asking again mends
+        nothing."""
+        if getattr(error, "reason", None) in _NO_TLS:
+            return PermanentError(f"{self.url} does not speak TLS", hint=f"ask http{self.url[5:]}")
         why = getattr(error, "verify_message", None)
         if why is None:
             return None
