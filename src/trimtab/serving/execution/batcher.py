@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import islice
 
 from trimtab.errors import TemporaryError, TrimtabError
+from trimtab.serving.execution.batches import Batch, by_kind
 from trimtab.serving.execution.book import Book, Owed
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Lane, Limits
@@ -121,35 +122,36 @@ class Batcher:
             self._dated = False
             queue = [one for one in queue if one.deadline is None or not self.let_go(one)]
         touched: set[Lane] = set()
-        for group in _groups(queue):
+        for kind in by_kind(queue) if queue else ():
             try:
-                self._hand_on(group, touched)
+                self._hand_on(kind, touched)
             except Exception:  # a fault of ours in one kind of question must not take the others with it
-                self._settling.failed(group)
+                self._settling.failed(kind.questions)
         for lane in touched:
             self._set_off(lane)
 
-    def _hand_on(self, group: list[Question], touched: set[Lane]) -> None:
+    def _hand_on(self, kind: Batch, touched: set[Lane]) -> None:
         """Answers questions of one kind at once, or puts them into the lanes of the releases that will."""
-        for release, those in self._shared_out(group):
+        for release, those in self._shared_out(kind):
             if release is None:
-                for one in those:
+                for one in those.questions:
                     self._spread(one, touched)
                 continue
             lane = self.lane(release)
-            for batch in _batches(those, lane.largest):
-                if len(batch) == 1 and batch[0].count > lane.largest:
-                    self._spread(batch[0], touched)
+            for batch in those.within(lane.largest):
+                if batch.rows > lane.largest:
+                    self._spread(batch.questions[0], touched)
                 else:
                     self._at_once(lane, release, batch)
 
-    def _shared_out(self, group: list[Question]) -> Iterable[tuple[Release | None, list[Question]]]:
+    def _shared_out(self, kind: Batch) -> Iterable[tuple[Release | None, Batch]]:
         """Questions of one kind by the release that answers them whole and on the loop; under None, all others."""
-        target, fleet = group[0].target, group[0].fleet
-        if group[0].matrix is None or not self.lane(target).inline:
-            return [(None, group)]
-        if group[0].pinned or not fleet.canaries:
-            return [(target, group)]
+        first = kind.questions[0]
+        target, fleet = first.target, first.fleet
+        if first.matrix is None or not self.lane(target).inline:
+            return ((None, kind),)
+        if first.pinned or not fleet.canaries:
+            return ((target, kind),)
         at_once: list[Release | None] = []
         for release in fleet.canaries:
             lane = self.lane(release)
@@ -157,28 +159,29 @@ class Batcher:
         at_once.append(target)
         shared: dict[Release | None, list[Question]] = {}
         pick = fleet.shares.pick
-        for one in group:
+        for one in kind.questions:
             key = one.sticky or (one.keys and one.keys[0]) or one.ids[0]
             shared.setdefault(at_once[pick(key)] if one.count == 1 else None, []).append(one)
-        return shared.items()
+        return [(release, Batch(those, plain=kind.plain)) for release, those in shared.items()]
 
-    def _at_once(self, lane: Lane, release: Release, batch: list[Question]) -> None:
+    def _at_once(self, lane: Lane, release: Release, batch: Batch) -> None:
         """On the loop: questions that one release answers whole."""
         start = time.perf_counter()
         try:
             part = score_whole(batch, release)
         except Exception:
-            if len(batch) > 1:
-                half = len(batch) // 2
-                self._at_once(lane, release, batch[:half])
-                self._at_once(lane, release, batch[half:])
+            questions = batch.questions
+            if len(questions) > 1:
+                half = len(questions) // 2
+                self._at_once(lane, release, batch.part(0, half))
+                self._at_once(lane, release, batch.part(half, len(questions)))
             else:
-                one = batch[0]
+                one = questions[0]
                 one.due = one.count
                 self.deliver(attempt([Piece(one, release)]))
             return
-        lane.ran_inline(len(part.scores), time.perf_counter() - start)
-        self._book.metrics.of(part.release.release).worked(part.seconds)
+        lane.ran_inline(batch.rows, time.perf_counter() - start)
+        self._book.metrics.of(release.release).worked(part.seconds)
         self._settling.settle(batch, [part])
 
     def _spread(self, question: Question, touched: set[Lane]) -> None:
@@ -239,7 +242,7 @@ class Batcher:
     def _take_back(self, pieces: list[Piece], part: Part) -> None:
         self._book.metrics.of(part.release.release).worked(part.seconds)
         if all(piece.places is None and not piece.question.over for piece in pieces):
-            self._settling.settle([piece.question for piece in pieces], [part])
+            self._settling.settle(Batch([piece.question for piece in pieces]), [part])
             return
         start = 0
         for piece in pieces:
@@ -250,7 +253,7 @@ class Batcher:
             question.parts.append(pick(part, piece.places, rows))
             question.due -= piece.count
             if not question.due:
-                self._settling.settle([question], merge(question.parts))
+                self._settling.settle(Batch([question]), merge(question.parts))
 
     # -- what is not answered
 
@@ -315,27 +318,3 @@ class Batcher:
         lane = self.lane(piece.release)
         lane.put(piece)
         self._set_off(lane)
-
-
-def _groups(questions: Sequence[Question]) -> Iterable[list[Question]]:
-    """Questions that can be scored and kept as one: the same target, in the same form."""
-    groups: dict[tuple[Release, bool, bool, bool], list[Question]] = {}
-    for one in questions:
-        groups.setdefault((one.target, one.pinned, one.matrix is None, one.rows is None), []).append(one)
-    return groups.values()
-
-
-def _batches(group: list[Question], most: int) -> Iterable[list[Question]]:
-    """The group in batches of at most that many rows; a larger question is one by itself."""
-    if len(group) == 1 or sum([one.count for one in group]) <= most:
-        yield group
-        return
-    batch: list[Question] = []
-    rows = 0
-    for one in group:
-        if batch and rows + one.count > most:
-            yield batch
-            batch, rows = [], 0
-        batch.append(one)
-        rows += one.count
-    yield batch

@@ -17,6 +17,7 @@ from trimtab.inference.postprocess_code import Named
 from trimtab.inference.tensors.model import Outcome
 from trimtab.inference.tensors.sent import EncodedRows
 from trimtab.records.telemetry import TelemetryPolicy
+from trimtab.serving.execution.batches import Batch
 from trimtab.serving.execution.feedback import Feedback, pack_feedback
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.pieces import Matrix, Part, Rows
@@ -83,46 +84,40 @@ class Book:
         self._batches = count()
         self._encode = msgspec.msgpack.Encoder().encode
 
-    def answered(self, batch: Sequence[Question], parts: Sequence[Part]) -> list[Owed]:
+    def answered(self, batch: Batch, parts: Sequence[Part]) -> list[Owed]:
         """Rows that are about to be answered; returns what shadow releases owe for them."""
         now = time.time_ns() // 1000
         ended = time.perf_counter()
-        fleet = batch[0].fleet
-        ids: list[str]
-        own = True
-        if len(batch) == 1:
-            one = batch[0]
-            ids, stamps = one.ids, _stamps(one, now)
-            waits = [ended - one.started] * one.count
-            own = not one.given
-        elif sum([one.count for one in batch]) == len(batch) and not [o for o in batch if o.given or o.at is not None]:
-            ids, stamps = [one.ids[0] for one in batch], [now] * len(batch)
-            waits = [ended - one.started for one in batch]
+        questions, rows = batch.questions, batch.rows
+        fleet = questions[0].fleet
+        took = [ended - one.started for one in questions]
+        first = last = now
+        if batch.plain:
+            ids, waits, stamps, own = [one.ids[0] for one in questions], took, array("q", (now,)) * rows, True
         else:
-            ids, stamps, waits = [], [], []
-            own = not any(one.given for one in batch)
-            for one in batch:
-                ids += one.ids
-                stamps += _stamps(one, now)
-                waits += [ended - one.started] * one.count
+            ids = questions[0].ids if len(questions) == 1 else [name for one in questions for name in one.ids]
+            waits = [wait for one, wait in zip(questions, took, strict=True) for _ in range(one.count)]
+            stamps = array("q", [stamp for one in questions for stamp in _stamps(one, now)])
+            own = not any(one.given for one in questions)
+            first, last = min(stamps), max(stamps)
         frames, owed = [], []
         for part in parts:
             places = part.places
             own_ids = ids if places is None else [ids[place] for place in places]
-            at = array("q", stamps if places is None else [stamps[place] for place in places]).tobytes()
-            late = array("f", waits if places is None else [waits[place] for place in places]).tobytes()
-            frame, debt = self._answered(fleet, part, own_ids, at, late)
+            at = stamps if places is None else array("q", [stamps[place] for place in places])
+            late = array("f", waits if places is None else [waits[place] for place in places])
+            frame, debt = self._answered(fleet, part, own_ids, at.tobytes(), late.tobytes())
             frames.append(frame)
             if debt is not None:
                 owed.append(debt)
         try:
             if self.commits is not None:
                 self.commits.admit()
-            self.telemetry.write(frames, min(stamps), max(stamps), len(ids), [part.release.key for part in parts])
+            self.telemetry.write(frames, first, last, rows, [part.release.key for part in parts])
         except TemporaryError as error:
             if not self._answers_anyway:
                 raise
-            self.telemetry.drop(min(stamps), max(stamps), len(ids), error.message)
+            self.telemetry.drop(first, last, rows, error.message)
             owed = []
         self.known.add(ids, self.telemetry.segment, own=own)
         self.owe(owed, self.telemetry.segment)
@@ -131,10 +126,7 @@ class Book:
             counts.rows[part.release.stage] += len(part.scores)
             counts.executions += 1
             counts.last = now // 1000
-            if len(parts) == 1:
-                counts.time([ended - one.started for one in batch])
-            else:
-                counts.time([waits[place] for place in part.places or range(len(ids))])
+            counts.time(took if len(parts) == 1 else [waits[place] for place in part.places or range(rows)])
         return owed
 
     def owe(self, owed: Sequence[Owed], segment: str = "") -> None:

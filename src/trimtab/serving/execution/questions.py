@@ -138,25 +138,11 @@ class Question:
     questions with own ids the same.
     """
 
-    # what few questions have is set only where it is there: one is made for every request
-    pinned = False
-    given = False
-    over = False
-    at: int | list[int] | None = None
-    rows: Sequence[Any] | None = None
-    weight = 0
-    left_out: Sequence[View] = ()
-    matrix: bytes | None = None
-    outputs: tuple[str, ...] | None = None
-    request_id: str | None = None
-    deadline: float | None = None
-    sticky: str | None = None
-    explain = False
-    explained: Sequence[Explained] = ()
-    keys: list[str | None] | None = None
-    mark: object = None
-    due = 0
-    timer: TimerHandle | None = None
+    __slots__ = (
+        "at", "caller", "count", "deadline", "due", "explain", "explained", "fleet", "given", "ids", "keys", "left_out",
+        "lookups", "mark", "matrix", "outputs", "over", "parts", "pinned", "render", "request_id", "rows", "started",
+        "sticky", "target", "timer", "weight", "who",
+    )  # fmt: skip
 
     def __init__(self, caller: Caller, fleet: Fleet, target: Release, render: Render, started: float) -> None:
         self.caller = caller
@@ -164,9 +150,22 @@ class Question:
         self.target = target
         self.render = render
         self.started = started
+        self.pinned = self.given = self.over = self.explain = False
+        self.at: int | list[int] | None = None
+        self.rows: Sequence[Any] | None = None
+        self.matrix: bytes | None = None
+        self.count = self.due = self.weight = 0
         self.ids: list[str] = []
+        self.keys: list[str | None] | None = None
         self.lookups: FillsRows | None = None
-        self.count = 0
+        self.left_out: Sequence[View] = ()
+        self.outputs: tuple[str, ...] | None = None
+        self.explained: Sequence[Explained] = ()
+        self.request_id: str | None = None
+        self.sticky: str | None = None
+        self.deadline: float | None = None
+        self.timer: TimerHandle | None = None
+        self.mark: object = None
         self.who = ""
         self.parts: list[Any] = []
 

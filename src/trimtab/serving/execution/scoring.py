@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from trimtab.errors import PermanentError, TrimtabError
+from trimtab.serving.execution.batches import Batch
 from trimtab.serving.execution.metrics import Run
 from trimtab.serving.execution.pieces import Part, Piece, Rows
-from trimtab.serving.execution.questions import Question
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.routing.rows_error import RowsError
 
@@ -18,22 +18,23 @@ _LOOK_FOR = 1.0  # seconds that a row to blame is looked for
 Scored = list[tuple[list[Piece], Part | Exception]]
 
 
-def score_whole(batch: Sequence[Question], release: Release) -> Part:
+def score_whole(batch: Batch, release: Release) -> Part:
     """Scores questions of one target that came encoded, by that release or one with the same encoding. Raises
     PermanentError when the model fails."""
-    first = batch[0]
-    if len(batch) == 1:
+    questions = batch.questions
+    first = questions[0]
+    if len(questions) == 1:
         assert first.matrix is not None
         data, rows = first.matrix, first.rows
     else:
-        data = b"".join([one.matrix for one in batch])  # type: ignore[misc]
-        rows = None if first.rows is None else [row for one in batch for row in one.rows or ()]
+        data = b"".join([one.matrix for one in questions])  # type: ignore[misc]
+        rows = None if first.rows is None else [row for one in questions for row in one.rows or ()]
     begun = time.perf_counter()
     matrix = np.frombuffer(data, np.float32).reshape(-1, release.width)
     part = Part(release, None, matrix, release.answer(matrix), rows)
     took = time.perf_counter() - begun
-    waited = begun * len(batch) - sum([one.started for one in batch])
-    part.seconds = Run(len(part.matrix), len(batch), waited, 0.0, took)
+    waited = begun * len(questions) - sum([one.started for one in questions])
+    part.seconds = Run(batch.rows, len(questions), waited, 0.0, took)
     return part
 
 

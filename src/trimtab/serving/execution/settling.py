@@ -8,6 +8,7 @@ from functools import partial
 
 from trimtab.errors import TemporaryError
 from trimtab.serving.execution.answers import answers_of
+from trimtab.serving.execution.batches import Batch
 from trimtab.serving.execution.book import Book, Owed
 from trimtab.serving.execution.pieces import Part, pick
 from trimtab.serving.execution.questions import Answers, Question
@@ -38,23 +39,24 @@ class Settling:
         self._tell_again(question, known)
         return True
 
-    def settle(self, batch: Sequence[Question], parts: Sequence[Part]) -> None:
+    def settle(self, batch: Batch, parts: Sequence[Part]) -> None:
         """Makes durable, then answers. `parts` are of one question, or the one part of a batch."""
-        if self._any_repeat(batch):
-            self._settle_singly(batch, parts)
+        questions = batch.questions
+        if not batch.plain and self._any_repeat(questions):
+            self._settle_singly(questions, parts)
             return
         try:
             owed = self._book.answered(batch, parts)
         except TemporaryError as error:
-            self._turn_away(batch, error)
+            self._turn_away(questions, error)
             return
-        for one in batch:
+        for one in questions:
             one.over = True
         if self._book.commits is None:
             self._answer(batch, parts, owed)
         else:
-            rows = sum(len(part.scores) for part in parts)
-            self._book.when_kept(partial(self._answer, batch, parts, owed), partial(self._take_back, batch, owed), rows)
+            kept, lost = partial(self._answer, batch, parts, owed), partial(self._take_back, questions, owed)
+            self._book.when_kept(kept, lost, batch.rows)
 
     def refuse(self, question: Question, error: RefusalError) -> None:
         """Ends it with an error."""
@@ -76,18 +78,17 @@ class Settling:
             if not one.over:
                 self.refuse(one, RefusalError(500, "the server failed"))
 
-    def _answer(self, batch: Sequence[Question], parts: Sequence[Part], owed: Sequence[Owed]) -> None:
-        rows = batch[0].count if len(batch) == 1 else sum([one.count for one in batch])
+    def _answer(self, batch: Batch, parts: Sequence[Part], owed: Sequence[Owed]) -> None:
         try:
-            self._tell(batch, answers_of(parts, rows))
+            self._tell(batch.questions, answers_of(parts, batch.rows))
         finally:
             for debt in owed:
                 self._shadow(debt)
 
-    def _tell(self, batch: Sequence[Question], answers: Answers) -> None:
-        self.waiting -= len(batch)
+    def _tell(self, questions: Sequence[Question], answers: Answers) -> None:
+        self.waiting -= len(questions)
         offset = 0
-        for one in batch:
+        for one in questions:
             if one.timer is not None:
                 one.timer.cancel()
             if one.given:
@@ -101,35 +102,34 @@ class Settling:
                 one.caller.answer(200, body)
             offset += one.count
 
-    def _take_back(self, batch: Sequence[Question], owed: Sequence[Owed], error: TemporaryError) -> None:
+    def _take_back(self, questions: Sequence[Question], owed: Sequence[Owed], error: TemporaryError) -> None:
         for debt in owed:
             self._book.paid(debt)
-        self._turn_away(batch, error)
+        self._turn_away(questions, error)
 
-    def _turn_away(self, batch: Sequence[Question], error: TemporaryError) -> None:
+    def _turn_away(self, questions: Sequence[Question], error: TemporaryError) -> None:
         """The disk refuses."""
-        for one in batch:
+        for one in questions:
             self.refuse(one, RefusalError(503, error.message, hint=error.hint, retry_after=1.0))
 
-    def _any_repeat(self, batch: Sequence[Question]) -> bool:
-        given = [one for one in batch if one.given]
+    def _any_repeat(self, questions: Sequence[Question]) -> bool:
+        given = [one for one in questions if one.given]
         if not given:
             return False
         fresh = {one.mark for one in given if self.repeats.find(one) is None}
         return len(fresh) < len(given)
 
-    def _settle_singly(self, batch: Sequence[Question], parts: Sequence[Part]) -> None:
-        """Some of the batch were asked twice: those get the answer of the first."""
+    def _settle_singly(self, questions: Sequence[Question], parts: Sequence[Part]) -> None:
+        """Some of them were asked twice: those get the answer of the first."""
         start = 0
-        for one in batch:
+        for one in questions:
             end = start + one.count
             known = self.repeats.find(one) if one.given else None
             if known is not None:
                 self._tell_again(one, known)
-            elif len(batch) == 1:
-                self.settle(batch, parts)
             else:
-                self.settle([one], [pick(parts[0], None, slice(start, end))])
+                own = parts if len(questions) == 1 else [pick(parts[0], None, slice(start, end))]
+                self.settle(Batch([one]), own)
             start = end
 
     def _tell_again(self, question: Question, known: Answers) -> None:

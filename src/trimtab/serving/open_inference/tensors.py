@@ -6,6 +6,7 @@ little-endian bytes as in the protocol's binary form.
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -86,10 +87,9 @@ def _read_encoded(question: Question, tensor: Tensor, most: int) -> None:
     if len(data) != count * width:
         raise RefusalError(422, f"input '{ENCODED}': {len(data)} numbers; shape {shape} needs {count * width}")
     try:
-        cells = array("f", data)
-    except (TypeError, OverflowError):
-        cells = array("f", _numbers(data, width))
-    question.matrix = cells.tobytes()
+        question.matrix = question.target.pack_row(*data) if count == 1 else array("f", data).tobytes()
+    except (TypeError, OverflowError, struct.error):
+        question.matrix = array("f", _numbers(data, width)).tobytes()
 
 
 def _numbers(data: Sequence[object], width: int) -> list[float]:

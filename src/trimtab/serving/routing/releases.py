@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from hashlib import blake2b
+from struct import Struct
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ class Release:
     """One loaded release. `matrix` and `answer` may be called from any thread. `tensors` is its core where it is a
     model of tensors: its rows are not columns then, and its `width` is 0.
 
-    `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row;
+    `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row, which
+    `pack_row` makes bytes of;
     `outputs` is how many scores a row has, `shown` how many are answered (1: the best of many);
     `hides_encoded` is true when a column has the name of the encoded tensor; `labels` are the decisions as JSON (empty
     for regression). `head`, `label_head` and `told` are what its answers are put together from, `usual` is the form
@@ -63,6 +65,7 @@ class Release:
         self.core = core
         self.key = core.key
         self.width = core.width
+        self.pack_row = Struct(f"{core.width}f").pack
         self.signature = core.signature
         self.labels = core.labels
         self.encoder = core.encoder
@@ -180,7 +183,7 @@ class Core:
         expected = (len(matrix),) if self.outputs == 1 else (len(matrix), self.outputs)
         if scores.shape != expected:
             raise PermanentError(f"the model gave scores of shape {scores.shape}; expected {expected}")
-        if not np.isfinite(scores).all():
+        if b"\0" in np.isfinite(scores).tobytes():  # in half the time that `all` takes
             row = int(np.flatnonzero(~np.isfinite(scores.reshape(len(matrix), -1)).all(axis=1))[0])
             if self._function is None:
                 names = [feature.name for feature in self.signature.features]
@@ -196,10 +199,10 @@ class Core:
             return Outcome(scores, None)
         return Outcome(scores, postprocess(self._hook, {self.signature.onnx_output: scores}, len(scores)))
 
-    def decisions(self, scores: NDArray[np.float32]) -> NDArray[np.intp]:
+    def decisions(self, scores: NDArray[np.float32]) -> NDArray[np.intp] | NDArray[np.bool_]:
         """Positions in `labels` of what is decided for each row."""
         if self.signature.task == "binary_classification":
-            return (scores >= self.signature.threshold).astype(np.intp)
+            return scores >= self.signature.threshold
         best: NDArray[np.intp] = scores.argmax(axis=1)
         return best
 
