@@ -7,7 +7,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from msgspec.structs import replace
 from tests.cli.conftest import Cli, Place, row
+
+from trimtab.records.facts import VerdictsGiven
+from trimtab.wiring.place import open_place
 
 
 @pytest.fixture
@@ -57,6 +61,23 @@ def test_status_tells_what_is_live(cli: Cli, lived: Place) -> None:
     assert ran.out.splitlines()[0].startswith(f"pump-alarm: r-001 (model {model[:10]}) is live since 20")
     assert "3 met, 2 unknown" in ran.out
     assert "? quality.roc_auc: nothing was predicted" in ran.out
+
+
+def test_what_a_release_was_excused_from_is_told_with_it(cli: Cli, lived: Place, tmp_path: Path) -> None:
+    with open_place(str(lived), None, create=False) as place:
+        given = place.ledger.last(VerdictsGiven, prefix="verdicts:release:r-001:")
+        assert given is not None
+        first, *rest = given.fact.verdicts
+        let_off = replace(first, status="unknown", excused="the live model does not hold it on the same rows either")
+        again = replace(given.fact, verdicts=(let_off, *rest))
+        place.ledger.append(f"{given.key}-again", again, at=given.at)
+    words = f"{let_off.metric} >= 0.7: the live model does not hold it on the same rows either"
+    assert f"? the gate let r-001 through without {words}" in cli("status", lived).out.replace("\n  ", " ")
+    (found,) = cli("status", lived, "--json").json["excused"]["r-001"]
+    assert found["metric"] == let_off.metric
+    page = tmp_path / "report.html"
+    assert cli("report", lived, "--out", page).code == 0
+    assert "unknown, excused: the live model does not hold it on the same rows either" in page.read_text("utf-8")
 
 
 def test_status_fails_when_a_requirement_is_broken(cli: Cli, lived: Place) -> None:

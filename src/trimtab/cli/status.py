@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from trimtab.cli.arguments import add_system
-from trimtab.cli.output import emit_json, show_verdicts, worst
+from trimtab.cli.figures import limit
+from trimtab.cli.output import STATUS_MARK, STATUS_STYLE, emit_json, show_verdicts, worst
 from trimtab.cli.terminal import plain, say, show_table, styled
 
 _SAY_SO = frozenset({"train", "force"})
@@ -40,6 +41,11 @@ def run(args: argparse.Namespace) -> int:
         say(f"the newest truth adds {status.offset:+.2f} to the log odds of its answers")
     for other in status.others:
         say(f"{other.release} is in {other.stage} since {other.since:%Y-%m-%d %H:%M}")
+    for name, verdicts in status.excused.items():
+        for v in verdicts:
+            mark = styled(STATUS_MARK[v.status], STATUS_STYLE[v.status])
+            told = f"the gate let {name} through without {v.metric} {limit(v)}: {v.excused}"
+            say(f"{mark} {plain(told)}", indent=2)
     if status.at:
         say(f"last pass {status.at:%Y-%m-%d %H:%M} UTC: {plain(status.reason)}", indent=2)
     for action in status.failed:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+
+import msgspec
 
 from trimtab.declaration.system import System
 from trimtab.loop.releases import IN_FLIGHT, ReleaseState, fold
@@ -17,7 +20,8 @@ _RECENT = 50
 
 class Status(Record, kw_only=True):
     """What `trimtab status` shows. `verdicts` has one line a requirement, the newest of each; `failed` are the newest
-    actions of their verb where these failed; `offset` is what the newest truth adds to the log odds of answers."""
+    actions of their verb where these failed; `excused` is what the release gate let a release through without, by the
+    name of that one (live, or on its way); `offset` is what the newest truth adds to the log odds of answers."""
 
     system: str
     at: datetime | None
@@ -28,6 +32,7 @@ class Status(Record, kw_only=True):
     causes: tuple[Cause, ...]
     counts: dict[str, int]
     failed: tuple[ActionFinished, ...] = ()
+    excused: dict[str, tuple[Verdict, ...]] = msgspec.field(default_factory=dict)
     offset: float = 0.0
 
 
@@ -46,6 +51,7 @@ def read_status(system: System, ledger: Ledger) -> Status:
         causes=last.fact.causes if last else (),
         counts={stage: stages.count(stage) for stage in ("live", "retired", "rejected", "rolled_back")},
         failed=_failed(ledger),
+        excused=_excused(ledger, [r.release for r in releases.all if r.stage in ("live", *IN_FLIGHT)]),
         offset=shift.fact.offset if shift is not None else 0.0,
     )
 
@@ -75,6 +81,15 @@ def newest_verdicts(system: System, ledger: Ledger) -> tuple[Verdict, ...]:
             )
         )
     return tuple(wanted)
+
+
+def _excused(ledger: Ledger, releases: Iterable[str]) -> dict[str, tuple[Verdict, ...]]:
+    found: dict[str, tuple[Verdict, ...]] = {}
+    for name in releases:
+        entry = ledger.last(VerdictsGiven, prefix=f"verdicts:release:{name}:")
+        if entry is not None and (let_off := tuple(v for v in entry.fact.verdicts if v.excused)):
+            found[name] = let_off
+    return found
 
 
 def _failed(ledger: Ledger) -> tuple[ActionFinished, ...]:

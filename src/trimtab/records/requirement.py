@@ -47,7 +47,8 @@ class Estimate(Record, kw_only=True):
 
 
 class Verdict(Record, kw_only=True):
-    """What one requirement came to, where, and on what evidence. Figures are in the metric's base unit."""
+    """What one requirement came to, where, and on what evidence. Figures are in the metric's base unit. `excused` says
+    why the release gate does not refuse a release for it, where it would otherwise."""
 
     metric: str
     status: Status
@@ -62,6 +63,7 @@ class Verdict(Record, kw_only=True):
     place: Place
     slice: str | None = None
     reason: str = ""
+    excused: str = ""
 
 
 class ThresholdChosen(Record, kw_only=True):

@@ -14,6 +14,7 @@ from tests.loop.observed import compared, verdict
 from trimtab.declaration.grammar import Context, parse_requirement
 from trimtab.loop.passes.gate import Decision, decide
 from trimtab.loop.releases import ReleaseState, fold
+from trimtab.loop.status import read_status
 from trimtab.records.facts import Compared, ModelTrained, PlannedAction, ReleaseMoved, VerdictsGiven
 from trimtab.records.requirement import Requirement, Verdict
 
@@ -30,10 +31,15 @@ BETTER, WORSE, SAME = compared("better"), compared("worse"), compared("no_differ
 AHEAD = msgspec.structs.replace(SAME, difference=0.1)
 BEHIND = msgspec.structs.replace(SAME, difference=-0.1)
 
+EXCUSED = (
+    "excused from quality.roc_auc, which is broken (it is broken): "
+    "the live model does not hold it on the same rows either: it is"
+)
+
 CASES: list[tuple[list[Verdict], list[Verdict] | None, list[Compared], bool, str]] = [
     ([MET], None, [], True, "passed 1 requirements"),
     ([], None, [], True, "passed 0 requirements"),
-    ([LIKELY], None, [], True, "passed"),
+    ([MET, LIKELY], None, [], True, "passed 2 requirements (too little evidence to prove quality.roc_auc)"),
     ([UNLIKELY], None, [], False, "quality.roc_auc unknown: it is unknown"),
     ([UNMEASURED], None, [], False, "quality.roc_auc unknown"),
     ([MET, OTHER, BROKEN], None, [], False, "quality.recall broken: it is broken; quality.roc_auc broken"),
@@ -45,7 +51,15 @@ CASES: list[tuple[list[Verdict], list[Verdict] | None, list[Compared], bool, str
     ([MET], [MET], [SAME], False, "no better than the live model"),
     ([MET], [MET], [BEHIND, AHEAD], True, "passed"),
     ([BROKEN], [MET], [BETTER], False, "quality.roc_auc broken"),
-    ([BROKEN], [BROKEN], [BETTER], True, "passed"),
+    (
+        [BROKEN, MET],
+        [BROKEN, MET],
+        [BETTER],
+        True,
+        f"passed 1 of 2 requirements; {EXCUSED} broken (it is broken); qual",
+    ),
+    ([MET, BROKEN], [MET, UNMEASURED], [BETTER], True, f"passed 1 of 2 requirements; {EXCUSED} unknown (it is unkn"),
+    ([BROKEN, MET], [MET, BROKEN], [BETTER], False, "quality.roc_auc broken"),  # asked for twice: overall, and by slice
     ([BROKEN], [BROKEN], [BEHIND], False, "no better than the live model"),
     ([BROKEN, OTHER], [BROKEN], [BETTER], False, "quality.recall broken"),
 ]
@@ -177,6 +191,31 @@ def test_a_live_model_that_breaks_the_same_requirement_does_not_shield_itself(ma
     release, challenger = train(run, LATE)
     decision = judged(run, release, challenger, champion)
     assert decision.passed, decision.why
+    told = "the live model does not hold it on the same rows either: it is broken ("
+    assert decision.why.startswith("passed 0 of 1 requirements; excused from quality.roc_auc, which is broken (")
+    assert told in decision.why
+    ((found,),) = [entry.fact.verdicts for entry in run.ledger.entries(VerdictsGiven)]
+    assert found.status == "broken"
+    assert found.excused.startswith(told)
+
+
+def test_what_a_release_was_excused_from_is_told_with_it(make: Make) -> None:
+    """In the status, on the page of the report and in the reason of its move; a former ledger tells of none."""
+    asked = Requirement(
+        metric="quality.roc_auc", comparison=">=", limit=0.999, places=("release", "live"), text=">= 0.999"
+    )
+    run = make(requirements=(asked,), policy={"gate": False, "retrain_on": ()})
+    train(run, LATE, "blunder.py")
+    run.loop.settle(LATE)
+    assert read_status(run.system, run.ledger).excused == {}
+    release, model = train(run, LATE)
+    champion = run.observer.model(fold((e.at, e.fact) for e in run.ledger.entries(ReleaseMoved)).all[0].model)
+    decision = judged(run, release, model, champion)
+    assert decision.passed, decision.why
+    run.ledger.append_all([run.actor._step(release, "shadow", decision.why, LATE)])
+    status = read_status(run.system, run.ledger)
+    assert [v.metric for v in status.excused[release.release]] == ["quality.roc_auc"]
+    assert list(status.excused) == [release.release]
 
 
 def test_without_the_gate_a_blunder_would_go_live(make: Make) -> None:

@@ -38,9 +38,11 @@ def estimate(found: Estimate, unit: str = "", scale: float = 1.0) -> str:
 
 
 def required(figure: Figure) -> str:
-    """`≥ 0.66 (met)`."""
+    """`≥ 0.66 (met)`; `≥ 0.66 (broken, excused)` where the release gate did not refuse the model for it."""
     told = ", ".join(words.limit_of(r.comparison, r.limit, r.unit, r.scale) for r in figure.required)
-    return f"{told} ({figure.verdict.status})" if figure.verdict is not None and told else told
+    if figure.verdict is None or not told:
+        return told
+    return f"{told} ({figure.verdict.status}{', excused' if figure.verdict.excused else ''})"
 
 
 def difference(one: Compared) -> str:

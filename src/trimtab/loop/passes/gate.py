@@ -51,29 +51,58 @@ def decide(
 ) -> Decision:
     """The rule of the release gate.
 
-    A challenger passes when every requirement is acceptable and, on the newest rows that neither was trained on, it is
-    better than the live model in at least one figure the two are compared by and in none beyond chance worse. One week
-    is too short to prove a small gain, so proof is not asked for; but who shows none is refused. A requirement that the
-    live model breaks on the same rows does not stop a challenger that is better: keeping the worse model would break it
-    just the same. A live model that `must_go`, because it learned from someone who was forgotten, is replaced by any
-    that holds what is required.
+    A challenger passes when every requirement is acceptable or excused and, on the newest rows that neither was trained
+    on, it is better than the live model in at least one figure the two are compared by and in none beyond chance worse.
+    One week is too short to prove a small gain, so proof is not asked for; but who shows none is refused. What is
+    `excused` does not stop a challenger that is better. A live model that `must_go`, because it learned from someone
+    who was forgotten, is replaced by any that holds what is required.
     """
-    failing = [v for v in challenger if not acceptable(v)]
-    if champion is not None:
-        breaks_too = {(v.metric, v.limit) for v in champion if not acceptable(v)}
-        failing = [v for v in failing if (v.metric, v.limit) not in breaks_too]
+    verdicts = excused(challenger, champion or ())
+    failing = [v for v in verdicts if not (v.excused or acceptable(v))]
     if failing:
         return Decision(passed=False, why="; ".join(_say(v) for v in failing))
-    said = "; ".join(say_difference(c) for c in compared)
+    passed, said = _passed(verdicts), "; ".join(say_difference(c) for c in compared)
     if must_go:
         told = f"the live model learned from someone who was forgotten{f'; {said}' if said else ''}"
-        return Decision(passed=True, why=f"passed {len(challenger)} requirements; {told}")
+        return Decision(passed=True, why=f"{passed}; {told}")
     if any(c.verdict == "worse" for c in compared):
         return Decision(passed=False, why=f"worse than the live model: {said}")
     if compared and all(c.difference <= 0 for c in compared):
         return Decision(passed=False, why=f"no better than the live model: {said}")
-    passed = f"passed {len(challenger)} requirements"
     return Decision(passed=True, why=f"{passed}; {said}" if said else passed)
+
+
+def excused(challenger: Sequence[Verdict], champion: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The challenger's verdicts, with the reason on those that it is excused from: what the live model does not hold on
+    the same rows either, keeping that one would not hold it any better. Both in the order of the declaration, which may
+    ask for one metric several times."""
+    beside: dict[tuple[str, str, float], list[Verdict]] = {}
+    for verdict in champion:
+        beside.setdefault((verdict.metric, verdict.comparison, verdict.limit), []).append(verdict)
+    told = []
+    for verdict in challenger:
+        same = beside.get((verdict.metric, verdict.comparison, verdict.limit))
+        theirs = same.pop(0) if same else None
+        if theirs is None or acceptable(theirs) or acceptable(verdict):
+            told.append(verdict)
+        else:
+            why = f"the live model does not hold it on the same rows either: it is {_because(theirs)}"
+            told.append(msgspec.structs.replace(verdict, excused=why))
+    return tuple(told)
+
+
+def _passed(verdicts: Sequence[Verdict]) -> str:
+    """What a challenger passed, what of it is not proven, and what it was excused from."""
+    held, let_off = [v for v in verdicts if not v.excused], [v for v in verdicts if v.excused]
+    told = f"passed {len(held)} of {len(verdicts)} requirements" if let_off else f"passed {len(held)} requirements"
+    unproven = dict.fromkeys(v.metric for v in held if v.status != "met")
+    if unproven:
+        told += f" (too little evidence to prove {', '.join(unproven)})"
+    return "; ".join((told, *(f"excused from {v.metric}, which is {_because(v)}: {v.excused}" for v in let_off)))
+
+
+def _because(verdict: Verdict) -> str:
+    return f"{verdict.status} ({verdict.reason})" if verdict.reason else verdict.status
 
 
 def _drafts(weak: Sequence[WeakSlicesFound], number: str, now: datetime) -> list[Draft]:
@@ -118,13 +147,6 @@ class Gate:
     ) -> tuple[Decision, tuple[Draft, ...]]:
         """The decision on a candidate, and the verdicts and comparisons it rests on as facts."""
         verdicts = (*self._verdicts(model), *self._of_labels(now))
-        facts = [
-            Draft(
-                key=f"verdicts:release:{release.release}:{number}",
-                fact=VerdictsGiven(place="release", subject=release.release, verdicts=verdicts),
-                at=now,
-            )
-        ]
         rows = self._holdout(model, now)
         mine = None
         weak: list[WeakSlicesFound] = []
@@ -132,7 +154,10 @@ class Gate:
             mine = truth_of(rows, self.system, model), self._scores(model, rows, evaluated=True)
             weak = self._weak(release.release, model, rows, y=mine[0], score=mine[1])
         if champion is None:
-            return decide(verdicts, None, ()), (*facts, *_drafts(weak, number, now))
+            return decide(verdicts, None, ()), (
+                self._given(release, verdicts, number, now),
+                *_drafts(weak, number, now),
+            )
         if mine is None:
             pairs, theirs = self._answered(champion, model, rows)
         else:
@@ -155,6 +180,7 @@ class Gate:
             for metric, paired in pairs
         ]
         about = f"compared:{release.release}:release"
+        facts = [self._given(release, excused(verdicts, theirs), number, now)]
         facts += [Draft(key=f"{about}:{c.metric}:{number}", fact=c, at=now) for c in compared]
         must_go = champion.identity.id in tainted_models(self.ledger)
         decision = decide(verdicts, theirs, compared, must_go=must_go)
@@ -163,6 +189,10 @@ class Gate:
             if told and decision.passed:
                 decision = msgspec.structs.replace(decision, why=f"{decision.why}; but {told}")
         return decision, tuple(facts)
+
+    def _given(self, release: ReleaseState, verdicts: tuple[Verdict, ...], number: str, now: datetime) -> Draft:
+        fact = VerdictsGiven(place="release", subject=release.release, verdicts=verdicts)
+        return Draft(key=f"verdicts:release:{release.release}:{number}", fact=fact, at=now)
 
     def _weak(
         self,
