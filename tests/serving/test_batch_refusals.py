@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.serving import models
-from tests.serving.batches import BATCH, ask, frame, read, refused, written
+from tests.serving.batches import BATCH, ask, frame, read, readers, refused, written
 from tests.serving.conftest import Make
-from tests.serving.running import Running
+from tests.serving.running import Running, until
 
 from trimtab.serving.batch import frames
 from trimtab.serving.batch.formats import CONTENT_TYPES
@@ -90,6 +90,7 @@ WRONG: list[tuple[str, bytes, str, int, str]] = [
     ("parquet", parquet(GOOD | {"at": NAIVE}), "at", 422, "expected timestamps with a time zone, got timestamp"),
     ("parquet", parquet({"distance": pa.array([], "f8"), "carrier": pa.array([], "str")}), "", 422, "no rows"),
     ("arrow", b"", "", 422, "the Arrow data cannot be read"),
+    ("arrow", b"not Arrow at all", "", 422, "the Arrow data cannot be read (row 0 is next): it begins with"),
     ("arrow", b"ARROW1 and nothing else", "", 422, "the Arrow data cannot be read"),
     ("arrow", b"\xff\xff\xff\xff\x10\x00\x00\x00" + b"\x00" * 16, "", 422, "the Arrow data cannot be read"),
 ]  # fmt: skip
@@ -178,3 +179,50 @@ def test_a_break_in_the_middle_is_told_and_seen(shared: Running) -> None:
             data += response.read(100) or response.read()
     assert b'{"row":0,' in data
     connection.close()
+
+
+@pytest.mark.parametrize(("form", "other"), [("arrow", "parquet"), ("parquet", "arrow")])
+def test_a_batch_of_the_other_format_is_told_from_its_first_bytes(shared: Running, form: str, other: str) -> None:
+    status, told = refused(shared, form, written(other, frame(3)))
+    assert (status, told["hint"].endswith(CONTENT_TYPES[other])) == (422, True), told  # type: ignore[index]
+
+
+def test_a_file_of_rows_at_the_wrong_address_is_told_the_right_one(shared: Running) -> None:
+    told = shared.ask("POST", "/predict", b"distance,carrier\n1,AA\n", {"content-type": "text/csv"})
+    assert (told[0], told[1]["hint"]) == (400, "a file of rows is taken at /v2/models/SYSTEM/batch")
+
+
+def test_a_batch_whose_time_is_up_is_ended(running: Running) -> None:
+    """Before its answer has begun with 504, and then in the middle: the caller sees that it is not whole."""
+    connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=30)
+    headers = {"content-type": "application/x-ndjson", "x-request-timeout-ms": "1"}
+    connection.request("POST", BATCH, written("ndjson", frame(50)), headers)
+    response = connection.getresponse()
+    assert (response.status, b"time was up after" in response.read()) == (504, True)
+    large = written("ndjson", frame(5000)) * 60
+    connection.request("POST", BATCH, large, headers | {"x-request-timeout-ms": "600"})
+    response = connection.getresponse()
+    if response.status == 200:
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
+    else:  # so slow a machine that nothing was answered by then
+        assert (response.status, b"time was up" in response.read()) == (504, True)
+    connection.close()
+    until(lambda: not readers(running))
+    assert running.ask("POST", "/predict", [{"distance": 1.0, "carrier": "AA"}])[0] == 200
+
+
+def test_a_batch_of_one_customer_meets_one_release(running: Running) -> None:
+    made = models.bundle(running.blobs, models.sigmoid([0.001, 0.5]))
+    running.route(models.route("r1", made), models.route("r2", made, "canary", 0.5))
+    connection = http.client.HTTPConnection(urlsplit(running.url).netloc, timeout=30)
+    releases = []
+    for key in ("a", "b", "c", "d", "e", "f", "a"):
+        headers = {"content-type": "application/x-ndjson", "x-sticky-key": key}
+        connection.request("POST", BATCH, written("ndjson", frame(40)), headers)
+        answers = read("ndjson", connection.getresponse().read())
+        releases.append({one["release"] for one in answers})
+    connection.close()
+    assert all(len(one) == 1 for one in releases)
+    assert releases[0] == releases[-1]
+    assert set.union(*releases) == {"r1", "r2"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -11,12 +12,13 @@ import pyarrow as pa
 from trimtab.inference.encode import normalise
 from trimtab.records.model import Column
 from trimtab.serving.batch.chunks import Chunk, Encoding
+from trimtab.serving.batch.formats import CONTENT_TYPES
 from trimtab.serving.batch.frames import Setup
 from trimtab.serving.batch.lines import wanted_columns
 from trimtab.serving.batch.reading import read_marks
 from trimtab.serving.refusals import RefusalError
 
-_MAGIC = b"ARROW1"
+_MAGIC, _CONTINUES = b"ARROW1", b"\xff\xff\xff\xff"
 _LONGEST_NAME = 2**20  # bytes of a name in the file's own description, and entries of a list in it
 _EXPECTED = {"number": "numbers", "category": "strings", "boolean": "booleans", "time": "timestamps with a time zone"}
 
@@ -48,7 +50,8 @@ class ColumnReader:
                 if any(words in str(error) for words in _OUT_OF_MEMORY):
                     raise MemoryError(str(error)) from error
                 told = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-                raise RefusalError(422, f"the {kind} data cannot be read (row {first} is next): {told}") from error
+                told = f"the {kind} data cannot be read (row {first} is next): {told}"
+                raise RefusalError(422, told, hint=self._other_format()) from error
             if batch is None:
                 return
             for start in range(0, batch.num_rows, self._setup.rows):
@@ -75,10 +78,31 @@ class ColumnReader:
             for place in range(file.num_record_batches):
                 yield file.get_batch(place).select(columns)
             return
+        self._check_length()
         stream = pa.ipc.open_stream(self._file, options=options)
         columns = self._check(stream.schema)
         for batch in stream:
             yield batch.select(columns)
+
+    def _check_length(self) -> None:
+        """Raises ValueError where the description of a stream would be longer than all of it: Arrow would make room for
+        whatever it claims."""
+        start = self._file.read(8)
+        size = os.fstat(self._file.fileno()).st_size
+        self._file.seek(0)
+        length = int.from_bytes(start[4:] if start[:4] == _CONTINUES else start[:4], "little")
+        if length > size:
+            raise ValueError(f"it begins with a description of {length:,} bytes, and has {size:,} in all")
+
+    def _other_format(self) -> str:
+        """What the data are instead, by their first bytes."""
+        start = os.pread(self._file.fileno(), len(_MAGIC), 0)
+        sent = self._setup.sent
+        if start[:4] == b"PAR1" and sent != "parquet":
+            return f"they look like Parquet: send them as {CONTENT_TYPES['parquet']}"
+        if (start == _MAGIC or start[:4] == _CONTINUES) and sent != "arrow":
+            return f"they look like Arrow: send them as {CONTENT_TYPES['arrow']}"
+        return ""
 
     def _check(self, schema: pa.Schema) -> list[str]:
         """The columns to read. Raises RefusalError naming each that is missing or of a type that does not fit."""

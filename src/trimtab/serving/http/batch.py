@@ -27,6 +27,7 @@ from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.stream import Stream
+from trimtab.serving.http.terms import read_terms
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.routing.shares import sticky_key
@@ -90,11 +91,14 @@ class Batches:
             raise RefusalError(
                 415, "files of rows are for models of columns", hint="send tensors and files to /predict"
             )
+        terms = Question(connection, fleet, target, _render_nothing, time.perf_counter())
+        terms.pinned = pinned is not None
+        read_terms(terms, request)
         spool = request.spool
         if spool is None:
             spool = Spool(self._folder, self._system.config.max_batch)
             spool.take(request.body, lambda _: None)
-        return _Batch(self._system, connection, spool, fleet, target, sent, wanted, options, pinned is not None)
+        return _Batch(self._system, connection, spool, fleet, target, sent, wanted, options, terms)
 
     def _admit(self) -> None:
         if len(self._tasks) >= _MOST_AT_ONCE:
@@ -114,7 +118,7 @@ class _Batch:
         sent: Format,
         wanted: Format,
         options: dict[str, str],
-        pinned: bool,
+        terms: Question,
     ) -> None:
         self._system = system
         self._connection = connection
@@ -124,22 +128,27 @@ class _Batch:
         self._sent = sent
         self._wanted = wanted
         self._options = options
-        self._pinned = pinned
+        self._terms = terms
         self._stream: Stream | None = None
         self._kind = CONTENT_TYPES[wanted].encode()
-        self._by = "" if pinned or not fleet.canaries else fleet.canary_by
+        self._by = "" if terms.pinned or terms.sticky or not fleet.canaries else fleet.canary_by
         self._rows = max(_FEWEST, min(_MOST, system.batcher.lane(target).choice.largest))
 
     async def run(self) -> None:
         """Answers the caller, whatever happens."""
+        ends = self._terms.deadline
         try:
-            with await asyncio.to_thread(self._spool.read) as body:
-                code = await asyncio.to_thread(self._code)
-                await self._read(body.fileno(), code)
+            async with asyncio.timeout(None if ends is None else ends - time.perf_counter()):
+                with await asyncio.to_thread(self._spool.read) as body:
+                    code = await asyncio.to_thread(self._code)
+                    await self._read(body.fileno(), code)
             if self._connection.gone and self._stream is not None:
                 self._stream.end(_LEFT)
         except RefusalError as error:
             self._refuse(error)
+        except TimeoutError:
+            waited = time.perf_counter() - self._terms.started
+            self._refuse(RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
         except TrimtabError as error:
             self._refuse(RefusalError(500, error.message, hint=error.hint))
         except asyncio.CancelledError:
@@ -258,7 +267,8 @@ class _Batch:
             return b""
 
         question = Question(caller, self._fleet, self._target, keep, time.perf_counter())
-        question.pinned = self._pinned
+        question.pinned = self._terms.pinned
+        question.sticky = self._terms.sticky
         question.count = end - start
         if asked.ids:
             question.ids, question.given = asked.ids[start:end], True
@@ -347,6 +357,11 @@ class _Caller:
         """They are not."""
         if not self.answered.done():
             self.answered.set_exception(error)
+
+
+def _render_nothing(_: Question, __: Answers, ___: int) -> bytes:
+    """What holds only the terms of a batch has no answer of its own."""
+    return b""
 
 
 def _options(url: bytes) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trimtab.inference.tensors.rows import Array, Files, Given
+from trimtab.serving.batch.formats import sent_format
 from trimtab.serving.execution.questions import Question, brief
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.values import values_of
@@ -23,6 +24,16 @@ _MEDIA = (b"image/", b"audio/", b"application/octet-stream")
 def is_file(request: Request) -> bool:
     """Whether the body is a file by its own word."""
     return request.field(b"content-type").lower().startswith(_MEDIA)
+
+
+def hint_of_file(request: Request) -> str:
+    """Where a body goes that is a file of rows by its own word."""
+    kind = request.field(b"content-type").decode("latin-1")
+    try:
+        sent_format(kind)
+    except RefusalError:
+        return ""
+    return "a file of rows is taken at /v2/models/SYSTEM/batch"
 
 
 def read_file(question: Question, request: Request) -> None:

@@ -8,7 +8,7 @@ import orjson
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json, refuse_many
-from trimtab.serving.http.files import is_file, read_file, read_rows
+from trimtab.serving.http.files import hint_of_file, is_file, read_file, read_rows
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.outputs import named_json
 from trimtab.serving.refusals import RefusalError
@@ -23,7 +23,11 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
     if is_file(request):
         read_file(question, request)
         return
-    asked: Any = read_json(request.body)
+    try:
+        asked: Any = read_json(request.body)
+    except RefusalError as error:
+        error.hint = error.hint or hint_of_file(request)
+        raise
     if isinstance(asked, list):
         asked = {"rows": asked}
     if not isinstance(asked, dict):
