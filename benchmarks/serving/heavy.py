@@ -10,7 +10,7 @@ from workload import Workload
 
 def heavy(folder: Path, layers: int = 16) -> Workload:
     """The model with weights drawn once; each layer adds some tenths of a millisecond to a row."""
-    from trimtab.inference.session import Model
+    from trimtab.inference.model import Model
     from trimtab.records.model import Column, Feature, Signature
 
     names = [f"x{number}" for number in range(30)]

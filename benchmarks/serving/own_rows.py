@@ -67,7 +67,7 @@ def main() -> int:
 
 def _reference(asked: Workload, rows: Rows) -> dict[str, Rows]:
     """What each release says, row by row, in one thread."""
-    from trimtab.inference.session import Model
+    from trimtab.inference.model import Model
 
     live, rival = (Model.load(graph, asked.signature) for graph in (asked.graph, asked.rival))
     each = {name: np.array([model.scores(row[None])[0] for row in rows]) for name, model in (("a", live), ("b", rival))}

@@ -26,7 +26,7 @@ from tests.serving.grpc.calls import Caller, columns
 from tests.serving.running import Running
 
 from trimtab.inference.explain.kept import encode_explainer
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.blobs import Blobs
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, ModelBundle, Signature

@@ -21,7 +21,7 @@ from tests.training.export.test_export import BINARY, NUMBER, SEVERAL, signature
 
 from trimtab import OnnxModel, calibrate
 from trimtab.errors import PermanentError
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.training.calibrate import _at_least, _at_most
 from trimtab.training.export.calibration import log_odds

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.training.outcomes import Job, Real, trained
 
 from trimtab.inference.encode import encode_frame
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.records.blobs import Blobs
 from trimtab.training.again.reproduce import reproduce
 from trimtab.training.trainer import Trainer

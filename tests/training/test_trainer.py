@@ -22,7 +22,7 @@ from tests.training.outcomes import QUICK, Job, Real, trained
 from trimtab.data.spec import DatasetSpec
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import Signature
 from trimtab.records.requirement import Requirement, Value

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.model import Signature
 from trimtab.training.export.calibration import Calibrated, log_odds
 from trimtab.training.export.export import export, native_scores

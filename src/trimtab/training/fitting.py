@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer, encode_explainer
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.model import Signature
 from trimtab.training.export.calibration import Calibrated
 from trimtab.training.export.explainer import explainer_of

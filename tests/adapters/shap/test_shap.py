@@ -23,7 +23,7 @@ from sklearn.ensemble import (
 from sklearn.tree import DecisionTreeRegressor
 
 from trimtab.inference.explain.explainer import Explainer
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, Signature
 from trimtab.training.export.explainer import explainer_of

@@ -17,7 +17,7 @@ from onnxscript import FLOAT
 from onnxscript import opset18 as op
 
 from trimtab import OnnxModel, TrimtabError, calibrate, fit_module
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, Signature
 from trimtab.training.export.explainer import explainer_of

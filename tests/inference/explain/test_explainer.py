@@ -17,7 +17,7 @@ from trimtab.errors import PermanentError
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import KeptExplainer, array_of, decode_explainer, encode_explainer
 from trimtab.inference.explain.occlusion import margins
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, Signature
 from trimtab.training.export.explainer import baseline_row, explainer_of

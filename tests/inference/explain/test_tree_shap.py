@@ -26,7 +26,7 @@ from trimtab.inference.explain.explainer import Explainer, Explanation, scores_o
 from trimtab.inference.explain.kept import decode_explainer, encode_explainer
 from trimtab.inference.explain.paths import paths_of
 from trimtab.inference.explain.tree_shap import TreeShap
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, Signature
 from trimtab.training.export.explainer import explainer_of

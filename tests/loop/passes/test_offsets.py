@@ -13,8 +13,8 @@ from tests.loop.observed import DAY, LIVE, NOW, POLICY, seen
 
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
+from trimtab.inference.model import load_model
 from trimtab.inference.offset import shifted
-from trimtab.inference.session import load_model
 from trimtab.loop.passes.causes import diagnose
 from trimtab.loop.passes.offsets import as_fitted, generation_of, newest_truth, offset_in_force
 from trimtab.loop.passes.plan import make_plan

@@ -31,7 +31,7 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from trimtab.errors import PermanentError
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.records.model import Feature, Signature
 from trimtab.training.export.ensemble import round_down

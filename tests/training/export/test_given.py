@@ -15,7 +15,7 @@ from tests.training.export.test_export import BINARY, NUMBER, SEVERAL, TIGHT, ga
 
 from trimtab import OnnxModel
 from trimtab.errors import PermanentError
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.training.export.export import export, native_scores
 

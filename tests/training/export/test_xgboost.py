@@ -22,7 +22,7 @@ from tests.training.export.test_export import (
 
 from trimtab.errors import PermanentError
 from trimtab.inference.explain.explainer import Explainer
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.metric import Task
 from trimtab.training.export.explainer import explainer_of
 from trimtab.training.export.export import export

@@ -14,7 +14,7 @@ from trimtab.inference.explain.kept import KeptExplainer, Link, array_of
 from trimtab.inference.explain.occlusion import Occlusion
 from trimtab.inference.explain.paths import paths_of
 from trimtab.inference.explain.tree_shap import TreeShap
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.model import Signature
 
 Method = Literal["tree_shap", "occlusion"]

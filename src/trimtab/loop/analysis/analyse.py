@@ -16,7 +16,7 @@ from trimtab.data.privacy.sealing import sealed_columns
 from trimtab.declaration.system import System
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.loop.analysis.judged import Judged
 from trimtab.loop.analysis.kept import Bin, Contribution, Curve, ModelAnalysis
 from trimtab.loop.passes.evidence import deciding_metric

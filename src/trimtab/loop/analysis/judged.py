@@ -16,7 +16,7 @@ from trimtab.declaration.system import System
 from trimtab.errors import PermanentError
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import Model, load_model
+from trimtab.inference.model import Model, load_model
 from trimtab.loop.past.again import rows_then
 from trimtab.measures.metrics import estimate
 from trimtab.records.blobs import Blobs

@@ -10,7 +10,7 @@ import polars as pl
 from trimtab.declaration.system import System
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.labels.measure import share
 from trimtab.labels.mistakes import Suspects, likely_wrong
 from trimtab.labels.port import LabelsError

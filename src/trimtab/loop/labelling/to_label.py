@@ -11,7 +11,7 @@ from trimtab.data.privacy.sealing import sealed_columns
 from trimtab.declaration.system import System
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.labels.choose import (
     Choice,
     affordable,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.records.blobs import Blobs
 from trimtab.records.model import ModelBundle
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trimtab.declaration.system import Replay, System
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.loop.passes.evidence import compare, deciding_metric, scores_of, truth_of
 from trimtab.loop.past.history import MOMENT
 from trimtab.loop.replay.steps import between

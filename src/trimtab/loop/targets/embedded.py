@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
+from trimtab.inference.model import Model, load_model
 from trimtab.inference.offset import shifted
-from trimtab.inference.session import Model, load_model
 from trimtab.loop.past.history import ASKED_AT
 from trimtab.loop.ports import Label
 from trimtab.monitoring.live import ServingFigures

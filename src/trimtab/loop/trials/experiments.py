@@ -20,7 +20,7 @@ from trimtab.errors import DeclarationError, PermanentError
 from trimtab.experiments.spec import Change, Expectation, ExperimentSpec
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import load_model
+from trimtab.inference.model import load_model
 from trimtab.loop.passes.evidence import truth_of
 from trimtab.loop.passes.jobs import job_of
 from trimtab.loop.ports import Datasets

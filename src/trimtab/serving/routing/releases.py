@@ -21,9 +21,9 @@ from trimtab.inference.encode import RowEncoder, encode_frame, frame_of_rows
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.explain.kept import decode_explainer
 from trimtab.inference.features_code import derive, load_features
+from trimtab.inference.model import load_model
 from trimtab.inference.offset import shifted
 from trimtab.inference.postprocess_code import load_postprocess, postprocess
-from trimtab.inference.session import load_model
 from trimtab.inference.tensors.model import Outcome
 from trimtab.records.base import canonical_json
 from trimtab.records.model import ColumnKind, Feature, Route, Routes, Signature

@@ -14,7 +14,7 @@ import polars as pl
 from trimtab.errors import PermanentError
 from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained

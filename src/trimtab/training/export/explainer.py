@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.inference.explain.explainer import Explainer, link_of, scores_of
 from trimtab.inference.explain.kept import KeptExplainer, KeptTrees, Link, bytes_of
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.model import Signature
 from trimtab.training.export.ensemble import Ensemble, Tree, round_down
 from trimtab.training.export.export import LARGEST_DIFFERENCE, ensemble_of, unwrapped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from trimtab.inference.session import Model
+from trimtab.inference.model import Model
 from trimtab.records.model import Column, Feature, Signature
 
 WEIGHTS = np.random.default_rng(3).standard_normal((4, 3)).astype(np.float32)
