@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
+from trimtab.inference.row_by_row import row_by_row
 from trimtab.inference.session import open_session
 from trimtab.records.model import ModelBundle, Signature
 
@@ -21,8 +22,9 @@ Scores = NDArray[np.float32]
 class Model:
     """A loaded model. Safe to call from several threads at once, as its session is."""
 
-    def __init__(self, session: Any, signature: Signature) -> None:
+    def __init__(self, session: Any, signature: Signature, file: Path | None = None) -> None:
         self.session = session
+        self._file = file
         self.signature = signature
         self._outputs = [signature.onnx_output]
         self._input = signature.onnx_input
@@ -36,7 +38,7 @@ class Model:
         names = [tensor.name for tensor in session.get_outputs()]
         if [signature.onnx_input] != [t.name for t in session.get_inputs()] or [signature.onnx_output] != names:
             raise PermanentError(f"the model does not go from {signature.onnx_input!r} to {signature.onnx_output!r}")
-        return cls(session, signature)
+        return cls(session, signature, onnx if isinstance(onnx, Path) else None)
 
     def scores(self, matrix: NDArray[np.float32]) -> Scores:
         """Scores of a matrix [n, features]: [n] P(classes[1]) for binary tasks, [n] for regression, [n, classes]."""
@@ -48,8 +50,11 @@ class Model:
         return out if self._several else out[:, 0]  # type: ignore[no-any-return]
 
     def cut(self, most: int) -> None:
-        """From here on the graph is run on that many rows at a time."""
-        self._most = most
+        """From here on the graph is run on that many rows at a time. A graph from a file then walks over single rows
+        by itself, where it can."""
+        row = {self._input: np.zeros((1, len(self.signature.features)), np.float32)}
+        walking = row_by_row(self._file, self.session, row) if most == 1 and self._file is not None else None
+        self.session, self._most = (self.session, most) if walking is None else (walking, 0)
 
 
 def load_model(blobs: Blobs, bundle: ModelBundle, *, threads: int = 1) -> Model:

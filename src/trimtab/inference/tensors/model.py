@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.inference.postprocess_code import Named, PostprocessFunction, postprocess
+from trimtab.inference.row_by_row import row_by_row
 from trimtab.inference.session import open_session
 from trimtab.inference.tensors.datatypes import DTYPES
 from trimtab.inference.tensors.graph import check_graph
@@ -45,6 +46,7 @@ class TensorModel:
         self.signature = signature
         self.spec = spec = signature.tensors
         self.session = open_session(onnx, threads=threads)
+        self._file = onnx if isinstance(onnx, Path) else None
         check_graph(self.session, signature)
         self.reader = RowReader(spec)
         self._hook = hook
@@ -54,7 +56,7 @@ class TensorModel:
         found = spec.detections
         taken = {self._score} | (set() if found is None else {found.boxes, found.scores, found.classes})
         self._answered = [one.name for one in spec.outputs if one.answered and one.name not in taken]
-        self._most = 0  # rows of one run; 0: as many as there is memory for
+        self._most = 0 if spec.batch else 1  # rows of one run; 0: as many as there is memory for
         self._answered += DETECTED if found is not None else IDENTIFIED if spec.recognition else []
 
     def run(self, rows: Sequence[TensorRows]) -> Outcome:
@@ -74,8 +76,14 @@ class TensorModel:
         return _in_order(parts, starts[-1])
 
     def cut(self, most: int) -> None:
-        """From here on the graph is run on that many rows at a time."""
-        self._most = most
+        """From here on the graph is run on that many rows at a time. A graph from a file then walks over single rows
+        by itself, where it can."""
+        row = dict(zip(self._inputs, self.zeros().arrays, strict=True))
+        walking = row_by_row(self._file, self.session, row) if most == 1 and self._file is not None else None
+        if walking is not None:
+            self.session, self._most = walking, 0
+        elif self.spec.batch:
+            self._most = most
 
     def zeros(self) -> TensorRows:
         """One row of zeros, to warm up with."""
@@ -119,7 +127,7 @@ class TensorModel:
 
     def _step(self, rows: Sequence[TensorRows], count: int) -> int:
         """Rows of one run."""
-        if not self.spec.batch:
+        if self._most == 1:
             return 1
         largest = max([sum([one.arrays[place].size for one in rows]) for place in range(len(self._inputs))])
         step = max(1, _MOST_ELEMENTS * count // max(1, largest))

@@ -13,7 +13,7 @@ _PATIENCE = 0.15  # seconds one size may be measured for, once it has run twice
 _TOO_LONG = 0.3  # a size that should take longer than this is left out
 _LONG = 0.03  # a size that should take this long needs no run of its own to warm up
 _HEAVY = 0.00025  # a row that takes longer than this may be better off by itself
-_WORTH = 0.97  # several rows in one run pay where each then takes at most this share of its time
+_WORTH = 0.94  # several rows in one run pay where each then takes at most this share of its time
 
 
 class Profile(Record):
