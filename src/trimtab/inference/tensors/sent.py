@@ -34,10 +34,11 @@ class SentRow:
     """One row as it was sent: for each input its tensor [1, ...] or its file. What a model makes of it is kept, by the
     key of the encoding, so that no file is decoded twice for one."""
 
-    __slots__ = ("_encoded", "_told", "given")
+    __slots__ = ("_encoded", "_form", "_told", "given")
 
-    def __init__(self, given: Mapping[str, Array | bytes | memoryview]) -> None:
+    def __init__(self, given: Mapping[str, Array | bytes | memoryview], form: str = "") -> None:
         self.given = given
+        self._form = form  # of the payload, where it is known
         self._told: Payload | None = None
         self._encoded: dict[str, TensorRows | InputError] = {}
 
@@ -63,25 +64,28 @@ class SentRow:
     def payload(self) -> Payload:
         """What was sent, as bytes."""
         if self._told is None:
-            parts, form = self._parts()
+            parts = [_raw(one) for one in self.given.values()]
             data = parts[0] if len(parts) == 1 else b"".join(parts)
+            form = self._form or "; ".join(map(_form, self.given, self.given.values(), parts))
             self._told = Payload(data, form, blake3.blake3(data).digest(DIGEST))
         return self._told
 
-    def _parts(self) -> tuple[list[bytes | memoryview], str]:
-        parts: list[bytes | memoryview] = []
-        forms = []
-        for name, one in self.given.items():
-            if isinstance(one, np.ndarray) and one.dtype == np.object_:
-                parts.append(orjson.dumps(one.tolist()))
-                forms.append(f"{name} BYTES[{','.join(map(str, one.shape[1:]))}] of {len(parts[-1])} bytes")
-            elif isinstance(one, np.ndarray):
-                parts.append(np.ascontiguousarray(one).data.cast("B"))
-                forms.append(f"{name} {datatype_of(one.dtype)}[{','.join(map(str, one.shape[1:]))}]")
-            else:
-                parts.append(one)
-                forms.append(f"{name} file of {len(one)} bytes")
-        return parts, "; ".join(forms)
+
+def _raw(one: Array | bytes | memoryview) -> bytes | memoryview:
+    if not isinstance(one, np.ndarray):
+        return one
+    if one.dtype == np.object_:
+        return orjson.dumps(one.tolist())
+    return np.ascontiguousarray(one).data.cast("B")
+
+
+def _form(name: str, one: Array | bytes | memoryview, raw: bytes | memoryview) -> str:
+    if not isinstance(one, np.ndarray):
+        return f"{name} file of {len(raw)} bytes"
+    shape = ",".join(map(str, one.shape[1:]))
+    if one.dtype == np.object_:
+        return f"{name} BYTES[{shape}] of {len(raw)} bytes"
+    return f"{name} {datatype_of(one.dtype)}[{shape}]"
 
 
 def sent_rows(given: Given, count: int) -> list[SentRow]:

@@ -15,7 +15,7 @@ from weakref import ref
 import numpy as np
 
 from trimtab.inference.tensors.datatypes import DTYPES
-from trimtab.inference.tensors.sent import sent_rows
+from trimtab.inference.tensors.sent import SentRow, sent_rows
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.http.binary import HEADER, BinaryAnswer
 from trimtab.serving.http.caller import HttpCaller
@@ -37,15 +37,18 @@ class _Place(NamedTuple):
 class KnownTensors:
     """For bodies of `size` bytes that begin with `told`, asked of a release with that `core`."""
 
-    __slots__ = ("_core", "_outputs", "_places", "_rows", "_size", "_told", "_wanted", "_weight")
+    __slots__ = ("_core", "_form", "_outputs", "_places", "_rows", "_size", "_told", "_wanted", "_weight")
 
-    def __init__(self, told: bytes, size: int, core: TensorCore, places: list[_Place], question: Question) -> None:
+    def __init__(
+        self, told: bytes, size: int, core: TensorCore, places: list[_Place], question: Question, form: str
+    ) -> None:
         self._told = told
         self._size = size
         self._core = ref(core)  # which may be replaced, and must not stay in memory for a connection's sake
         self._places = places
         self._rows = question.count
         self._weight = question.weight
+        self._form = form
         self._outputs = question.outputs
         answer = question.caller
         self._wanted = answer.wanted if isinstance(answer, BinaryAnswer) else None
@@ -60,7 +63,7 @@ class KnownTensors:
             for name, dtype, elements, offset, shape in self._places
         }
         question.count, question.weight = self._rows, self._weight
-        question.rows = sent_rows(given, self._rows)
+        question.rows = [SentRow(given, self._form)] if self._rows == 1 else sent_rows(given, self._rows)
         question.outputs = self._outputs
         if self._wanted is not None:
             answer = BinaryAnswer(cast("HttpCaller", question.caller), self._wanted)
@@ -82,4 +85,5 @@ def known_tensors(question: Question, request: Request, asked: dict[str, Any]) -
         shape = tuple(tensor["shape"])
         places.append(_Place(tensor["name"], DTYPES[datatype], prod(shape), offset, shape))
         offset += len(raw)
-    return KnownTensors(request.body[: int(told)], len(request.body), core, places, question)
+    form = question.rows[0].payload().form if question.rows and question.count == 1 else ""
+    return KnownTensors(request.body[: int(told)], len(request.body), core, places, question, form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 from trimtab.records.base import Record
 
@@ -58,11 +59,11 @@ def measure(
         if expected > _TOO_LONG:
             break
         took = _best(run, size, clock, warm=expected < _LONG)
-        if cut is not None and rows and seconds[0] > _HEAVY and took > _WORTH * expected:
-            # The machine may have been busy with something else just then: both are looked at again.
-            seconds[-1] = min(seconds[-1], _best(run, rows[-1], clock, warm=False))
-            took = min(took, _best(run, size, clock, warm=False))
-            if took > _WORTH * seconds[-1] * size / rows[-1]:
+        if cut is not None and rows and seconds[0] > _HEAVY:
+            pairs = _in_turns(run, rows[-1], size, clock)
+            seconds[-1] = min(seconds[-1], *(few * rows[-1] / size for few, _ in pairs))
+            took = min(took, *(many for _, many in pairs))
+            if median([many / few for few, many in pairs]) > _WORTH:
                 cut(rows[-1])
                 return _in_line(rows, seconds, whole)
         rows.append(size)
@@ -75,6 +76,24 @@ def _in_line(rows: list[int], seconds: list[float], whole: bool) -> Profile:
     larger = [size for size in SIZES if size > rows[-1]]
     beyond = [seconds[-1] * size / rows[-1] for size in larger]
     return Profile(rows=(*rows, *larger), seconds=(*seconds, *beyond), whole=whole)
+
+
+def _in_turns(
+    run: Callable[[int], object], few: int, many: int, clock: Callable[[], float]
+) -> list[tuple[float, float]]:
+    """Seconds that `many` rows take, `few` at a time and all at once, time after time in turns: the machine may have
+    been busy, or slow to wake, while only one of them ran before."""
+    pairs, begun = [], clock()
+    for done in range(_RUNS):
+        start = clock()
+        for _ in range(many // few):
+            run(few)
+        between = clock()
+        run(many)
+        pairs.append((between - start, clock() - between))
+        if done > 1 and clock() - begun > 2 * _PATIENCE:
+            break
+    return pairs
 
 
 def _best(run: Callable[[int], object], size: int, clock: Callable[[], float], *, warm: bool) -> float:
