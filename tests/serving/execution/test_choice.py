@@ -89,7 +89,7 @@ def test_a_size_that_would_take_too_long_is_left_out() -> None:
     def run(rows: int) -> None:
         clock[0] += 0.03 * rows
 
-    found = measure(run, whole=True, clock=lambda: clock[0])
+    found = measure(run, whole=True, clock=lambda: clock[0], work=lambda: clock[0])
     assert found.rows == (1, 8)
     assert clock[0] < 2.0
 
@@ -109,7 +109,7 @@ def test_runs_are_cut_where_more_rows_at_a_time_gain_nothing(fixed: float, each:
         most = cuts[0] if cuts else rows
         clock[0] += fixed * -(-rows // most) + each * rows
 
-    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0])
+    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0], work=lambda: clock[0])
     assert cuts == told
     assert found.rows == SIZES
     assert found.time(64) == pytest.approx(fixed + each * 64)
@@ -123,9 +123,21 @@ def test_a_machine_that_was_busy_for_a_moment_does_not_decide() -> None:
         busy = 5.0 if rows == 8 and eights[0] <= 6 else 1.0
         clock[0] += (0.001 + 0.0002 * rows) * busy
 
-    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0])
+    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0], work=lambda: clock[0])
     assert cuts == []
     assert found.time(8) == pytest.approx(0.0026)
+
+
+def test_a_wait_for_others_does_not_decide() -> None:
+    """While a model is loaded, the event loop and other threads have the interpreter's lock now and then."""
+    wall, work, cuts = [0.0], [0.0], []
+
+    def run(rows: int) -> None:
+        work[0] += 0.001 * rows
+        wall[0] += 0.001 * rows + 0.0005  # at each run it waits
+
+    measure(run, whole=True, cut=cuts.append, clock=lambda: wall[0], work=lambda: work[0])
+    assert cuts == [1]
 
 
 def test_runs_are_cut_at_the_size_beyond_which_a_row_costs_more() -> None:
@@ -135,7 +147,7 @@ def test_runs_are_cut_at_the_size_beyond_which_a_row_costs_more() -> None:
         size = min(rows, cuts[0]) if cuts else rows
         clock[0] += rows * (0.001 if size == 1 else 0.0005 if size <= 8 else 0.0006)
 
-    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0])
+    found = measure(run, whole=True, cut=cuts.append, clock=lambda: clock[0], work=lambda: clock[0])
     assert cuts == [8]
     assert found.time(64) == pytest.approx(64 * 0.0005)
 

@@ -109,7 +109,7 @@ class TensorModel:
         else:
             arrays = rows[0].arrays
             if len(rows) > 1:
-                arrays = tuple([np.concatenate(those) for those in zip(*[one.arrays for one in rows], strict=True)])
+                arrays = tuple([_stacked(those) for those in zip(*[one.arrays for one in rows], strict=True)])
             spans = [slice(start, start + step) for start in range(0, count, step)] if step < count else [slice(None)]
             feeds = [{name: a[span] for name, a in zip(self._inputs, arrays, strict=True)} for span in spans]
         # One run right behind the other: what is done around them would push the graph out of the processor's cache.
@@ -195,6 +195,15 @@ class TensorModel:
 def _warm_shape(tensor: TensorInput) -> tuple[int, ...]:
     free = tensor.audio.rate if tensor.audio is not None else _FREE
     return tuple(free if size == -1 else size for size in tensor.shape)
+
+
+def _stacked(those: Sequence[Array]) -> Array:
+    """Rows below each other; they cannot be written to."""
+    first = those[0]
+    if first.dtype.kind == "O" or not all(one.flags.c_contiguous for one in those):
+        return np.concatenate(those)
+    # NumPy would let go of the interpreter's lock for each of them, and wait for it again.
+    return np.frombuffer(b"".join([one.data for one in those]), first.dtype).reshape(-1, *first.shape[1:])
 
 
 def _together(those: Sequence[Array]) -> Array:

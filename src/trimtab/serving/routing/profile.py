@@ -47,11 +47,13 @@ def measure(
     whole: bool,
     cut: Callable[[int], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    work: Callable[[], float] = time.thread_time,
 ) -> Profile:
     """The profile of `run`, which scores that many rows; what runs for the first time does not count.
 
     `cut` is told of how many rows one run of the graph should be at most, where more at a time gain nothing: what the
-    layers of a heavy model hand on then stays in the processor's cache, and takes less memory."""
+    layers of a heavy model hand on then stays in the processor's cache, and takes less memory. That is decided by `work`,
+    the processor's time of this thread: between two runs it may have to wait for whoever has the interpreter's lock."""
     rows: list[int] = []
     seconds: list[float] = []
     for size in SIZES:
@@ -60,10 +62,9 @@ def measure(
             break
         took = _best(run, size, clock, warm=expected < _LONG)
         if cut is not None and rows and seconds[0] > _HEAVY:
-            pairs = _in_turns(run, rows[-1], size, clock)
-            seconds[-1] = min(seconds[-1], *(few * rows[-1] / size for few, _ in pairs))
-            took = min(took, *(many for _, many in pairs))
-            if median([many / few for few, many in pairs]) > _WORTH:
+            seconds[-1] = min(seconds[-1], _best(run, rows[-1], clock, warm=False))
+            took = min(took, _best(run, size, clock, warm=False))
+            if _share(run, rows[-1], size, work) > _WORTH:
                 cut(rows[-1])
                 return _in_line(rows, seconds, whole)
         rows.append(size)
@@ -78,22 +79,18 @@ def _in_line(rows: list[int], seconds: list[float], whole: bool) -> Profile:
     return Profile(rows=(*rows, *larger), seconds=(*seconds, *beyond), whole=whole)
 
 
-def _in_turns(
-    run: Callable[[int], object], few: int, many: int, clock: Callable[[], float]
-) -> list[tuple[float, float]]:
-    """Seconds that `many` rows take, `few` at a time and all at once, time after time in turns: the machine may have
-    been busy, or slow to wake, while only one of them ran before."""
-    pairs, begun = [], clock()
-    for done in range(_RUNS):
-        start = clock()
+def _share(run: Callable[[int], object], few: int, many: int, work: Callable[[], float]) -> float:
+    """What `many` rows take at once, as a share of what they take `few` at a time, by the processor's time of this
+    thread. Both are measured in turns: else the machine may be busy, or slow to wake, while only one of them runs."""
+    shares = []
+    for _ in range(_RUNS):
+        start = work()
         for _ in range(many // few):
             run(few)
-        between = clock()
+        between = work()
         run(many)
-        pairs.append((between - start, clock() - between))
-        if done > 1 and clock() - begun > 2 * _PATIENCE:
-            break
-    return pairs
+        shares.append((work() - between) / (between - start))
+    return median(shares)
 
 
 def _best(run: Callable[[int], object], size: int, clock: Callable[[], float], *, warm: bool) -> float:
