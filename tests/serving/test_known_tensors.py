@@ -160,7 +160,7 @@ def test_what_is_known_keeps_no_model():
         count, weight, outputs, caller = 1, 1, None, None
 
     core = Core()
-    known = KnownTensors(b"{}", 2, core, [], Question(), "")  # type: ignore[arg-type]
+    known = KnownTensors(b"{}", 2, core, [], Question())  # type: ignore[arg-type]
     gone = weakref.ref(core)
     del core
     gc.collect()

@@ -40,7 +40,7 @@ class KnownTensors:
     __slots__ = ("_core", "_form", "_outputs", "_places", "_rows", "_size", "_told", "_wanted", "_weight")
 
     def __init__(
-        self, told: bytes, size: int, core: TensorCore, places: list[_Place], question: Question, form: str
+        self, told: bytes, size: int, core: TensorCore, places: list[_Place], question: Question, *, form: str = ""
     ) -> None:
         self._told = told
         self._size = size
@@ -86,4 +86,4 @@ def known_tensors(question: Question, request: Request, asked: dict[str, Any]) -
         places.append(_Place(tensor["name"], DTYPES[datatype], prod(shape), offset, shape))
         offset += len(raw)
     form = question.rows[0].payload().form if question.rows and question.count == 1 else ""
-    return KnownTensors(request.body[: int(told)], len(request.body), core, places, question, form)
+    return KnownTensors(request.body[: int(told)], len(request.body), core, places, question, form=form)

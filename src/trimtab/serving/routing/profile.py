@@ -52,8 +52,8 @@ def measure(
     """The profile of `run`, which scores that many rows; what runs for the first time does not count.
 
     `cut` is told of how many rows one run of the graph should be at most, where more at a time gain nothing: what the
-    layers of a heavy model hand on then stays in the processor's cache, and takes less memory. That is decided by `work`,
-    the processor's time of this thread: between two runs it may have to wait for whoever has the interpreter's lock."""
+    layers of a heavy model hand on then stays in the processor's cache, and takes less memory. That is decided by
+    `work`, the processor's time of this thread: between two runs it may wait for whoever has the interpreter's lock."""
     rows: list[int] = []
     seconds: list[float] = []
     for size in SIZES:
