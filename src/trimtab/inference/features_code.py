@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.errors import PermanentError
 from trimtab.inference.encode import normalise
-from trimtab.inference.user_code import load_function
+from trimtab.inference.user_code import is_failure, load_function
 from trimtab.records.model import Column, ModelBundle
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def derive(function: FeaturesFunction | None, rows: pl.DataFrame, inputs: Sequen
         return frame
     try:
         made: object = function(frame)
-    except Exception as error:  # whatever the user's function raises
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise PermanentError(f"features(rows) raised {type(error).__name__}: {error}") from error
     if not isinstance(made, pl.DataFrame):
         raise PermanentError(f"features(rows) returned {type(made).__name__}; expected a Polars DataFrame")

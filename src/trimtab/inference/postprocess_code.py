@@ -10,7 +10,7 @@ import orjson
 
 from trimtab.errors import PermanentError
 from trimtab.inference.tensors.datatypes import canonical
-from trimtab.inference.user_code import load_function
+from trimtab.inference.user_code import is_failure, load_function
 
 PostprocessFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
 Named = list[dict[str, Any]]
@@ -34,7 +34,9 @@ def postprocess(function: PostprocessFunction, outputs: Mapping[str, Any], rows:
     """
     try:
         made: object = function(dict(outputs))
-    except Exception as error:  # whatever the user's function raises
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise PermanentError(f"postprocess(outputs) raised {type(error).__name__}: {error}") from error
     if not isinstance(made, Mapping) or not made:
         raise PermanentError(f"postprocess(outputs) returned {type(made).__name__}; expected a dict of arrays or lists")

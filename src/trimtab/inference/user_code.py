@@ -34,12 +34,21 @@ def load_function(code: bytes, entry: str, name: str, arguments: str) -> Callabl
         _Finder(package, sources).install()
     try:
         module = importlib.import_module(f"{package}.{entry}")
-    except Exception as error:  # whatever the user's module raises
+    except BaseException as error:
+        if not is_failure(error):
+            raise
         raise PermanentError(f"{entry} cannot be imported for its {name}(): {error!r}") from error
     function = getattr(module, name, None)
     if not callable(function):
         raise PermanentError(f"{entry} has no function {name}({arguments})")
     return function  # type: ignore[no-any-return]
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the code failed, in whatever way. Two that are no `Exception` belong to it: SystemExit, for a model must
+    not end the process that runs it, and the panic of a library in Rust, Polars for one. What is left is meant for
+    whoever runs the code: to be interrupted, or given up."""
+    return isinstance(error, Exception | SystemExit) or type(error).__name__ == "PanicException"
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

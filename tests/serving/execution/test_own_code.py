@@ -8,6 +8,8 @@ import pytest
 from tests.serving import models
 from tests.serving.running import Running
 
+from trimtab.errors import TrimtabError
+
 CODE = """
 import threading, time
 import polars as pl
@@ -78,3 +80,27 @@ def test_one_request_that_fails_spoils_nothing_for_others(server):
     with ThreadPoolExecutor(20) as pool:
         statuses = list(pool.map(ask, range(40)))
     assert statuses == [500 if number % 5 == 0 else 200 for number in range(40)]
+
+
+ENDS = {
+    "sys.exit": "import sys; sys.exit(3)",
+    "a panic": "import polars as pl; raise pl.exceptions.PanicException('out of bounds')",
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_code_that_would_end_the_process_fails_and_nothing_more(server, end):
+    """As it is imported, as it is warmed up, and for a row of a caller: the server goes on, and no thread is lost."""
+    pid = server.local.pid
+    for code in (end + "\ndef features(rows):\n    return rows", "def features(rows):\n    return rows\n" + end):
+        made = models.bundle(server.blobs, models.sigmoid([0.001, 0.5]), code=code)
+        with pytest.raises(TrimtabError, match="release r2: model cannot be imported"):
+            server.route(models.route("r2", made))
+    code = f"def features(rows):\n    if (rows['distance'] > 5).any():\n        {end}\n    return rows"
+    made = models.bundle(server.blobs, models.sigmoid([0.001, 0.5]), code=code)
+    server.route(models.route("r3", made), models.route("r4", made, "shadow"))
+    for _ in range(6):
+        status, told = server.ask("POST", "/predict", [{"distance": 9.0, "carrier": "AA"}])
+        assert (status, "features(rows) raised" in told["error"]) == (500, True), told
+        assert server.ask("POST", "/predict", [{"distance": 1.0, "carrier": "AA"}])[0] == 200
+    assert server.local.pid == pid

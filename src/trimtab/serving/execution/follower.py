@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from trimtab.errors import TemporaryError, TrimtabError
 from trimtab.inference.tensors.model import Outcome
+from trimtab.inference.user_code import is_failure
 from trimtab.serving.execution.book import Book, Owed
 from trimtab.serving.execution.crew import Crew, Job
 from trimtab.serving.execution.pieces import Matrix, Part, joined, stacked
@@ -208,7 +209,9 @@ def _scored(batch: list[tuple[Due, slice]]) -> _Scored:
     try:
         matrix, places = _matrix(batch)
         outcome = batch[0][0].release.answer(matrix)
-    except Exception as error:  # told to whoever looks
+    except BaseException as error:  # told to whoever looks
+        if not is_failure(error):
+            raise
         if len(batch) > 1:
             half = len(batch) // 2
             return _scored(batch[:half]) + _scored(batch[half:])

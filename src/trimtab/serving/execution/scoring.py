@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trimtab.errors import PermanentError, TrimtabError
+from trimtab.inference.user_code import is_failure
 from trimtab.serving.execution.batches import Batch
 from trimtab.serving.execution.metrics import Run
 from trimtab.serving.execution.pieces import Part, Piece, Rows
@@ -69,11 +70,17 @@ def attempt(batch: list[Piece]) -> Scored:
     except RowsError as error:
         if len(batch) == 1:
             return [(batch, _placed(batch[0], error))]
-    except Exception as error:  # told to the caller by whoever settles the batch
+    except BaseException as error:  # told to the caller by whoever settles the batch
+        if not is_failure(error):
+            raise
         if len(batch) == 1:
-            return [(batch, _named(batch[0], error))]
+            return [(batch, _named(batch[0], _exception(error)))]
     half = len(batch) // 2
     return attempt(batch[:half]) + attempt(batch[half:])
+
+
+def _exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else PermanentError(f"{type(error).__name__}: {error}")
 
 
 def _placed(piece: Piece, error: RowsError) -> RowsError:

@@ -25,6 +25,7 @@ from trimtab.inference.model import load_model
 from trimtab.inference.offset import shifted
 from trimtab.inference.postprocess_code import load_postprocess, postprocess
 from trimtab.inference.tensors.model import Outcome
+from trimtab.inference.user_code import is_failure
 from trimtab.records.base import canonical_json
 from trimtab.records.model import ColumnKind, Feature, Route, Routes, Signature
 from trimtab.records.tensors import Tensors
@@ -267,7 +268,9 @@ def load_fleet(routes: Routes, blobs: Blobs, former: Fleet) -> Fleet:
             core = held.get(route.bundle) or load_core(route, blobs)
         except TrimtabError as error:
             raise PermanentError(f"release {route.release}: {error.message}", hint=error.hint) from error
-        except Exception as error:  # a bundle can be wrong in ways nobody foresaw; the server must go on
+        except BaseException as error:  # a bundle can be wrong in ways nobody foresaw; the server must go on
+            if not is_failure(error):
+                raise
             raise PermanentError(f"release {route.release}: {type(error).__name__}: {error}") from error
         held[route.bundle] = core
         loaded.append(Release(routes.system, route, core, routes.offset))
