@@ -12,8 +12,7 @@ from trimtab.console.cards import words
 from trimtab.console.cards.card import ModelCard, collect_card
 from trimtab.console.cards.page import card_page
 from trimtab.console.cards.text import card_text
-from trimtab.declaration.card import CardSpec
-from trimtab.declaration.system import System
+from trimtab.declaration.system import CardSpec, System
 from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger

@@ -18,7 +18,7 @@ from trimtab.data.quality.profile import profile
 from trimtab.data.quality.suggest import suggest
 from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.load import parse
-from trimtab.declaration.writing import dataset_lines, requirement_lines
+from trimtab.declaration.requirements.writing import dataset_lines, requirement_lines
 from trimtab.measures.predictive import exceeded, most_failures, most_outside
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

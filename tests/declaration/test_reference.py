@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.declaration.catalog import metrics
 from trimtab.declaration.load import parse
-from trimtab.declaration.policy import TRIGGERS
 from trimtab.declaration.problems import DeclarationErrors
+from trimtab.declaration.requirements.catalog import metrics
+from trimtab.declaration.tables.policy import TRIGGERS
 from trimtab.declaration.units import units_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "declaration.md"

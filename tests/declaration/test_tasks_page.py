@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.declaration.catalog import metrics
 from trimtab.declaration.load import parse
 from trimtab.declaration.problems import DeclarationErrors
+from trimtab.declaration.requirements.catalog import metrics
 from trimtab.records.metric import is_answered
 from trimtab.records.tensors import MediaModel
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.declaration.experiments import parse_expectation
 from trimtab.declaration.load import load, parse
+from trimtab.declaration.tables.experiments import parse_expectation
 from trimtab.errors import DeclarationError
 from trimtab.experiments.spec import Change
 from trimtab.records.requirement import Value

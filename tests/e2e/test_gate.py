@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from tests.e2e.replaying import TIDES
 
-from trimtab.declaration.policy import parse_trigger
+from trimtab.declaration.tables.policy import parse_trigger
 from trimtab.loop.past.history import MOMENT
 from trimtab.records.studies import BacktestFinished
 from trimtab.wiring.history import backtest, history_of

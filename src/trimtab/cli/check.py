@@ -13,7 +13,7 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.errors import DeclarationError, TrimtabError
 
 if TYPE_CHECKING:
-    from trimtab.declaration.scope import DataFacts, Scope
+    from trimtab.declaration.scope.scope import DataFacts, Scope
     from trimtab.wiring.place import Place
 
 _PLACES = {"data": "data", "release": "gate", "shadow": "shadow", "canary": "canary", "live": "live"}
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the scope; 1 when the data cannot be read, 2 (raised) when the declaration or the code is wrong."""
     from pathlib import Path
 
-    from trimtab.declaration.scope import scope
+    from trimtab.declaration.scope.scope import scope
     from trimtab.training.identity import code_digest
     from trimtab.wiring.place import open_place, place_of
 

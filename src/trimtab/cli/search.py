@@ -13,7 +13,7 @@ from trimtab.cli.arguments import UsageError, add_moment, add_system, count
 from trimtab.cli.figures import number, quantity
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
-from trimtab.declaration.catalog import metrics
+from trimtab.declaration.requirements.catalog import metrics
 from trimtab.declaration.units import format_duration
 
 if TYPE_CHECKING:

@@ -12,24 +12,32 @@ import msgspec
 
 from trimtab.data.kinds import SourceKinds
 from trimtab.data.spec import DatasetSpec, StoreSpec
-from trimtab.declaration.card import check_groups, read_card
-from trimtab.declaration.datasets import read_dataset
 from trimtab.declaration.digest import digest_of
-from trimtab.declaration.experiments import About, read_experiment
-from trimtab.declaration.labels import check_labels, read_labels
 from trimtab.declaration.locate import locate
-from trimtab.declaration.media_model import check_media
-from trimtab.declaration.policy import check_canary_by, check_triggers, read_policy
-from trimtab.declaration.privacy import check_personal, read_privacy
 from trimtab.declaration.problems import KeyPath, Problems
 from trimtab.declaration.reading import Table
-from trimtab.declaration.references import check_references
-from trimtab.declaration.replay import read_replay
-from trimtab.declaration.requirements import check_measurable, read_requirements
-from trimtab.declaration.sections import Heading, check_span, read_model, read_serve, read_system, read_value, read_view
-from trimtab.declaration.store import read_store
 from trimtab.declaration.system import Policy, System
-from trimtab.declaration.tracking import read_tracking
+from trimtab.declaration.tables.card import check_groups, read_card
+from trimtab.declaration.tables.datasets import read_dataset
+from trimtab.declaration.tables.experiments import About, read_experiment
+from trimtab.declaration.tables.labels import check_labels, read_labels
+from trimtab.declaration.tables.media_model import check_media
+from trimtab.declaration.tables.policy import check_canary_by, check_triggers, read_policy
+from trimtab.declaration.tables.privacy import check_personal, read_privacy
+from trimtab.declaration.tables.references import check_references
+from trimtab.declaration.tables.replay import read_replay
+from trimtab.declaration.tables.requirements import check_measurable, read_requirements
+from trimtab.declaration.tables.sections import (
+    Heading,
+    check_span,
+    read_model,
+    read_serve,
+    read_system,
+    read_value,
+    read_view,
+)
+from trimtab.declaration.tables.store import read_store
+from trimtab.declaration.tables.tracking import read_tracking
 from trimtab.errors import DeclarationError
 from trimtab.experiments.spec import TrackingSpec
 from trimtab.serving.spec import ServeSpec

@@ -10,8 +10,8 @@ from trimtab.declaration.locate import locate
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import Problems
 from trimtab.declaration.reading import Table
-from trimtab.declaration.sections import read_serve
-from trimtab.declaration.tensor_inputs import (
+from trimtab.declaration.tables.sections import read_serve
+from trimtab.declaration.tables.tensor_inputs import (
     DeclaredInput,
     named_tables,
     read_detections,

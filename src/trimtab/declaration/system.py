@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Literal
 
 from trimtab.data.spec import DatasetSpec, StoreSpec
-from trimtab.declaration.card import CardSpec
 from trimtab.experiments.spec import ExperimentSpec, TrackingSpec
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.labels.spec import LabelsSpec
@@ -84,6 +83,22 @@ class Replay(Record, kw_only=True):
     end: datetime
     step: float = 86400.0
     incidents: tuple[Incident, ...] = ()
+
+
+class CardSpec(Record, kw_only=True):
+    """`[card]`. Texts are as declared, empty where nothing was. `out_of_scope` are uses that the models are not made
+    for, `limits` what is known to go wrong. `licence` is an SPDX expression. `groups` are the columns whose values are
+    compared with each other: who is served better, and who worse."""
+
+    intended_use: str = ""
+    users: str = ""
+    out_of_scope: tuple[str, ...] = ()
+    owner: str = ""
+    contact: str = ""
+    licence: str = ""
+    ethics: str = ""
+    limits: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 class System(Record, kw_only=True):

@@ -14,9 +14,9 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.home import Home
 from trimtab.data.store.personal import readable
 from trimtab.data.store.versions import DatasetStore
-from trimtab.declaration.grammar import column_problems
 from trimtab.declaration.problems import Problems, did_you_mean
-from trimtab.declaration.scope import DataFacts
+from trimtab.declaration.requirements.grammar import column_problems
+from trimtab.declaration.scope.scope import DataFacts
 from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def under_policy(system: System, policy: str) -> System:
     """The same system with the policy that `--policy` names."""
-    from trimtab.declaration.policy import parse_policy_argument
+    from trimtab.declaration.tables.policy import parse_policy_argument
 
     return msgspec.structs.replace(system, policy=parse_policy_argument(policy, system.policy))
 

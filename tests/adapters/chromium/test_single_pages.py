@@ -19,7 +19,7 @@ from trimtab.console.cards.card import collect_card
 from trimtab.console.cards.page import card_page
 from trimtab.console.trials.experiment_page import ExperimentReport, experiment_page
 from trimtab.console.trials.training_page import training_page
-from trimtab.declaration.card import CardSpec
+from trimtab.declaration.system import CardSpec
 from trimtab.deployment.package.contents import DataColumn, DataReference
 from trimtab.experiments.port import Curve
 from trimtab.experiments.spec import Change, Expectation, ExperimentSpec

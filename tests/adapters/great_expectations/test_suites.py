@@ -22,7 +22,7 @@ from trimtab.adapters.great_expectations.quality import GreatExpectations
 from trimtab.data.quality.measure import measure
 from trimtab.data.quality.rules import parse_consistent
 from trimtab.data.spec import ColumnRule, DatasetSpec
-from trimtab.declaration.datasets import parse_comparison
+from trimtab.declaration.tables.datasets import parse_comparison
 from trimtab.errors import PermanentError
 from trimtab.records.requirement import Requirement
 from trimtab.testing.suites import SuitesSuite

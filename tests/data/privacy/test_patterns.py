@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.data.privacy.patterns import forbidden, masked, tells
-from trimtab.declaration.privacy import PATTERNS
+from trimtab.declaration.tables.privacy import PATTERNS
 
 FOUND = {
     "email": ["ann@example.org", "write to Ann.Lee+x@mail.co.uk, please", "<a@b.io>", "x_y@a-b.example.com."],

@@ -11,7 +11,7 @@ import pytest
 from tests.loop.conftest import Make, Run
 from tests.loop.observed import compared, verdict
 
-from trimtab.declaration.grammar import Context, parse_requirement
+from trimtab.declaration.requirements.grammar import Context, parse_requirement
 from trimtab.loop.passes.gate import Decision, decide
 from trimtab.loop.releases import ReleaseState, fold
 from trimtab.loop.status import read_status

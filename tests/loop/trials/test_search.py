@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from tests.loop.conftest import Make, Run
 
-from trimtab.declaration.grammar import Context, parse_requirement
 from trimtab.declaration.load import parse
+from trimtab.declaration.requirements.grammar import Context, parse_requirement
 from trimtab.errors import PermanentError
 from trimtab.loop.ports import Bench
 from trimtab.loop.trials.search import run_search, trials_of

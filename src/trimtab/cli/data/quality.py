@@ -112,7 +112,7 @@ def _export(place: Place, store: DatasetStore, file: Path, args: argparse.Namesp
 
 
 def _import(store: DatasetStore, file: Path, args: argparse.Namespace) -> int:
-    from trimtab.declaration.writing import dataset_lines, requirement_lines
+    from trimtab.declaration.requirements.writing import dataset_lines, requirement_lines
     from trimtab.wiring.quality import suites
 
     try:
@@ -161,7 +161,7 @@ def _suggested(place: Place, store: DatasetStore, looked: Looked, now: datetime)
 def _lines(suggested: Suggested, system: System) -> dict[str, list[str]]:
     """The lines by the table they belong to, and in `instead` which metrics are required already: TOML has each key
     once, so their lines stand here too, and these take their place."""
-    from trimtab.declaration.writing import dataset_lines, requirement_lines
+    from trimtab.declaration.requirements.writing import dataset_lines, requirement_lines
 
     metrics = {one.metric for one in suggested.requirements}
     there = [one for one in system.requirements if one.metric in metrics]

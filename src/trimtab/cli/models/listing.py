@@ -68,8 +68,8 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
 
 def _best(place: Place, args: argparse.Namespace) -> int:
     """Every training of the ledger by its figure of one metric, those of searches and experiments too."""
-    from trimtab.declaration.catalog import metrics
     from trimtab.declaration.problems import did_you_mean
+    from trimtab.declaration.requirements.catalog import metrics
     from trimtab.wiring.tracking import indexed
 
     with indexed(place) as index:

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from trimtab.declaration.card import CardSpec
-from trimtab.declaration.catalog import metrics
-from trimtab.declaration.system import System
+from trimtab.declaration.requirements.catalog import metrics
+from trimtab.declaration.system import CardSpec, System
 from trimtab.deployment.package.contents import DataReference
 from trimtab.loop.analysis.kept import ModelAnalysis
 from trimtab.loop.people.forgotten import tainted_models

@@ -10,7 +10,7 @@ from trimtab.console.cards.page import style
 from trimtab.console.interval_strip import strip
 from trimtab.console.report import environment
 from trimtab.console.trials.search_charts import Dot, front_chart, parallel_chart, progress_chart, value_chart
-from trimtab.declaration.catalog import metrics
+from trimtab.declaration.requirements.catalog import metrics
 from trimtab.records.base import Record
 from trimtab.records.studies import SearchFinished, TrialFinished
 from trimtab.training.search.importance import LEAST_TRIALS, importance

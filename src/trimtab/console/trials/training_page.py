@@ -10,7 +10,7 @@ from trimtab.console.cards import words as card_words
 from trimtab.console.cards.page import style
 from trimtab.console.report import environment
 from trimtab.console.trials.curves import curves_chart, together
-from trimtab.declaration.catalog import metrics
+from trimtab.declaration.requirements.catalog import metrics
 from trimtab.experiments.port import Curve
 from trimtab.records.tracking import Training
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from trimtab.declaration.model_file import ModelFile, load_model_file
-from trimtab.declaration.tensor_inputs import DeclaredInput
+from trimtab.declaration.tables.tensor_inputs import DeclaredInput
 from trimtab.deployment.local import LocalServer
 from trimtab.deployment.routes_file import RoutesFile
 from trimtab.errors import DeclarationError, PermanentError

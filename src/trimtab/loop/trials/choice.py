@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trimtab.declaration.catalog import metrics
+from trimtab.declaration.requirements.catalog import metrics
 from trimtab.declaration.system import System
 from trimtab.loop.passes.evidence import truth_of
 from trimtab.loop.past.scored import scores_on

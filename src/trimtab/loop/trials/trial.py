@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trimtab.declaration.catalog import metrics
+from trimtab.declaration.requirements.catalog import metrics
 from trimtab.declaration.system import System
 from trimtab.errors import PermanentError
 from trimtab.loop.passes.gate import release_verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trimtab.data.spec import ColumnRule
-from trimtab.declaration.grammar import format_requirement, quoted
+from trimtab.declaration.requirements.grammar import format_requirement, quoted
 from trimtab.records.requirement import Requirement
 
 

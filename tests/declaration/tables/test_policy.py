@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.declaration.policy import TRIGGERS, parse_policy_argument, parse_step, parse_trigger
 from trimtab.declaration.system import Policy, ReleaseStep, Trigger
+from trimtab.declaration.tables.policy import TRIGGERS, parse_policy_argument, parse_step, parse_trigger
 from trimtab.errors import DeclarationError
 
 POLICY = 'cooldown = "14 d"'

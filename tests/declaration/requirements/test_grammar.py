@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.declaration.catalog import bounds, metrics, nearest_metric
-from trimtab.declaration.grammar import (
+from trimtab.declaration.requirements.catalog import bounds, metrics, nearest_metric
+from trimtab.declaration.requirements.grammar import (
     COMPARISONS,
     Context,
     column_problems,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any, cast, get_args
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.declaration.access import read_access
-from trimtab.declaration.media_model import read_media
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
-from trimtab.declaration.search import read_search
-from trimtab.declaration.telemetry import read_telemetry
+from trimtab.declaration.tables.access import read_access
+from trimtab.declaration.tables.media_model import read_media
+from trimtab.declaration.tables.search import read_search
+from trimtab.declaration.tables.telemetry import read_telemetry
 from trimtab.declaration.units import format_duration, is_currency
 from trimtab.features.spec import FeatureViewSpec
 from trimtab.records.base import Record

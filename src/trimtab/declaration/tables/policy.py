@@ -10,9 +10,9 @@ from typing import Any, get_args
 import msgspec
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.declaration.catalog import metrics, nearest_metric
 from trimtab.declaration.problems import Problems, did_you_mean
 from trimtab.declaration.reading import Table
+from trimtab.declaration.requirements.catalog import metrics, nearest_metric
 from trimtab.declaration.system import CauseName, Policy, ReleaseStep, Trigger
 from trimtab.declaration.units import parse_duration, parse_quantity
 from trimtab.errors import DeclarationError

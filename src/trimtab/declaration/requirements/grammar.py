@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trimtab.declaration.catalog import bounds, metrics, nearest_metric
 from trimtab.declaration.problems import describe, did_you_mean
+from trimtab.declaration.requirements.catalog import bounds, metrics, nearest_metric
 from trimtab.declaration.units import format_duration, format_quantity, parse_duration, parse_quantity, units_of
 from trimtab.errors import DeclarationError
 from trimtab.records.base import Record

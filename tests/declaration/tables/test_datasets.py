@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trimtab.data.port import DataError
 from trimtab.data.quality.rules import parse_consistent
 from trimtab.data.spec import ColumnRule
-from trimtab.declaration.datasets import parse_comparison, parse_rule
+from trimtab.declaration.tables.datasets import parse_comparison, parse_rule
 from trimtab.errors import DeclarationError
 
 sides = st.sampled_from(

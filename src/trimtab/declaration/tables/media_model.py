@@ -11,7 +11,13 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.problems import KeyPath, Problems, did_you_mean
 from trimtab.declaration.reading import Table
 from trimtab.declaration.system import Policy, Replay
-from trimtab.declaration.tensor_inputs import DeclaredInput, named_tables, read_detections, read_input, read_output
+from trimtab.declaration.tables.tensor_inputs import (
+    DeclaredInput,
+    named_tables,
+    read_detections,
+    read_input,
+    read_output,
+)
 from trimtab.experiments.spec import ExperimentSpec
 from trimtab.labels.spec import LabelsSpec
 from trimtab.records.metric import Task, is_answered

@@ -7,27 +7,11 @@ import re
 from trimtab.data.spec import DatasetSpec
 from trimtab.declaration.problems import Problems
 from trimtab.declaration.reading import Table
-from trimtab.records.base import Record
+from trimtab.declaration.system import CardSpec
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9.:+-]+", re.ASCII)
 _JOINED = ("AND", "OR", "WITH")
 LICENCE_HINT = 'an SPDX expression such as "Apache-2.0", or "LicenseRef-ours" for one of your own'
-
-
-class CardSpec(Record, kw_only=True):
-    """`[card]`. Texts are as declared, empty where nothing was. `out_of_scope` are uses that the models are not made
-    for, `limits` what is known to go wrong. `licence` is an SPDX expression. `groups` are the columns whose values are
-    compared with each other: who is served better, and who worse."""
-
-    intended_use: str = ""
-    users: str = ""
-    out_of_scope: tuple[str, ...] = ()
-    owner: str = ""
-    contact: str = ""
-    licence: str = ""
-    ethics: str = ""
-    limits: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
 
 
 def read_card(table: Table) -> CardSpec:

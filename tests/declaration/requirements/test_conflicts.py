@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.declaration.conflicts import conflicts
-from trimtab.declaration.grammar import COMPARISONS, Context, parse_requirement
+from trimtab.declaration.requirements.conflicts import conflicts
+from trimtab.declaration.requirements.grammar import COMPARISONS, Context, parse_requirement
 
 BINARY = Context(task="binary_classification", currency="USD")
 HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}

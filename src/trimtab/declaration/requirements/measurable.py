@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.declaration.catalog import metrics
 from trimtab.declaration.problems import did_you_mean
+from trimtab.declaration.requirements.catalog import metrics
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Requirement
 

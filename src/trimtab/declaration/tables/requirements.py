@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.declaration.catalog import families
-from trimtab.declaration.conflicts import conflicts
-from trimtab.declaration.grammar import KEYS, Context, parse_requirement
-from trimtab.declaration.measurable import without_data
 from trimtab.declaration.problems import KeyPath, Problems
-from trimtab.declaration.sections import OUTCOMES
+from trimtab.declaration.requirements.catalog import families
+from trimtab.declaration.requirements.conflicts import conflicts
+from trimtab.declaration.requirements.grammar import KEYS, Context, parse_requirement
+from trimtab.declaration.requirements.measurable import without_data
+from trimtab.declaration.tables.sections import OUTCOMES
 from trimtab.declaration.units import format_quantity
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Requirement, Value

@@ -7,9 +7,9 @@ from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.declaration.datasets import parse_rule
 from trimtab.declaration.problems import Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
+from trimtab.declaration.tables.datasets import parse_rule
 from trimtab.declaration.units import parse_quantity
 from trimtab.labels.spec import MEASURES, SIGNALS, Kind, LabelsSpec, Measure, Policy
 from trimtab.records.metric import Task

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trimtab.declaration.catalog import between_slices
-from trimtab.declaration.grammar import format_condition
+from trimtab.declaration.requirements.catalog import between_slices
+from trimtab.declaration.requirements.grammar import format_condition
 from trimtab.records.requirement import Requirement
 
 

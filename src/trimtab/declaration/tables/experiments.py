@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, cast
 
-from trimtab.declaration.catalog import metrics, nearest_metric
 from trimtab.declaration.paths import check_file
 from trimtab.declaration.problems import did_you_mean
 from trimtab.declaration.reading import Table
+from trimtab.declaration.requirements.catalog import metrics, nearest_metric
 from trimtab.declaration.units import parse_quantity
 from trimtab.errors import DeclarationError
 from trimtab.experiments.spec import Change, Expectation, ExperimentSpec

@@ -11,14 +11,14 @@ from trimtab.data.kinds import SourceKind, SourceKinds
 from trimtab.data.sources.formats import format_of, nearest_ending
 from trimtab.data.sources.media_options import CONTENT, MEDIA_KIND
 from trimtab.data.spec import ColumnRule, DatasetSpec
-from trimtab.declaration.card import read_licence
-from trimtab.declaration.options import read_options
 from trimtab.declaration.paths import check_inside
-from trimtab.declaration.privacy import read_personal, read_population
 from trimtab.declaration.problems import KeyPath, Problems, describe, did_you_mean
 from trimtab.declaration.reading import Table
-from trimtab.declaration.references import read_references, read_trusted
-from trimtab.declaration.replay import zone
+from trimtab.declaration.tables.card import read_licence
+from trimtab.declaration.tables.options import read_options
+from trimtab.declaration.tables.privacy import read_personal, read_population
+from trimtab.declaration.tables.references import read_references, read_trusted
+from trimtab.declaration.tables.replay import zone
 from trimtab.errors import DeclarationError
 
 _SOURCE_HINT = 'write "python:module:function", or a path or glob of .csv, .json, .ndjson, .parquet or .arrow files'

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from trimtab.declaration.effort import release_days, training_effort, volume
-from trimtab.declaration.expectation import expected_value
-from trimtab.declaration.grammar import Context, parse_requirement
-from trimtab.declaration.policy import parse_step, parse_trigger
-from trimtab.declaration.scope import DataFacts, scope
+from trimtab.declaration.requirements.grammar import Context, parse_requirement
+from trimtab.declaration.scope.effort import release_days, training_effort, volume
+from trimtab.declaration.scope.expectation import expected_value
+from trimtab.declaration.scope.scope import DataFacts, scope
 from trimtab.declaration.system import Policy
+from trimtab.declaration.tables.policy import parse_step, parse_trigger
 from trimtab.records.requirement import Value
 from trimtab.training.spec import ModelSpec
 

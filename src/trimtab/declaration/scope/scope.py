@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from trimtab.declaration.catalog import metrics
-from trimtab.declaration.effort import TrainingScope, VolumeScope, release_days, training_effort, volume
-from trimtab.declaration.expectation import ValueScope, expected_value
-from trimtab.declaration.grammar import column_problems, format_condition
-from trimtab.declaration.label_effort import LabelScope, label_effort
+from trimtab.declaration.requirements.catalog import metrics
+from trimtab.declaration.requirements.grammar import column_problems, format_condition
+from trimtab.declaration.scope.effort import TrainingScope, VolumeScope, release_days, training_effort, volume
+from trimtab.declaration.scope.expectation import ValueScope, expected_value
+from trimtab.declaration.scope.label_effort import LabelScope, label_effort
 from trimtab.declaration.system import System
 from trimtab.declaration.units import format_duration, format_quantity
 from trimtab.records.base import Record

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
-from trimtab.declaration.among import read_among
-from trimtab.declaration.catalog import metrics, nearest_metric
 from trimtab.declaration.problems import describe, did_you_mean
 from trimtab.declaration.reading import Table
+from trimtab.declaration.requirements.catalog import metrics, nearest_metric
+from trimtab.declaration.tables.among import read_among
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Value
 from trimtab.serving.spec import BEFOREHAND

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trimtab.declaration.conflicts import interval
+from trimtab.declaration.requirements.conflicts import interval
 from trimtab.measures.worth import decision_threshold
 from trimtab.records.base import Record
 from trimtab.records.metric import Task

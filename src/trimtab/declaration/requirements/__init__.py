@@ -1,0 +1,1 @@
+"""The language of requirements: metrics, limits, and what cannot hold together."""

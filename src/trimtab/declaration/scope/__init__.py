@@ -1,0 +1,1 @@
+"""What a declaration asks for, before anything runs."""
