@@ -81,3 +81,9 @@ def test_moments_at_the_edge_of_time_are_refused() -> None:
         wrong = mistaken([{"at": moment}], (column,))
         assert wrong is not None
         assert "expected an ISO 8601 moment with its offset" in wrong.message
+
+
+def test_a_truth_value_is_told_as_json_has_it() -> None:
+    found = mistaken([{"distance": True}], [Column(name="distance", kind="number")])
+    assert found is not None
+    assert str(found) == "row 0, column 'distance': expected a number or null, got true"

@@ -168,3 +168,9 @@ def test_who_may_not_send_a_body_is_not_told_to_go_on(make: Make) -> None:
             sock.sendall(head)
             assert statuses(receive_all(sock)) == [401]
             assert time.monotonic() - began < 3.0
+
+
+def test_nobody_is_told_to_let_in_pages_without_an_origin(shared: Running) -> None:
+    """Any page makes such an origin with a sandboxed frame: to list "null" would let in all of them."""
+    (got,) = answers(exchange(shared, post(BODY, "origin: null")))
+    assert (got.status, b"null" in got.body) == (403, False)

@@ -20,6 +20,7 @@ from trimtab.serving.telemetry.recovery import abandoned, debts
 from trimtab.serving.telemetry.segments import (
     ANSWERED,
     FEEDBACK,
+    HEAD,
     SEAL_SIZE,
     SHADOWED,
     Scored,
@@ -275,6 +276,44 @@ def test_recovery_throws_nothing_away(tmp_path: Path) -> None:
     assert path.with_suffix(".seg.torn").read_bytes() == whole[8:-1]
     assert (tmp_path / "foreign.seg.damaged").read_bytes() == b"something else entirely"
     assert [one.name for one in tmp_path.glob("*.seg")] == [path.name]
+
+
+@given(st.integers(0, 4), st.integers(0, 3), st.integers(0, 10_000))
+def test_damage_in_the_middle_takes_only_the_frame_it_is_in(first: int, more: int, place: int) -> None:
+    """A segment of a server that died is damaged within frames that others follow: the others are read, by who starts
+    anew and by who had read it up to there; what was damaged is laid aside."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        writer = TelemetryWriter(folder)
+        for number in range(8):
+            write(writer, scored([f"{number}-a", f"{number}-b"], T0))
+        writer.close(seal=False)
+        (path,) = folder.glob("*.seg")
+        reader = TelemetryReader(folder)
+        data = bytearray(path.read_bytes())
+        found = [one for one in frames(memoryview(bytes(data))[8:], 8) if one.kind == ANSWERED]
+        hurt = sorted({first, (first + more) % 7})
+        for number in hurt:
+            body = found[number].start + HEAD.size
+            data[body + place % (found[number].end - body)] ^= 0x55
+        path.write_bytes(data)
+        reader.refresh()
+        (left,) = abandoned(folder)
+        assert left.damaged
+        assert left.cut == sum(found[number].end - found[number].start for number in hurt)
+        left.seal()
+        reader.refresh()
+        fresh = TelemetryReader(folder)
+        fresh.refresh()
+        wanted = [f"{number}-{row}" for number in range(8) if number not in hurt for row in "ab"]
+        assert sorted(reader.predictions()["id"]) == sorted(fresh.predictions()["id"]) == wanted
+        assert fresh.damaged == {}
+        aside = path.with_suffix(".seg.torn").read_bytes()
+        assert aside == b"".join(bytes(data[found[number].start : found[number].end]) for number in hurt)
+        assert [(one.suffix, one.stat().st_mode & 0o777) for one in sorted(folder.iterdir())] == [
+            (".seg", 0o600),
+            (".torn", 0o600),
+        ]
 
 
 def test_what_is_no_segment_is_named(tmp_path: Path) -> None:

@@ -109,6 +109,6 @@ def _of_row(index: int, row: object, columns: Sequence[Column]) -> list[Mistake]
 
 
 def _unfit(column: Column, cell: object) -> str:
-    found = repr(cell)
+    found = str(cell).lower() if isinstance(cell, bool) else repr(cell)
     found = found if len(found) <= 60 else found[:57] + "..."
     return f"expected {_EXPECTED[column.kind]} or null, got {found}"

@@ -59,7 +59,10 @@ class ServedSystem:
         self._left = abandoned(layout.telemetry, seat.inherits)
         self._debts: list[Debt] = debts(self._left)
         for segment in self._left:
-            if segment.cut:
+            if segment.damaged:
+                told = "%s is damaged: %d bytes are laid beside it as .torn; what follows them is kept"
+                _LOG.error(told, segment.path.name, segment.cut)
+            elif segment.cut:
                 _LOG.warning("%s: cut %d bytes that were half written", segment.path.name, segment.cut)
         policy = config.telemetry
         self._telemetry = TelemetryWriter(

@@ -46,6 +46,9 @@ class Origins:
         if self._is_ours(origin, request.field(b"host"), guarded=guarded):
             return b""
         told = origin.decode("latin-1")[:200]
+        if told == "null":  # files and sandboxed frames of any page have it: nobody should be told to let it in
+            hint = "open the page from a server of its own, and see [serve] cors"
+            raise RefusalError(403, "pages without an origin of their own may not ask this server", hint=hint)
         raise RefusalError(403, f"pages of {told} may not ask this server", hint=f'see [serve] cors = ["{told}"]')
 
     def preflight(self, request: Request) -> bytes | None:

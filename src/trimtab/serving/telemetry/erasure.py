@@ -27,7 +27,7 @@ from trimtab.serving.telemetry.segments import SUFFIX
 
 _GOING = ".going"
 _AGAIN = 100_000  # added to a segment's number each time it is written again
-_DEBRIS = (f"*{SUFFIX}.torn", f"*{SUFFIX}.damaged")
+_DEBRIS = (f"*{SUFFIX}.torn", f"*{SUFFIX}.damaged", f"*{SUFFIX}.part")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, frames, run_of
+from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, run_of, salvaged
 from trimtab.serving.telemetry.spans import IdSpans
 
 _RUN = 2**20  # ids in the largest sorted run
@@ -116,7 +116,7 @@ def ids_in(folder: Path, run: int, ours: Callable[[int], bool] = lambda _: True,
         except FileNotFoundError:  # compacted meanwhile
             continue
         ids: list[str] = []
-        for frame in frames(data[len(MAGIC) :]):
+        for frame in salvaged(data[len(MAGIC) :]):
             if frame.kind == ANSWERED:
                 ids += msgspec.msgpack.decode(frame.meta, type=Scored).ids
         found.append((path.stem, ids))

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from trimtab.records.durable import write_atomically
 from trimtab.serving.telemetry.segments import (
     ANSWERED,
     MAGIC,
     SEAL,
     SHADOWED,
     SUFFIX,
+    Frame,
     Scored,
     frames,
     pack_seal,
     read_seal,
     run_of,
+    salvaged,
     span_of,
 )
 
 
 class Abandoned:
     """A segment that a dead server left: its torn tail is moved to a file beside it at once, the seal comes when `seal`
-    is called. A file that is no segment is only renamed.
+    is called. So are frames in its middle that are damaged, where sound ones follow: the latter are no torn tail. A
+    file that is no segment is only renamed. `cut` is how many bytes went, `damaged` whether others follow them.
 
     Holds the segment's lock in between, so that two servers that start at once do not both take it.
     """
@@ -42,20 +46,47 @@ class Abandoned:
         if not self.foreign:
             for frame in frames(memoryview(data)[sound:], sound):
                 sound, sealed = frame.end, frame.kind == SEAL
-        self.cut = len(data) - sound
-        self.sealed = sealed
+        whole = memoryview(data)
+        later = [] if self.foreign else [one for one in salvaged(whole[sound:], sound) if one.kind != SEAL]
+        self.damaged = bool(later)
+        self.cut = len(data) - sound - sum(one.end - one.start for one in later)
+        self.sealed = sealed and not later
         self.empty = sound <= len(MAGIC)
         self.stuck = False
-        self.data = memoryview(data)[:sound]
+        self.data = whole[:sound]
         if self.foreign:
             self.path = path.rename(path.with_suffix(f"{SUFFIX}.damaged"))
             self.data = memoryview(b"")
         elif self.cut:
             try:
-                path.with_suffix(f"{SUFFIX}.torn").write_bytes(data[sound:])
-                os.ftruncate(fd, sound)
+                torn = path.with_suffix(f"{SUFFIX}.torn")
+                write_atomically(torn, _between(whole, sound, later), mode=0o600)  # it holds what callers sent
+                if later:
+                    self._rewrite(b"".join([whole[:sound], *(whole[one.start : one.end] for one in later)]))
+                else:
+                    os.ftruncate(fd, sound)
             except OSError:  # a full disk: the tail stays where it is until a later start can move it
                 self.stuck = True
+
+    def _rewrite(self, content: bytes) -> None:
+        """Puts a file of that content in the place of the segment, whole or not at all, and holds it as the former. A
+        reader that had come as far as the damage finds the next frame there."""
+        part = self.path.with_suffix(f"{SUFFIX}.part")
+        part.unlink(missing_ok=True)
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            with open(fd, "wb", closefd=False) as file:
+                file.write(content)
+            os.fsync(fd)
+            part.replace(self.path)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+        self.empty = False
+        self.data = memoryview(content)
 
     def let_go(self) -> None:
         """Leaves the segment unsealed, to whoever takes it up next."""
@@ -73,6 +104,15 @@ class Abandoned:
             os.fsync(self._fd)
         self.data = memoryview(b"")
         os.close(self._fd)
+
+
+def _between(whole: memoryview, sound: int, later: Sequence[Frame]) -> bytes:
+    """What is neither of the sound head of a file nor of the frames that are sound behind it."""
+    parts, position = [], sound
+    for one in later:
+        parts.append(whole[position : one.start])
+        position = one.end
+    return b"".join([*parts, whole[position:]])
 
 
 def abandoned(folder: Path, ours: Callable[[int], bool] = lambda _: True) -> list[Abandoned]:
