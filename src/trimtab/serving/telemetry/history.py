@@ -93,7 +93,7 @@ def secret_of(folder: Path) -> bytes:
     except FileNotFoundError:
         draft = folder / f".{_SECRET}.{os.getpid()}"
         draft.unlink(missing_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(secrets.token_bytes(32))
         with suppress(FileExistsError):  # another process was quicker: its secret holds
             os.link(draft, path)

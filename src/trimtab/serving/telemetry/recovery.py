@@ -76,7 +76,7 @@ class Abandoned:
         fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            with open(fd, "wb", closefd=False) as file:
+            with os.fdopen(fd, "wb", closefd=False) as file:
                 file.write(content)
             os.fsync(fd)
             part.replace(self.path)
