@@ -64,7 +64,7 @@ _TOLD = {
     "ready": Told("Whether the model answers", answer="Ready"),
     "stats": Told("What the model did", answer="Statistics"),
     "infer": Told("Predictions, by the Open Inference Protocol", "InferRequest", "InferAnswer", _ASKED, _TERMS),
-    "batch": Told("Predictions for a file of rows", "batch", "batch", (406, 411, 422, 507), ("id", "time")),
+    "batch": Told("Predictions for a file of rows", "batch", "batch", (406, 507, *_ASKED), ("id", "time", *_TERMS[1:])),
     "load": Told("Refused: the loop moves releases", "anything", further=(403, 411)),
     "unload": Told("Refused: the loop moves releases", "anything", further=(403, 411)),
 }
