@@ -153,7 +153,7 @@ def test_runs_are_cut_at_the_size_beyond_which_a_row_costs_more() -> None:
 
 
 def test_a_model_leaves_the_loop_when_many_batches_are_slow_and_only_then() -> None:
-    pace = Pace(profile(0.00001, 0.00002, 0.0001))
+    pace = Pace(profile(0.00001, 0.00002, 0.0001), 1.0)
     for _ in range(20):
         for _ in range(19):
             pace.ran_inline(1, 0.00002)
@@ -164,20 +164,32 @@ def test_a_model_leaves_the_loop_when_many_batches_are_slow_and_only_then() -> N
     assert pace.slow
 
 
+@given(st.floats(1e-5, 2.0), st.integers(1, 4096), st.floats(0.1, 5.0))
+def test_a_batch_stays_bounded_in_time_when_the_model_gets_slower(row: float, largest: int, wait: float) -> None:
+    pace = Pace(profile(0.00001, 0.00002, 0.0001), wait)
+    pace.start(0.00001, 2, largest, moved=False)
+    for _ in range(200):
+        pace.ran(10, 10 * row)
+    assert pace.row == pytest.approx(row, rel=1e-3, abs=1e-8)
+    assert 1 <= pace.batch <= largest
+    assert pace.batch == 1 or pace.batch * pace.row <= 0.05
+    assert pace.patience == max(wait, 4 * pace.batch * pace.row)
+
+
 def test_the_way_back_takes_long_and_longer_each_time() -> None:
-    pace = Pace(profile(0.00001, 0.00002, 0.0001))
+    pace = Pace(profile(0.00001, 0.00002, 0.0001), 1.0)
     needed = []
     for _ in range(3):
-        pace.start(0.001, 2, moved=True)
+        pace.start(0.001, 2, 64, moved=True)
         count = 0
         while not pace.calm:
             pace.ran(1, 0.00002)
             count += 1
         needed.append(count)
-        pace.start(0.00001, 2, moved=False)
+        pace.start(0.00001, 2, 64, moved=False)
     assert needed[1] == 2 * needed[0]
     assert needed[2] == 4 * needed[0]
-    pace.start(0.001, 2, moved=True)
+    pace.start(0.001, 2, 64, moved=True)
     for _ in range(10_000):
         pace.ran(1, 0.02)
     assert not pace.calm
@@ -185,16 +197,16 @@ def test_the_way_back_takes_long_and_longer_each_time() -> None:
 
 
 def test_a_model_that_began_in_threads_is_never_calm() -> None:
-    pace = Pace(profile(0.001, 0.008, 0.064))
-    pace.start(0.001, 2, moved=False)
+    pace = Pace(profile(0.001, 0.008, 0.064), 1.0)
+    pace.start(0.001, 2, 64, moved=False)
     for _ in range(10_000):
         pace.ran(1, 0.0001)
     assert not pace.calm
 
 
 def test_what_waits_is_counted_by_what_really_gets_done() -> None:
-    pace = Pace(profile(0.001, 0.008, 0.064))
-    pace.start(0.001, 2, moved=False)
+    pace = Pace(profile(0.001, 0.008, 0.064), 1.0)
+    pace.start(0.001, 2, 64, moved=False)
     assert pace.drain == 0.0005
     now = 100.0
     for _ in range(200):  # each batch of four takes its thread 5 ms, but one comes back only every 20 ms

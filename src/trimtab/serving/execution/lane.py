@@ -12,7 +12,7 @@ from typing import Protocol
 
 from trimtab.records.base import Record
 from trimtab.records.server import ExecutionStatus
-from trimtab.serving.execution.choice import BATCH, HAND_OVER, Choice, choose, threaded
+from trimtab.serving.execution.choice import HAND_OVER, Choice, choose, threaded
 from trimtab.serving.execution.crew import MOST_GIVEN_UP, Crew, Job
 from trimtab.serving.execution.metrics import Counts
 from trimtab.serving.execution.pace import Pace
@@ -95,7 +95,7 @@ class Lane:
         self._turn = False
         self._look: asyncio.TimerHandle | None = None
         self._crew = Crew(loop, f"score-{name}", cores, limits.run, self._returned)
-        self.pace = Pace(core.profile)
+        self.pace = Pace(core.profile, limits.wait)
         self._take(choose(core.profile, own_code=core.own_code, cores=cores))
 
     # -- where it runs
@@ -129,7 +129,8 @@ class Lane:
             self._cut = choice.largest
         self._small_most = min(self.largest, AT_ONCE) if self.inline else self._cut
         profile = self._core.profile
-        self.pace.start((profile.time(self._cut) + HAND_OVER) / self._cut, self._cores, moved=moved)
+        row = (profile.time(self._cut) + HAND_OVER) / self._cut
+        self.pace.start(row, self._cores, self._cut, moved=moved)
         _LOG.info(
             "%s: %s, batches of up to %d rows: %s (rows in a batch and what it took: %s)",
             self.name, "on the loop" if self.inline else f"in {choice.threads} threads", self.largest,
@@ -151,7 +152,7 @@ class Lane:
 
     def takes(self, rows: int) -> bool:
         """Whether that many rows would not wait too long."""
-        return self.ready and (not self.waiting or self._delay(rows) <= self._most_wait())
+        return self.ready and (not self.waiting or self._delay(rows) <= self.pace.patience)
 
     @property
     def crowded(self) -> bool:
@@ -184,7 +185,7 @@ class Lane:
         if self._small:  # the first in the queue knows better than any estimate
             wait = max(wait, time.perf_counter() - self._small[0].since)
         size = 0 if question is None else question.size
-        if wait > self._most_wait() or self._bytes + size > limits.memory:
+        if wait > self.pace.patience or self._bytes + size > limits.memory:
             raise RefusalError(503, self._said(wait), hint="ask again later", retry_after=wait)
         if question is None:
             return
@@ -193,7 +194,7 @@ class Lane:
             said = f"{self._said(wait)}; the request has {span(max(left, 0.0))}"
             raise RefusalError(503, said, hint="ask again later, or with more time", retry_after=wait)
         mine = self.held[question.who] if len(self._seen) > 1 else 0
-        if mine * drain > self._most_wait() / 2:
+        if mine * drain > self.pace.patience / 2:
             said = f"{mine:,} rows of this caller's wait for release {self.name}: half of what may"
             raise RefusalError(429, said, hint="wait for answers before asking more", retry_after=wait)
 
@@ -210,20 +211,12 @@ class Lane:
 
     def _delay(self, rows: int) -> float:
         """Seconds until the first of that many rows would be begun: large questions and small ones take turns."""
-        ahead, batch = self.waiting - self._waiting_large, self._most_rows()
+        ahead, batch = self.waiting - self._waiting_large, self.pace.batch
         if rows > self._small_most:
             ahead = self._waiting_large
         elif self._waiting_large:
             ahead += min(ahead + batch, self._waiting_large)
         return (ahead + 0.5 * self._running) * self.pace.drain
-
-    def _most_wait(self) -> float:
-        """Slow models have room for a few batches at least."""
-        return max(self._limits.wait, 4 * self._most_rows() * self.pace.row)
-
-    def _most_rows(self) -> int:
-        """Rows of one batch, so that it is bounded in time also where the profile promised too much."""
-        return min(self._cut, max(1, int(BATCH / self.pace.row)))
 
     def put(self, piece: Piece) -> None:
         """Queues a piece; call `pump` after the last."""
@@ -241,12 +234,12 @@ class Lane:
 
     def pump(self) -> None:
         """Gives what waits to the threads that are free."""
-        ahead = self._cores if self._most_rows() * self.pace.row < _AHEAD else 0
+        ahead = self._cores if self.pace.batch * self.pace.row < _AHEAD else 0
         while (self._small or self._large) and not self._crew.stuck:
             free = self._cores + ahead - len(self._crew)
             if free <= 0:
                 break
-            batch = self._batch(min(self._most_rows(), max(1, -(-self.waiting // free))))
+            batch = self._batch(min(self.pace.batch, max(1, -(-self.waiting // free))))
             if batch:
                 self._start(batch)
         if self._crew.stuck:
@@ -299,7 +292,7 @@ class Lane:
     def _first_of_small(self, rows: int) -> list[Piece]:
         batch: list[Piece] = []
         count, queue = 0, self._small
-        latest = time.perf_counter() - _PATIENCE * self._most_wait()
+        latest = time.perf_counter() - _PATIENCE * self.pace.patience
         while queue:
             piece = queue[0]
             if self._owner.let_go(piece.question):

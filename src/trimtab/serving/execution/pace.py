@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trimtab.serving.execution.choice import BATCH
 from trimtab.serving.routing.profile import Profile
 
 _SMOOTH = 0.1
@@ -14,23 +15,29 @@ _CALM = 512  # batches in threads, as fast as promised, before a model that was 
 
 class Pace:
     """`row`: seconds that one row takes a thread, as of late; `drain`: seconds in which what waits gets shorter by one,
-    all threads counted, and all that comes between. `slow`: so many of the last batches on the loop were slow
-    that the model should leave it. `calm`: a model that was moved to threads has been as fast as promised for long
-    enough to go back; each move asks for twice as long the next time."""
+    all threads counted, and all that comes between. `batch`: the most rows of one batch, so that it is bounded in time
+    also where the profile promised too much. `patience`: seconds that may be waited, which are `wait`, or for a slow
+    model what a few batches take. `slow`: so many of the last batches on the loop were slow that the model should leave
+    it. `calm`: a model that was moved to threads has been as fast as promised for long enough to go back; each move
+    asks for twice as long the next time."""
 
-    def __init__(self, profile: Profile) -> None:
-        self.row = 0.0
-        self.drain = 0.0
+    def __init__(self, profile: Profile, wait: float) -> None:
+        self.row = self.drain = 0.0
+        self.batch, self.patience = 1, wait
         self.slow = False
         self.calm = False
         self._profile = profile
+        self._wait = wait
+        self._largest = 1
         self._turns = self._late = self._fast = self._moves = 0
         self._rows = self._time = self._since = 0.0
 
-    def start(self, row: float, threads: int, *, moved: bool) -> None:
-        """It runs elsewhere now, in so many threads, where a row should take `row` seconds; `moved`: it was too slow
-        for the loop."""
+    def start(self, row: float, threads: int, largest: int, *, moved: bool) -> None:
+        """It runs elsewhere now, in so many threads and batches of at most `largest` rows, where a row should take
+        `row` seconds; `moved`: it was too slow for the loop."""
         self.row, self.drain = row, row / threads
+        self._largest = largest
+        self._reckon()
         self._rows = self._time = self._since = 0.0
         self.slow = self.calm = False
         self._turns = self._late = self._fast = 0
@@ -49,6 +56,7 @@ class Pace:
     def ran(self, rows: int, seconds: float, now: float = 0.0, *, waiting: bool = False) -> None:
         """A batch was scored in a thread, and is back at `now`; `waiting`: more was there to be scored."""
         self.row += _SMOOTH * (seconds / rows - self.row)
+        self._reckon()
         if self._since:
             self._rows += rows - _SMOOTH * self._rows
             self._time += now - self._since - _SMOOTH * self._time
@@ -58,3 +66,7 @@ class Pace:
             fast = seconds <= max(_SLOW, _TIMES / 2 * self._profile.time(rows))
             self._fast = self._fast + 1 if fast else self._fast // 2
             self.calm = self._fast >= _CALM << (self._moves - 1)
+
+    def _reckon(self) -> None:
+        self.batch = min(self._largest, max(1, int(BATCH / self.row)))
+        self.patience = max(self._wait, 4 * self.batch * self.row)
