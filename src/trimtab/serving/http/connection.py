@@ -30,12 +30,13 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_address", "_busy", "_desk", "_ended", "_guard", "_keep", "_knocked", "_last", "_lines", "_lingers",
         "_packing", "_paused", "_reader", "_request", "_shown", "_spooling", "_stream", "_stuck", "_transport",
-        "_turning", "_waiting", "_weight", "grant", "since",
+        "_turning", "_waiting", "_weight", "data_received", "grant", "since",
     )  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._reader = Reader(desk, self)
+        self.data_received = self._reader.feed  # type: ignore[method-assign] # no call between the two
         self._transport: asyncio.Transport
         self._address = ""
         self.since = 0.0  # when the present wait began; 0: set by the next sweep that sees it
@@ -80,9 +81,6 @@ class Connection(asyncio.Protocol):
             self._release(self._request)
         if self._stream is not None:
             self._stream.leave()
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
 
     def eof_received(self) -> bool:
         self._ended = True

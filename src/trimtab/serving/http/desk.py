@@ -22,7 +22,7 @@ from trimtab.serving.http.batch import Batches
 from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.later import Later
 from trimtab.serving.http.pages import Pages
-from trimtab.serving.http.request import Request
+from trimtab.serving.http.request import Address, Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.terms import read_terms
 from trimtab.serving.refusals import RefusalError
@@ -46,6 +46,7 @@ class PredictionDesk:
         self._held: list[tuple[HttpCaller, Request]] = []
         self._desired = system.desired
         self._book = system.book
+        self._answers = system.book.metrics.requests
         self._batcher = system.batcher
         self._batches = Batches(system)
         self._addresses = addresses = Addresses(config.system, self._desired)
@@ -60,23 +61,28 @@ class PredictionDesk:
 
     def handle(self, connection: HttpCaller, request: Request) -> None:
         """Answers, now or later."""
-        method, url = request.method, request.url
+        head = request.head
         try:
-            head = request.head
-            allowed, scope, endpoint, release = (head and head.address) or self._addresses.find(url)
-            if head is not None and head.address is None and (lasting := self._addresses.lasting(url)) is not None:
-                head.address, head.admission = lasting, (self._guard, scope)
-            if method == allowed:
+            address = None if head is None else head.address
+            method, _, endpoint, release = address or self._find(request)
+            if request.method == method:
                 endpoint(connection, request, release)
             else:
-                connection.refuse(_wrong_method(method, allowed, url))
+                connection.refuse(_wrong_method(request.method, method, request.url))
         except RefusalError as error:
             connection.refuse(error)
         except TemporaryError as error:
             connection.refuse(RefusalError(503, error.message, hint=error.hint))
         except Exception as error:  # a fault of ours must not take the connection with it
-            _LOG.exception("%s %s failed", method, url)
+            _LOG.exception("%s %s failed", request.method, request.url)
             connection.refuse(RefusalError(500, f"the server failed: {type(error).__name__}"))
+
+    def _find(self, request: Request) -> Address:
+        """The address of a request; its head is told where it will be the same again. Raises RefusalError (404)."""
+        found = self._addresses.find(request.url)
+        if request.head is not None and (lasting := self._addresses.lasting(request.url)) is not None:
+            request.head.address, request.head.admission = lasting, (self._guard, found.scope)
+        return found
 
     def spool(self, url: bytes) -> Spool | None:
         """Batches go to the disk, other bodies into memory. Raises RefusalError."""
@@ -84,7 +90,7 @@ class PredictionDesk:
 
     def count(self, status: int) -> None:
         """An answer of that status was sent."""
-        self._book.metrics.requests[status] += 1
+        self._answers[status] += 1
 
     def admission(self, url: bytes) -> tuple[Guard, int]:
         """Who lets in whoever asks for this address, and the scopes of which a token needs one; any token will do to
@@ -102,17 +108,16 @@ class PredictionDesk:
 
     def _ask(self, form: Any, connection: HttpCaller, request: Request, pinned: Release | None) -> None:
         started = time.perf_counter()
-        fleet = self._desired.fleet
+        fleet, head, grant = self._desired.fleet, request.head, connection.grant
         target = pinned or fleet.live
         if target is None:
             raise RefusalError(503, self._desired.why_not_ready())
         self._batcher.admit(target)
         question = Question(connection, fleet, target, form.render, started)
         question.pinned = pinned is not None
-        grant = connection.grant
         question.who = grant.name
         question.lookups = self.system.lookups
-        if request.head is None or not request.head.silent:
+        if head is None or not head.silent:
             read_terms(question, request)
         form.read_request(question, request, self.config)
         if grant.rows is not None:

@@ -25,8 +25,8 @@ class KnownHead:
         self._before = before
         self._start = len(before)
         self._after = after
-        self._like = Request(like.method, like.url, like.fields, b"", True, like.token)  # without its body
-        self._like.head = like.head = Head()
+        like.head = Head()
+        self._like = Request(like.method, like.url, like.fields, b"", True, like.token, like.head)  # without its body
         self._most = most
         self._size = len(like.body)
         self._whole = before + b"%d" % self._size + after
@@ -51,9 +51,7 @@ class KnownHead:
             fields = [(name, length if name.lower() == _OWN else value) for name, value in like.fields]
         else:
             return None
-        request = Request(like.method, like.url, fields, body, True, like.token)
-        request.head = like.head
-        return request
+        return Request(like.method, like.url, fields, body, True, like.token, like.head)
 
 
 def known_head(data: bytes, request: Request, most: int) -> KnownHead | None:

@@ -66,16 +66,19 @@ class Request:
     that the body was given. Requests whose heads differ in the length of the body alone share a `head`.
     """
 
-    # what few requests have is set only where it is there
-    spool: Spool | None = None
-    bare: bool = False
-    encoding: bytes = b""
-    origin: bytes = b""
-    reserved: int = 0
-    head: Head | None = None
+    __slots__ = (
+        "bare", "body", "encoding", "fields", "head", "keep", "method", "origin", "reserved", "spool", "token", "url",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 - one is made for every request
-        self, method: bytes, url: bytes, fields: list[tuple[bytes, bytes]], body: bytes, keep: bool, token: bytes
+        self,
+        method: bytes,
+        url: bytes,
+        fields: list[tuple[bytes, bytes]],
+        body: bytes,
+        keep: bool,
+        token: bytes,
+        head: Head | None = None,
     ) -> None:
         self.method = method
         self.url = url
@@ -83,6 +86,11 @@ class Request:
         self.body = body
         self.keep = keep
         self.token = token
+        self.head = head
+        self.spool: Spool | None = None
+        self.bare = False
+        self.encoding = self.origin = b""
+        self.reserved = 0
 
     def field(self, name: bytes) -> bytes:
         """The value of the first header line of that name (in lower case), empty where there is none."""
