@@ -66,6 +66,12 @@ def test_the_caller_is_told_to_go_on(shared: Running) -> None:
         assert status_of(receive_all(sock)) == 200
 
 
+def test_the_repository_is_asked_without_a_body(shared: Running) -> None:
+    """As the protocol's own examples do: `curl -X POST .../v2/repository/index`."""
+    for call, status in ((b"index", 200), (b"models/flights/load", 403)):
+        assert statuses(exchange(shared, b"POST /v2/repository/%b HTTP/1.1\r\nhost: x\r\n\r\n" % call)) == [status]
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "words"),
     [

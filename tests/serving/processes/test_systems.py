@@ -104,6 +104,12 @@ def test_each_answers_under_its_name(serve: Serve, processes: int) -> None:
     status, told = pair.flights.ask("POST", "/predict", [ROW])
     assert status == 404
     assert told["hint"] == "this server has several systems: ask /predict/<system>, of flights, trains"
+    for path, error, hint in (
+        ("/predict/ships", "no such system: 'ships'", "this server serves flights, trains"),
+        ("/ships", "no such address: /ships", "`GET /openapi.json/<system>` lists them all, of flights, trains"),
+    ):
+        status, told = pair.flights.ask("POST", path, [ROW])
+        assert (status, told["error"], told["hint"]) == (404, error, hint)
     assert pair.flights.ask("POST", "/v2/models/ships/infer", {})[0] == 404
     assert pair.flights.ask("GET", "/v2/health/ready")[0] == 200
     assert pair.flights.ask("GET", "/v2")[1]["systems"] == ["flights", "trains"]

@@ -92,6 +92,14 @@ class PredictionDesk:
         """An answer of that status was sent."""
         self._answers[status] += 1
 
+    def knows(self, path: str) -> bool:
+        """Whether there is such an address."""
+        try:
+            self._addresses.find(path.encode())
+        except RefusalError:
+            return False
+        return True
+
     def admission(self, url: bytes) -> tuple[Guard, int]:
         """Who lets in whoever asks for this address, and the scopes of which a token needs one; any token will do to
         hear that there is no such address."""

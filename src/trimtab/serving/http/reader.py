@@ -24,6 +24,7 @@ _UPGRADES = 16
 _STRANGE = 16
 _HOP_BY_HOP = frozenset((b"connection", b"http2-settings", b"upgrade"))
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+,;=-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_MAY_BE_BARE = b"/v2/repository/"  # asked with no body and no length of one, as the protocol's own examples do
 _ABSOLUTE = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 
 
@@ -276,7 +277,8 @@ class Reader:
         self.phase = IDLE
         self._taker.since = 0.0
         method, parts = self._parser.get_method(), self._body
-        if self._length < 0 and not self._chunked and method == b"POST":
+        bodiless = self._length < 0 and not self._chunked
+        if bodiless and method == b"POST" and not self._url.startswith(_MAY_BE_BARE):
             self._fail(RefusalError(411, "a POST needs content-length or transfer-encoding: chunked"))
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)

@@ -152,9 +152,13 @@ class Reception:
         told = ", ".join(self._names)
         if parts[1] == "v2":
             raise RefusalError(404, f"no such model or call: this server serves {told}")
-        path = "/".join(parts)[:200]
-        hint = f"this server has several systems: ask {path.rstrip('/')}/<system>, of {told}"
-        raise RefusalError(404, f"no such address: {path}", hint=hint)
+        path, any_of_them = "/".join(parts)[:200].rstrip("/"), next(iter(self.desks.values()), None)
+        hint = f"`GET /openapi.json/<system>` lists them all, of {told}"
+        if any_of_them is not None and any_of_them.knows("/".join(parts[:-1])):
+            raise RefusalError(404, f"no such system: {name[:200]!r}", hint=f"this server serves {told}")
+        if any_of_them is None or any_of_them.knows(path):
+            hint = f"this server has several systems: ask {path}/<system>, of {told}"
+        raise RefusalError(404, f"no such address: {path or '/'}", hint=hint)
 
     def _status_of(self, name: str) -> Work:
         async def status(_: Request) -> bytes:

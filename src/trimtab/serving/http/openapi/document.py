@@ -52,7 +52,7 @@ _TOLD = {
     "/v2/health/live": Told("Whether the process runs", answer="Live"),
     "/v2/health/ready": Told("Whether a release is live", answer="Ready"),
     "/v2/models/stats": Told("What each model did", answer="Statistics"),
-    "/v2/repository/index": Told("Which model versions there are", "IndexRequest", "Index", (411, 422)),
+    "/v2/repository/index": Told("Which model versions there are", "IndexRequest", "Index", (422,)),
     "/predict": Told("Predictions for rows", "PredictRequest", "PredictAnswer", _ASKED, _TERMS),
     "/feedback": Told("What became of predictions", "FeedbackRequest", "FeedbackAnswer", (404, 411, 422)),
     "/trimtab/status": Told("What is served and how it goes", answer="ServerStatus"),
@@ -65,8 +65,8 @@ _TOLD = {
     "stats": Told("What the model did", answer="Statistics"),
     "infer": Told("Predictions, by the Open Inference Protocol", "InferRequest", "InferAnswer", _ASKED, _TERMS),
     "batch": Told("Predictions for a file of rows", "batch", "batch", (406, 507, *_ASKED), ("id", "time", *_TERMS[1:])),
-    "load": Told("Refused: the loop moves releases", "anything", further=(403, 411)),
-    "unload": Told("Refused: the loop moves releases", "anything", further=(403, 411)),
+    "load": Told("Refused: the loop moves releases", "anything", further=(403,)),
+    "unload": Told("Refused: the loop moves releases", "anything", further=(403,)),
 }
 _OPTIONS: dict[str, dict[str, Any]] = {
     "explain": {"name": "explain", "in": "query", "schema": {"type": "boolean"},
