@@ -257,12 +257,15 @@ def test_what_cannot_be_explained_is_refused_before_it_is_answered(make: Make) -
     assert server.status().releases[0].answered == 0
     for path, body, words in (
         ("/predict?explain=perhaps", ROWS, "`explain` in the address: expected true or false"),
+        ("/predict?explian=true", ROWS, "unknown option 'explian' in the address"),
+        ("/predict?sticky_key=a", ROWS, "`sticky_key` in the address is not read"),
         ("/predict", {"rows": ROWS, "explain": "yes"}, "explain: expected true or false"),
         ("/v2/models/flights/infer", {"inputs": tensors(), "parameters": {"explain": 1}}, "parameters.explain"),
     ):
         status, told = server.ask("POST", path, body)
         assert status == 422
         assert words in told["error"]
+    assert server.ask("POST", "/predict?trace=7&_=1", ROWS)[0] == 200
 
 
 def test_rows_that_there_was_no_time_for_are_named(make: Make) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import orjson
 import pytest
@@ -14,9 +17,10 @@ from tests.serving.raw import BODY, ROW, chunked, exchange, post, status_of, sta
 from tests.serving.running import Running, receive_all
 
 from trimtab.errors import DeclarationError, PermanentError
+from trimtab.records.server import ServerConfig
 from trimtab.serving.client.answers import AnswerError
 from trimtab.serving.client.sync import Client
-from trimtab.serving.config import read_config, server_config
+from trimtab.serving.config import read_config, server_config, write_config
 from trimtab.serving.spec import ServeSpec
 
 
@@ -184,3 +188,13 @@ def test_a_configuration_that_is_missing_is_named(tmp_path: object) -> None:
 
     with pytest.raises(PermanentError, match=r"config\.json cannot be read"):
         read_config(Path(str(tmp_path)) / "config.json")
+
+
+def test_a_state_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    write_config(tmp_path / "serve" / "config.json", ServerConfig(system="flights", port=0))
+    (tmp_path / "serve" / "server.lock").mkdir()  # nobody opens a folder to write to it, root no more than others
+    done = subprocess.run(
+        [sys.executable, "-m", "trimtab.serving", "--state", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path / 'serve' / 'server.lock'}: Is a directory\n"

@@ -87,6 +87,9 @@ def _told(work: Callable[[], int]) -> int:
     except TrimtabError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except OSError as error:  # a state folder that may not be written to, mostly
+        sys.stderr.write(f"error: {error.filename or 'the server'}: {error.strerror or error}\n")
+        return 1
 
 
 def _log(who: str) -> None:

@@ -214,12 +214,21 @@ class ServedSystem:
             await asyncio.sleep(_TEND)
 
     async def _tend(self) -> None:
-        """Seals what is old and has it compacted; tells of rows that are not kept; seals what a former run left once it
-        owes nothing."""
-        told = 0
+        """Seals what is old and has it compacted; tells of a disk that refuses and of rows that are not kept; seals
+        what a former run left once it owes nothing."""
+        told = refused = 0
+        refusing = False
         while True:
             await asyncio.sleep(_TEND)
             self._telemetry.tend()
+            failures, trouble = self._telemetry.failures, self._telemetry.last_error
+            if failures > refused and not refusing:
+                _LOG.error("%s; see %s", trouble or "telemetry could not be written", self.layout.telemetry)
+                refusing = True
+            elif refusing and failures == refused and not trouble:
+                _LOG.info("telemetry is written again; the disk has refused %d writes since the start", failures)
+                refusing = False
+            refused = failures
             dropped = self._telemetry.dropped
             if dropped > told:
                 why = self._telemetry.why_dropped

@@ -79,11 +79,14 @@ def test_by_default_a_full_disk_refuses_and_keeps_all_that_was_answered(tmp_path
                 with pytest.raises(TemporaryError, match="No space left"):
                     client.feedback([Truth(name, "late") for name in answered[:200]])
                 assert "No space left" in client.status().telemetry_error
+                until(lambda: f"No space left on device; see {telemetry}" in server.local.log.read_text())
                 assert metric(client, "trimtab_telemetry_dropped_rows_total") == 0
                 assert metric(client, "trimtab_telemetry_write_failures_total") == 5
                 (telemetry / "ballast").unlink()
                 client.predict([ROW] * 200, [f"{refused}-{row}" for row in range(200)])
                 assert client.status().telemetry_error == ""
+                until(lambda: "telemetry is written again; the disk has refused 5 " in server.local.log.read_text())
+                assert server.local.log.read_text().count("cannot be written") == 1
             answered += [f"{refused}-{row}" for row in range(200)]
             assert server.reader().predictions()["id"].sort().to_list() == sorted(answered)
             assert gaps(telemetry) == []

@@ -3,20 +3,24 @@ whom, and with or without the reasons."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.http.request import Request
+from trimtab.serving.refusals import RefusalError
 
 _TIMEOUT, _ENVOY, _STICKY = b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms", b"x-sticky-key"
 _FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
 _NAMES = frozenset((_TIMEOUT, _ENVOY, _STICKY))
+_OF_THE_BODY = frozenset(("rows", "ids", "id", "time", "sticky_key", "timeout"))
 _SIZES = frozenset(map(len, _NAMES))
 
 
 def read_terms(question: Question, request: Request) -> None:
     """Takes `x-request-timeout-ms` (milliseconds; also as Envoy sends it) and `x-sticky-key` from the header. Raises
-    RefusalError (400 or 422) for a value that cannot be. `?explain=true` asks for explanations."""
+    RefusalError (400 or 422) for a value that cannot be. `?explain=true` asks for explanations; what nobody here knows
+    is left aside, unless it is nearly that, or belongs elsewhere."""
     head = request.head
     if head is not None:
         if head.silent is None:
@@ -46,3 +50,7 @@ def _read_query(question: Question, query: bytes) -> None:
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name == "explain":
             question.ask_why(_FLAGS.get(value.lower(), value), "`explain` in the address")
+        elif name in _OF_THE_BODY:
+            raise RefusalError(422, f"`{name}` in the address is not read", hint="it goes into the body")
+        elif get_close_matches(name.lower(), ("explain",), cutoff=0.7):
+            raise RefusalError(422, f"unknown option {name[:40]!r} in the address", hint="did you mean `explain`?")
