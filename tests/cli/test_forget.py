@@ -18,8 +18,8 @@ import pytest
 from tests.cli.conftest import Cli, Place, real
 
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.store.place import FolderPlace
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.place import FolderPlace
+from trimtab.data.store.tables.table import Table
 from trimtab.data.store.versions import DatasetStore
 from trimtab.declaration.load import load
 from trimtab.records.facts import DataExpired, ModelTrained, PersonForgotten

@@ -18,7 +18,7 @@ import pytest
 from tests.data.conftest import hours, trips
 
 from trimtab.data.spec import ColumnRule, DatasetSpec
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 from trimtab.data.store.versions import DatasetStore
 
 DAYS = 80

@@ -12,9 +12,9 @@ import pytest
 
 from trimtab.data.port import Page, Source, in_one_frame
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.state import Taken
 from trimtab.data.store.versions import DatasetStore
+from trimtab.data.store.writing.position import Position, Positions
 from trimtab.errors import TemporaryError
 from trimtab.testing.sources import END, SourceSuite, moment, trips
 

@@ -14,7 +14,7 @@ from tests.data.test_media import files
 
 from trimtab.data.port import DataError
 from trimtab.data.store.packs import Packs
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 from trimtab.data.store.versions import DatasetStore
 
 DAY = timedelta(days=1)

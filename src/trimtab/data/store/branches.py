@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from trimtab.data.port import DataError
 from trimtab.data.store.naming import Names
 from trimtab.data.store.state import DatasetVersion
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 from trimtab.records.base import Record
 
 if TYPE_CHECKING:
-    from trimtab.data.store.line import Line
-    from trimtab.data.store.writer import Writer
+    from trimtab.data.store.kept.line import Line
+    from trimtab.data.store.writing.writer import Writer
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 

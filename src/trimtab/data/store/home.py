@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trimtab.data.port import DataError
 from trimtab.data.store.packs import Packs
-from trimtab.data.store.place import BucketPlace, FolderPlace, TablePlace
+from trimtab.data.store.tables.place import BucketPlace, FolderPlace, TablePlace
 from trimtab.records.objects import BucketObjects, LocalObjects, keeps_one_of_two
 
 _ROWS = "rows.lance"

@@ -9,7 +9,7 @@ import msgspec
 
 from trimtab.data.port import DataError
 from trimtab.data.store.state import DatasetVersion
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 
 _SHORT = 16
 _ID = re.compile(r"^[0-9a-f]{8,64}$")

@@ -17,7 +17,7 @@ from trimtab.data.privacy.master import read_master_key
 from trimtab.data.privacy.sealing import Gone, Sealing, of_person, sealed_columns, stored_types
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.state import DatasetVersion, Quarantined
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 from trimtab.data.values.digest import row_digests
 
 FORGOTTEN = "forgotten: the source still gives rows of people who were forgotten here"

@@ -9,10 +9,10 @@ from blake3 import blake3
 
 from trimtab.data.intake import CONTENT, REASON
 from trimtab.data.port import DIGEST
-from trimtab.data.store.failures import ConflictError
-from trimtab.data.store.place import TablePlace
 from trimtab.data.store.state import Quarantined
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.failures import ConflictError
+from trimtab.data.store.tables.place import TablePlace
+from trimtab.data.store.tables.table import Table
 from trimtab.data.values.times import UTC_TIME
 
 _PARENT = "parent"

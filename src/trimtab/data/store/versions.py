@@ -13,25 +13,25 @@ from trimtab.data.port import DIGEST, DataError, PagedSource, Source
 from trimtab.data.privacy.sealing import Gone
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.branches import Branch, Branches, merge
-from trimtab.data.store.checkout import check_out
-from trimtab.data.store.compare import compare
-from trimtab.data.store.export import write_rows
-from trimtab.data.store.filters import time_filter
 from trimtab.data.store.home import Home, home_at
-from trimtab.data.store.lock import held
+from trimtab.data.store.kept.checkout import check_out
+from trimtab.data.store.kept.compare import compare
+from trimtab.data.store.kept.export import write_rows
+from trimtab.data.store.kept.retention import Freed, Retention
+from trimtab.data.store.kept.verify import verify
 from trimtab.data.store.naming import Names
-from trimtab.data.store.newest import Newest
 from trimtab.data.store.order import in_order
-from trimtab.data.store.paging import collect_pages
 from trimtab.data.store.personal import personal_of, readable
-from trimtab.data.store.position import Positions
 from trimtab.data.store.quarantine import Quarantine
-from trimtab.data.store.retention import Freed, Retention
 from trimtab.data.store.state import Commit, DatasetVersion, Difference, Quarantined, Taken, Verification
-from trimtab.data.store.table import Table
-from trimtab.data.store.verify import verify
-from trimtab.data.store.watch import Watch
-from trimtab.data.store.writer import Writer
+from trimtab.data.store.tables.filters import time_filter
+from trimtab.data.store.tables.table import Table
+from trimtab.data.store.writing.lock import held
+from trimtab.data.store.writing.newest import Newest
+from trimtab.data.store.writing.paging import collect_pages
+from trimtab.data.store.writing.position import Positions
+from trimtab.data.store.writing.watch import Watch
+from trimtab.data.store.writing.writer import Writer
 
 
 class DatasetStore:

@@ -16,21 +16,21 @@ import polars as pl
 from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.store.collecting import Step, fold_in
-from trimtab.data.store.failures import ConflictError
-from trimtab.data.store.known import Known
-from trimtab.data.store.lock import held
 from trimtab.data.store.media import keep_media
 from trimtab.data.store.naming import Names
-from trimtab.data.store.newest import Newest
 from trimtab.data.store.order import span
 from trimtab.data.store.packs import Packs
 from trimtab.data.store.personal import FORGOTTEN, Personal, families_of
-from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.quarantine import Quarantine
 from trimtab.data.store.state import Commit, DatasetVersion, NothingReadableError
-from trimtab.data.store.table import Table
-from trimtab.data.store.watch import Look, Watch
+from trimtab.data.store.tables.failures import ConflictError
+from trimtab.data.store.tables.table import Table
+from trimtab.data.store.writing.collecting import Step, fold_in
+from trimtab.data.store.writing.known import Known
+from trimtab.data.store.writing.lock import held
+from trimtab.data.store.writing.newest import Newest
+from trimtab.data.store.writing.position import Position, Positions
+from trimtab.data.store.writing.watch import Look, Watch
 from trimtab.errors import TemporaryError
 from trimtab.records.base import canonical_json
 

@@ -11,9 +11,9 @@ from trimtab.data.intake import REASON, Screened, described
 from trimtab.data.port import DIGEST
 from trimtab.data.quality.rules import DUPLICATE
 from trimtab.data.spec import DatasetSpec
-from trimtab.data.store.filters import among
-from trimtab.data.store.known import Known
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.filters import among
+from trimtab.data.store.tables.table import Table
+from trimtab.data.store.writing.known import Known
 
 
 @dataclass(frozen=True)

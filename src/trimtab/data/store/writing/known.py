@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.data.port import DIGEST
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 from trimtab.data.values.digest import Digests, as_array, set_digest
 
 

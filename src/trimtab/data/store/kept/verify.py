@@ -12,7 +12,7 @@ from trimtab.data.port import DIGEST, DataError
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.packs import Packs
 from trimtab.data.store.state import Damage, DatasetVersion, Verification
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 from trimtab.data.values.digest import as_array, row_digests, set_digest
 
 _NAMED = 20

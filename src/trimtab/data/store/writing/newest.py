@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from trimtab.data.store.recent import Recent, keep, load
 from trimtab.data.store.state import DatasetVersion
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
+from trimtab.data.store.writing.recent import Recent, keep, load
 
 _SLACK = timedelta(days=1)
 """Rows held in memory that are older than was asked for, before they are let go."""

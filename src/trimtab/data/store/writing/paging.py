@@ -10,8 +10,8 @@ import msgspec
 import polars as pl
 
 from trimtab.data.port import PagedSource
-from trimtab.data.store.position import Position, Positions
 from trimtab.data.store.state import Commit, DatasetVersion, NothingReadableError, Taken, all_of
+from trimtab.data.store.writing.position import Position, Positions
 
 Schema = dict[str, pl.DataType]
 

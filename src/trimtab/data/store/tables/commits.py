@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from trimtab.data.port import DIGEST
-from trimtab.data.store.arrow import fitted, to_arrow
-from trimtab.data.store.failures import ConflictError
-from trimtab.data.store.filters import among
-from trimtab.data.store.place import TablePlace
+from trimtab.data.store.tables.arrow import fitted, to_arrow
+from trimtab.data.store.tables.failures import ConflictError
+from trimtab.data.store.tables.filters import among
+from trimtab.data.store.tables.place import TablePlace
 
 if TYPE_CHECKING:
     import lance

@@ -12,7 +12,7 @@ from trimtab.data.port import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-    from trimtab.data.store.line import Line
+    from trimtab.data.store.kept.line import Line
 
 _AT_ONCE = 500
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from trimtab.data.spec import DatasetSpec
     from trimtab.data.store.state import DatasetVersion
-    from trimtab.data.store.table import Table
+    from trimtab.data.store.tables.table import Table
 
 
 class Line(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from trimtab.data.port import DataError
-from trimtab.data.store.place import TablePlace
+from trimtab.data.store.tables.place import TablePlace
 from trimtab.errors import TemporaryError, TrimtabError
 
 _PREEMPTED = (

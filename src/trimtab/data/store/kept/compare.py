@@ -9,7 +9,7 @@ from trimtab.data.intake import key_text
 from trimtab.data.port import DIGEST
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.state import ColumnMovement, DatasetVersion, Difference
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 
 _SAMPLE = 5
 

@@ -14,10 +14,10 @@ import polars as pl
 from blake3 import blake3
 
 from trimtab.data.port import DIGEST, DataError
-from trimtab.data.store.arrow import fitted, to_arrow
-from trimtab.data.store.commits import STORAGE, changed, created
-from trimtab.data.store.failures import meaning
-from trimtab.data.store.place import TablePlace
+from trimtab.data.store.tables.arrow import fitted, to_arrow
+from trimtab.data.store.tables.commits import STORAGE, changed, created
+from trimtab.data.store.tables.failures import meaning
+from trimtab.data.store.tables.place import TablePlace
 from trimtab.errors import TrimtabError
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.naming import Names
 from trimtab.data.store.packs import Packs
 from trimtab.data.store.state import DatasetVersion
-from trimtab.data.store.table import Table
+from trimtab.data.store.tables.table import Table
 from trimtab.records.base import Record
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from trimtab.data.store.line import Line
+    from trimtab.data.store.kept.line import Line
 
 _UNDER_WAY = timedelta(days=1)
 """In a bucket, contents that came within this time may belong to a version that another machine is about to commit."""

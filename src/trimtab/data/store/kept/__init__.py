@@ -1,0 +1,1 @@
+"""Versions that are there: compared, verified, written out as files, and let go of."""

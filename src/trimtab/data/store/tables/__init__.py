@@ -1,0 +1,1 @@
+"""What speaks to Lance: tables of rows with versions, and where they lie."""

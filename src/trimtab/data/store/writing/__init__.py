@@ -1,0 +1,1 @@
+"""What makes versions: rows taken in exactly once, whoever else writes."""
