@@ -3,8 +3,9 @@
     python benchmarks/serving/table.py [--peers FOLDER] [--only trees images overload] [--quick] [--markdown FILE]
                                        [--seconds 2] [--rounds 3] [--connections 1 16 64] [--json]
 
-Every server of a table is started, and all are asked in turns, round after round, so that whatever else the machine
-does harms all alike; each figure is the median of the rounds. The load is `wrk` with one thread on the same machine.
+Every server of a table is started, and all are asked in turns, round after round, every other one backwards, so that
+whatever else the machine does harms all alike; each figure is the median of the rounds, and each ratio is made within
+them. The load is `wrk` with one thread on the same machine.
 Every server's first answer is compared with the model's own. `--peers` adds the others, each installed into an
 environment of its own below FOLDER. CPU is that of all processes of a server over the answers it gave; memory is their
 proportional share. "of bound" is of the first line of the table, "ours / it" of our best line.
@@ -130,7 +131,7 @@ def measure(
             one.load(max(connections), min(1.0, seconds))  # warm
         for number in range(rounds):
             for count in connections:
-                for one in contenders:
+                for one in contenders if number % 2 == 0 else contenders[::-1]:
                     say(f"round {number + 1} of {rounds}, {count} connections: {one.name}")
                     runs[one.name][count].append(one.load(count, seconds))
         memory = {one.name: one.memory() for one in contenders}
@@ -143,6 +144,10 @@ def measure(
         for count, those in runs[one.name].items():
             for key in those[0]:
                 told[f"{key}@{count}"] = statistics.median(run[key] for run in those)
+            pairs = zip(those, runs[contenders[0].name][count], strict=True)
+            told[f"of_bound@{count}"] = statistics.median(
+                own["per_second"] / bound["per_second"] for own, bound in pairs
+            )
     return figures
 
 
@@ -152,13 +157,14 @@ def rows_of(
     """The table, its head first."""
     top = max(connections)
     rates = {one.name: figures[one.name][f"per_second@{top}"] for one in contenders}
-    bound, best = rates[contenders[0].name], max(rate for name, rate in rates.items() if name.startswith("Trimtab"))
+    shares = {one.name: figures[one.name][f"of_bound@{top}"] for one in contenders}
+    best = max(share for name, share in shares.items() if name.startswith("Trimtab"))
     waits = [f"p50 / p99 ms c{count}" for count in connections]
     head = ["server", f"req/s c{top}", "of bound", "ours / it", *waits, "CPU us", "PSS MB", "start s", "errors"]
     table = [[*head, "set up as"]]
     for one in contenders:
-        told, rate = figures[one.name], rates[one.name]
-        cells = [one.name, f"{rate:,.0f}", f"{rate / bound:.0%}", f"{best / rate:.2f}"]
+        told, rate, share = figures[one.name], rates[one.name], shares[one.name]
+        cells = [one.name, f"{rate:,.0f}", f"{share:.0%}", f"{best / share:.2f}"]
         cells += [pair(told[f"p50_ms@{count}"], told[f"p99_ms@{count}"]) for count in connections]
         errors = sum(told[f"errors@{count}"] for count in connections)
         cells += [f"{told[f'cpu_us@{top}']:,.0f}", f"{told['memory_mb']:.0f}", f"{told['start_s']:.2f}"]
