@@ -88,6 +88,17 @@ def test_encoded_rows_and_answers_in_bytes(shared: Running) -> None:
     assert raws["prediction_id"] == elements(b"a", "é".encode(), b"c")
 
 
+def test_the_score_of_one_row_alone_is_told_as_any_other_answer(shared: Running) -> None:
+    one, raw = tensor("input", "FP32", [1, 2], np.array([[1000.0, 1.0]], "<f4").tobytes())
+    asked: dict[str, Any] = {"inputs": [one], "outputs": [{"name": "score", "parameters": {"binary_data": True}}]}
+    told, usual = ask(shared, *body(asked, raw))[1:], ask(shared, *body(asked | {"id": "any"}, raw))[1:]
+    assert usual[0].pop("id") == "any"
+    for answer, _ in (told, usual):
+        assert len(answer["parameters"].pop("prediction_ids")) == 1
+    assert told == usual
+    assert np.frombuffer(told[1]["score"], "<f4").tolist() == np.array(in_json(shared, [[1000.0, 1.0]]), "<f4").tolist()
+
+
 @pytest.mark.parametrize("datatype", NUMBERS)
 def test_every_number_may_be_a_column(shared: Running, datatype: str) -> None:
     values = np.array([7, 100], DTYPES[datatype])

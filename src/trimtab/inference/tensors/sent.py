@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import blake3
 import numpy as np
@@ -38,7 +38,7 @@ class SentRow:
 
     def __init__(self, given: Mapping[str, Array | bytes | memoryview], form: str = "") -> None:
         self.given = given
-        self._form = form  # of the payload, where it is known
+        self._form = form  # of the payload, where it is known: then all inputs are tensors
         self._told: Payload | None = None
         self._encoded: dict[str, TensorRows | InputError] = {}
 
@@ -51,9 +51,8 @@ class SentRow:
         """The row as the model reads it. Raises InputError for a file that cannot be decoded."""
         found = self._encoded.get(key)
         if found is None:
-            given = {name: one if isinstance(one, np.ndarray) else [one] for name, one in self.given.items()}
             try:
-                found = reader.decode(given)[0]
+                found = reader.decode(cast("Given", self.given) if self._form else _one_by_one(self.given))[0]
             except InputError as error:
                 found = error
             self._encoded[key] = found
@@ -69,6 +68,10 @@ class SentRow:
             form = self._form or "; ".join(map(_form, self.given, self.given.values(), parts))
             self._told = Payload(data, form, blake3.blake3(data).digest(DIGEST))
         return self._told
+
+
+def _one_by_one(given: Mapping[str, Array | bytes | memoryview]) -> Given:
+    return {name: one if isinstance(one, np.ndarray) else [one] for name, one in given.items()}
 
 
 def _raw(one: Array | bytes | memoryview) -> bytes | memoryview:
