@@ -262,6 +262,31 @@ def test_processes_share_the_buckets(path, clock):
     assert passed.count(200) == 10
 
 
+@pytest.mark.parametrize("seen", ["both at once", "one after the other", "only the second"])
+def test_what_a_token_owes_is_not_owed_by_the_next_in_its_slot(guard, path, clock, seen):
+    first, made = add_token(path, "first", ("predict",), NOW, rows=1.0)
+    asked = guard()
+    assert status(asked, bearer(first), rows=100_000) == 200
+    assert status(asked, bearer(first)) == 429
+    revoke_token(path, "first")
+    if seen == "one after the other":
+        asked.refresh()
+    second, other = add_token(path, "second", ("predict",), NOW, rows=1.0)
+    assert other.slot == made.slot
+    if seen == "both at once":  # the first was let in once more before the server saw that it is gone
+        asked.charge(asked.recognise(bearer(first)), 100_000)
+    if seen == "only the second":
+        asked = guard()
+    asked.refresh()
+    assert status(asked, bearer(second)) == 200
+
+
+def test_what_a_token_owes_outlives_the_server(guard, path):
+    token, _ = add_token(path, "one", ("predict",), NOW, rows=1.0)
+    assert status(guard(), bearer(token), rows=100_000) == 200
+    assert status(guard(), bearer(token)) == 429
+
+
 def test_what_a_former_boot_left_does_not_lock_anyone_out(tmp_path):
     rates = Rates(tmp_path / "rates")
     bucket = rates.of_requests(0, 2.0)

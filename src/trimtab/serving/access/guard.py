@@ -185,7 +185,8 @@ class Guard:
 
     def _put(self, tokens: Iterable[Token]) -> None:
         """Puts tokens in force; those that stay as they were keep their counts."""
-        kept = {one: self._kept.get(one) or self._grant(one) for one in tokens}
+        began = self._grants != {}
+        kept = {one: self._kept.get(one) or self._grant(one, fresh=began) for one in tokens}
         for token, grant in self._kept.items():
             grant.void = token not in kept
         self._kept = kept
@@ -193,7 +194,8 @@ class Guard:
         self.required = bool(self._standing) or self._seen is not None
         self.anybody.void = self.required
 
-    def _grant(self, token: Token) -> Grant:
+    def _grant(self, token: Token, *, fresh: bool) -> Grant:
+        """`fresh`: made while the server runs; its slot may still have been charged by the token that had it before."""
         expires = token.expires.timestamp() if token.expires is not None else 0.0
         grant = Grant(token.name, flags(token.scopes), expires)
         if self._rates is not None:
@@ -201,6 +203,9 @@ class Guard:
                 grant.requests = self._rates.of_requests(token.slot, token.requests)
             if token.rows is not None:
                 grant.rows = self._rates.of_rows(token.slot, token.rows)
+        for bucket in (grant.requests, grant.rows):
+            if fresh and bucket is not None:
+                bucket.forgive()
         return grant
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 
+RATES = "rates"  # the file's name, beside that of the tokens
 SLOTS = 1024
 _WIDTH = 2  # numbers a slot: one bucket for requests, one for rows
 _SIZE = SLOTS * _WIDTH * 8
@@ -34,6 +36,16 @@ class Rates:
     def of_rows(self, slot: int, rate: float) -> Bucket:
         """The bucket that counts the rows of a token."""
         return Bucket(self.numbers, slot * _WIDTH + 1, rate)
+
+
+def forgive(path: Path, slot: int) -> None:
+    """Empties the buckets of a slot in the file, if there is one: what its former token owes is not the next one's."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, bytes(8 * _WIDTH), 8 * _WIDTH * slot)
+        finally:
+            os.close(descriptor)
 
 
 class Bucket:
@@ -65,6 +77,10 @@ class Bucket:
         if wait <= 0.0:
             self._numbers[self._place] = now + debt + self._interval
         return wait
+
+    def forgive(self) -> None:
+        """Begins anew."""
+        self._numbers[self._place] = 0.0
 
     def take(self, now: float, count: int = 1) -> None:
         """Counts so many, even beyond what the bucket holds: then the next have to wait for longer, a day at most."""

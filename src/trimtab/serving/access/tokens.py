@@ -22,7 +22,7 @@ import msgspec
 from trimtab.errors import PermanentError
 from trimtab.records.base import Record
 from trimtab.records.durable import write_atomically
-from trimtab.serving.access.rates import SLOTS
+from trimtab.serving.access.rates import RATES, SLOTS, forgive
 from trimtab.serving.access.scopes import SCOPES, Scope
 
 PREFIX = "trimtab_"  # lets a scanner of leaked secrets know one when it sees it
@@ -102,6 +102,7 @@ def add_token(
         slot = next((number for number in range(SLOTS) if number not in taken), None)
         if slot is None:
             raise PermanentError(f"there are {SLOTS:,} tokens already, and no more can be kept")
+        forgive(path.with_name(RATES), slot)
         secret = fresh_token()
         made = Token(
             name=name,
