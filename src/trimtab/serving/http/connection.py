@@ -30,7 +30,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_address", "_busy", "_desk", "_ended", "_guard", "_keep", "_knocked", "_last", "_lines", "_lingers",
         "_packing", "_paused", "_reader", "_request", "_shown", "_spooling", "_stream", "_stuck", "_transport",
-        "_turning", "_waiting", "_weight", "data_received", "grant", "since",
+        "_turning", "_waiting", "_weight", "data_received", "grant", "parts", "since",
     )  # fmt: skip
 
     def __init__(self, desk: Desk) -> None:
@@ -55,7 +55,8 @@ class Connection(asyncio.Protocol):
         self._stuck = False  # the caller does not read its answers
         self._spooling = False
         self._paused = False
-        self._ended = False
+        self._ended = False  # the caller sends no more, or is to come again: the last answer that is due ends it
+        self.parts = False
         self._knocked = 0
         self._lingers = False
 
@@ -230,6 +231,11 @@ class Connection(asyncio.Protocol):
         """The server is going: closes the connection once nothing is due."""
         if not self._busy and not self._waiting and self._reader.phase in (IDLE, HEAD) and not self._reader.begun:
             self._transport.close()
+
+    def part(self) -> None:
+        """Asks the caller to come again with another connection: the next answer says that it ends this one."""
+        self.parts = self._ended = True
+        self._knocked = 2  # whether the caller is still there is not in question
 
     # -- one request after the other
 

@@ -2,8 +2,9 @@
 
 The socket is inherited, not opened by each (SO_REUSEPORT): its queue belongs to all of them, so that a connection that
 waits there is taken by whoever is free, also when a process dies, hangs or ends. Left to itself the kernel would give
-most of a burst to the process that wakes first; therefore one that is ahead of another lets a turn of a millisecond go
-by, and takes the connection only when nobody has come for it.
+most of a burst to the process that wakes first; therefore one that is ahead of another lets a turn go by (`turns.py`),
+and takes the connection only when nobody has come for it. Where a process has more than its share for long all the
+same, as after another has died, it asks some of its callers to come again.
 """
 
 from __future__ import annotations
@@ -16,18 +17,17 @@ from collections.abc import Callable
 from ssl import SSLContext, SSLError
 
 from trimtab.serving.processes.board import Board
+from trimtab.serving.processes.turns import STEP, Turns
 
 _LOG = logging.getLogger("trimtab.serving")
-_TURN = 0.001
 FAREWELL = 2.0  # seconds that a caller has to say goodbye over TLS
-_BRIEF = 0.1  # seconds: a connection that ends sooner evens itself out
-_CHURN = 16  # brief connections since the last look (0.2 s): above it there is nothing to even out
+_MOST = 8  # connections that are taken in one go, after a turn
 _FULL = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Acceptor:
-    """Belongs to the event loop. `make` makes the protocol of a connection; `had` tells how many there are here.
-    `handshake` is how long a TLS handshake may take, in seconds."""
+    """Belongs to the event loop. `make` makes the protocol of a connection; `had` tells how many there are here, and
+    `move` asks so many of their callers to come again. `handshake` is how long a TLS handshake may take, in seconds."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Acceptor:
         board: Board,
         slot: int,
         had: Callable[[], int],
+        move: Callable[[int], None],
         *,
         ssl: SSLContext | None = None,
         handshake: float = 5.0,
@@ -46,9 +47,10 @@ class Acceptor:
         self._board = board
         self._slot = slot
         self._had = had
+        self._move = move
+        self._turns = Turns(board, slot)
         self._ssl = ssl
         self._handshake = handshake
-        self._churn = 0
         self._open = False
         self._entering: set[asyncio.Task[None]] = set()
 
@@ -74,30 +76,41 @@ class Acceptor:
     def ended(self, age: float) -> None:
         """A connection has ended, after `age` seconds."""
         self._board.count_connections(self._slot, self._had())
-        if age < _BRIEF:
-            self._churn += 1
+        self._turns.ended(age)
 
     def look(self) -> None:
         """To be called about five times a second."""
-        self._churn = 0
-        self._board.count_connections(self._slot, self._had())
+        here = self._had()
+        self._board.count_connections(self._slot, here)
+        extra = self._turns.look(here)
+        if extra:
+            self._move(extra)
 
     def _listen(self) -> None:
         if self._open:
             self._loop.add_reader(self._sock.fileno(), self._called)
 
     def _called(self) -> None:
-        if self._churn < _CHURN and self._had() + len(self._entering) > self._board.fewest_elsewhere(self._slot):
+        if self._turns.leaves(self._here()):
             self._loop.remove_reader(self._sock.fileno())
-            self._loop.call_later(_TURN, self._passed)
+            self._loop.call_later(STEP, self._passed)
         else:
             self._take()
 
     def _passed(self) -> None:
-        """The turn that was let go by is over: what still waits, nobody else has time for."""
-        if self._open:
-            self._take()
-            self._listen()
+        """A step was let go by."""
+        if not self._open:
+            return
+        if self._turns.goes_on(self._here()):
+            self._loop.call_later(STEP, self._passed)
+            return
+        for _ in range(_MOST if self._turns.churns else 1):
+            if not self._take():
+                break
+        self._listen()
+
+    def _here(self) -> int:
+        return self._had() + len(self._entering)
 
     def _take(self) -> bool:
         try:
@@ -111,6 +124,7 @@ class Acceptor:
             self._loop.remove_reader(self._sock.fileno())
             self._loop.call_later(1.0, self._listen)
             return False
+        self._board.take(self._slot)
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -136,4 +150,4 @@ class Acceptor:
 
     def _entered(self, task: asyncio.Task[None]) -> None:
         self._entering.discard(task)
-        self._board.count_connections(self._slot, self._had() + len(self._entering))
+        self._board.count_connections(self._slot, self._here())

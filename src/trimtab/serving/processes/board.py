@@ -10,13 +10,13 @@ from typing import Literal
 State = Literal["empty", "starting", "serving", "ending"]
 EMPTY, STARTING, SERVING, ENDING = range(4)
 STATES: tuple[State, ...] = ("empty", "starting", "serving", "ending")
-_WIDTH = 5
-_STATE, _CONNECTIONS, _STARTS, _PID, _BEAT = range(_WIDTH)
+_WIDTH = 6
+_STATE, _CONNECTIONS, _STARTS, _PID, _BEAT, _TAKEN = range(_WIDTH)
 
 
 class Board:
-    """A line a seat: what its process is doing, how many connections it has, how often one has been started, its pid,
-    and a number that changes for as long as it is well. A process writes its own line; the supervisor clears that of
+    """A line a seat: what its process is doing, how many connections it has and how many were taken there, how often one
+    has been started, its pid, and a number that changes for as long as it is well. A process writes its own line; the supervisor clears that of
     one that has ended. Reading asks for no lock: a number that is a moment old does no harm."""
 
     def __init__(self, descriptor: int, count: int) -> None:
@@ -58,6 +58,15 @@ class Board:
         """How many connections it has now."""
         self._numbers[slot * _WIDTH + _CONNECTIONS] = connections
 
+    def take(self, slot: int) -> None:
+        """The process took a connection."""
+        place = slot * _WIDTH + _TAKEN
+        self._numbers[place] = (self._numbers[place] + 1) & 0xFFFFFFFF
+
+    def taken(self, slot: int) -> int:
+        """How many connections were taken on that seat, modulo 2^32."""
+        return self._numbers[slot * _WIDTH + _TAKEN]
+
     def state(self, slot: int) -> int:
         """What the process on that seat is doing."""
         return self._numbers[slot * _WIDTH + _STATE]
@@ -77,6 +86,11 @@ class Board:
     def serving(self) -> list[int]:
         """The seats whose processes take connections."""
         return [slot for slot in range(self.count) if self.state(slot) == SERVING]
+
+    def fair_share(self) -> int:
+        """Connections that each serving process has when all have the same, rounded up."""
+        serving = self.serving()
+        return -(-sum(self.connections(slot) for slot in serving) // max(1, len(serving)))
 
     def fewest_elsewhere(self, slot: int) -> int:
         """The least number of connections that another serving process has; as many as can be where there is none."""
