@@ -7,7 +7,6 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,7 +25,6 @@ from trimtab.serving.system import ServedSystem
 if TYPE_CHECKING:
     from trimtab.serving.grpc.listener import GrpcListener  # only for types: its room is imported when asked for
 
-_LATELY = 1.0  # seconds since which a caller has asked who may be asked to come again
 _LOG = logging.getLogger("trimtab.serving")
 
 
@@ -119,20 +117,11 @@ class Listening:
             board,
             self._seat.slot,
             connections.__len__,
-            self._move,
+            move=lambda count: self._reception.crowd.move(count, asyncio.get_running_loop().time()),
             ssl=None if self._tls is None else self._tls.context,
             handshake=self._config.header_timeout,
         )
         return acceptor
-
-    def _move(self, count: int) -> None:
-        """Has some callers who are asking come again: whoever is idle does no harm here."""
-        connections = self._reception.connections
-        count -= sum(one.parts for one in connections)
-        recently = asyncio.get_running_loop().time() - _LATELY
-        asking = (one for one in connections if one.since > recently or not one.since)
-        for one in islice((one for one in asking if not (one.parts or one.gone)), max(0, count)):
-            one.part()
 
     def _grpc_listener(self) -> GrpcListener:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from trimtab.errors import TemporaryError
 from trimtab.inference.lookup.snapshot import FeatureSnapshot
@@ -16,6 +17,7 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.access.guard import guard_of
 from trimtab.serving.execution.batcher import Batcher
 from trimtab.serving.execution.book import Book
+from trimtab.serving.execution.elsewhere import Elsewhere
 from trimtab.serving.execution.explaining import Explanations
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Limits
@@ -24,9 +26,10 @@ from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.processes.cores import cores
+from trimtab.serving.processes.marks import Marks
 from trimtab.serving.processes.memory import give_back
 from trimtab.serving.processes.seat import Seat
-from trimtab.serving.processes.siblings import Siblings
+from trimtab.serving.processes.siblings import Siblings, asked_again
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.telemetry.commits import GroupCommit
@@ -54,6 +57,7 @@ class ServedSystem:
         self.config = config
         self.guard = guard_of(layout, config, ensure_owner_token(layout.owner_token))
         self.siblings: Siblings | None = None
+        self.elsewhere: Elsewhere | None = None
         self.recalled = asyncio.Event()
         self._seat = seat
         self._left = abandoned(layout.telemetry, seat.inherits)
@@ -101,6 +105,9 @@ class ServedSystem:
             memory=self.config.max_queue,
         )
         self.batcher = Batcher(loop, self.book, Identifiers(), self.shadows.take, threads, limits)
+        if self.siblings is not None:
+            ask = partial(asked_again, self.siblings, self.config.system)
+            self.elsewhere = self.batcher.join(self._seat.slot, Marks(self._seat.marks, self._seat.count), ask)
         self.explanations = Explanations(
             loop, self.batcher.submit, self.metrics, seconds=self.config.explain_time, threads=threads
         )

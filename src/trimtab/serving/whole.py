@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from trimtab.serving.open_inference.repository import add_statistics, model_statistics
+from trimtab.serving.processes.siblings import AGAIN
 from trimtab.serving.system import ServedSystem
 
 KNOWN, STATISTICS = "known", "statistics"
@@ -26,6 +27,8 @@ async def answer(systems: Sequence[ServedSystem], verb: str, body: bytes) -> byt
         return msgspec.msgpack.encode(system.book.known.missing(ids))
     if verb == STATISTICS:
         return msgspec.msgpack.encode(_statistics(system, msgspec.msgpack.decode(rest, type=str)))
+    if verb == AGAIN and system.elsewhere is not None:
+        return system.elsewhere.tell(msgspec.msgpack.decode(rest, type=bytes))
     raise LookupError(f"nobody answers {verb!r}")
 
 

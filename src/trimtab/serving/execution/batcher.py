@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 
 from trimtab.errors import TemporaryError, TrimtabError
 from trimtab.serving.execution.batches import Batch, by_kind
 from trimtab.serving.execution.book import Book, Owed
+from trimtab.serving.execution.elsewhere import Elsewhere, Noted
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Lane, Limits
 from trimtab.serving.execution.pieces import Part, Piece, merge, pick
@@ -44,6 +45,7 @@ class Batcher:
         self._loop = loop
         self._book = book
         self._settling = Settling(book, shadow)
+        self._elsewhere: Elsewhere | None = None
         self._identifiers = identifiers
         self._threads = threads
         self._limits = limits or Limits()
@@ -60,7 +62,18 @@ class Batcher:
         kept = {release.core for release in fleet.releases}
         for core in [core for core in self._lanes if core not in kept]:
             self._lanes.pop(core).retire()
+        if self._elsewhere is not None:
+            self._elsewhere.enter(fleet)
         self._loop.call_later(_LINGER, self._settling.repeats.forget)
+
+    def join(self, slot: int, noted: Noted, ask: Callable[[int, bytes], Awaitable[bytes | None]]) -> Elsewhere:
+        """Other processes answer the same questions, too: see `Elsewhere`."""
+
+        def proceed(question: Question) -> None:
+            self.submit(question, asked=True)
+
+        self._elsewhere = Elsewhere(slot, noted, ask, self._settling, proceed, self._limits.answer)
+        return self._elsewhere
 
     def lane(self, release: Release) -> Lane:
         """What stands in front of a release's model."""
@@ -87,12 +100,15 @@ class Batcher:
         if lane is not None and lane.waiting and lane.crowded:
             lane.admit(None)
 
-    def submit(self, question: Question) -> None:
+    def submit(self, question: Question, *, asked: bool = False) -> None:
         """Takes a question; its caller is answered now, in this turn of the loop or a later one. Raises RefusalError
-        for one that would have to wait too long."""
+        for one that would have to wait too long. `asked`: whether it was asked before is known already."""
         lane = self._lanes.get(question.target.core) or self.lane(question.target)
-        if question.given and self._settling.told_again(question):
-            return
+        if question.given and not asked:
+            if self._settling.told_again(question):
+                return
+            if self._elsewhere is not None and self._elsewhere.fetches(question):
+                return
         if not lane.inline or question.count > lane.largest:
             lane.admit(question)
         if question.deadline is not None:
@@ -118,6 +134,8 @@ class Batcher:
             names = iter(self._identifiers.several(time.time_ns() // 1_000_000, sum([one.count for one in nameless])))
             for one in nameless:
                 one.ids = [next(names)] if one.count == 1 else [*islice(names, one.count)]
+        if self._elsewhere is not None and len(nameless) < len(queue):
+            self._elsewhere.begin([one for one in queue if one.given])
         if self._dated:
             self._dated = False
             queue = [one for one in queue if one.deadline is None or not self.let_go(one)]

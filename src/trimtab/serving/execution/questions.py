@@ -165,7 +165,7 @@ class Question:
         self.sticky: str | None = None
         self.deadline: float | None = None
         self.timer: TimerHandle | None = None
-        self.mark: object = None
+        self.mark = b""
         self.who = ""
         self.parts: list[Any] = []
 

@@ -46,8 +46,12 @@ class Repeats:
 
     def find(self, question: Question) -> Answers | None:
         """What was answered to the same question, None when it is not known (any more)."""
+        return self.recall(question.mark)
+
+    def recall(self, mark: object) -> Answers | None:
+        """What was answered to the question with that mark."""
         self.forget()
-        found = self._newer.get(question.mark) or self._older.get(question.mark)
+        found = self._newer.get(mark) or self._older.get(mark)
         return _unfolded(found) if isinstance(found, tuple) else found
 
     def keep(self, question: Question, answers: Answers, offset: int) -> None:

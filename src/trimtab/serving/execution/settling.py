@@ -19,11 +19,13 @@ _LOG = logging.getLogger("trimtab.serving")
 
 
 class Settling:
-    """Belongs to the event loop. `waiting` counts the questions that were taken and are not ended; `shadow` is given
-    what shadow releases owe, after the answers are written."""
+    """Belongs to the event loop. `waiting` counts the questions that were taken and are not ended; `under_way` are the
+    marks of those that other processes may ask for; `shadow` is given what shadow releases owe, after the answers are
+    written."""
 
     def __init__(self, book: Book, shadow: Callable[[Owed], None]) -> None:
         self.waiting = 0
+        self.under_way: set[bytes] = set()
         self.repeats = Repeats()
         self._book = book
         self._shadow = shadow
@@ -35,8 +37,7 @@ class Settling:
         known = self.repeats.find(question)
         if known is None:
             return False
-        self.waiting += 1
-        self._tell_again(question, known)
+        self.tell_again(question, known)
         return True
 
     def settle(self, batch: Batch, parts: Sequence[Part]) -> None:
@@ -68,6 +69,8 @@ class Settling:
         question.over = True
         question.parts = []
         self.waiting -= 1
+        if question.given:
+            self.under_way.discard(question.mark)
         if question.timer is not None:
             question.timer.cancel()
 
@@ -92,6 +95,7 @@ class Settling:
             if one.timer is not None:
                 one.timer.cancel()
             if one.given:
+                self.under_way.discard(one.mark)
                 self.repeats.keep(one, answers, offset)
             try:
                 body = one.render(one, answers, offset)
@@ -126,13 +130,16 @@ class Settling:
             end = start + one.count
             known = self.repeats.find(one) if one.given else None
             if known is not None:
-                self._tell_again(one, known)
+                self.waiting -= 1
+                self.tell_again(one, known)
             else:
                 own = parts if len(questions) == 1 else [pick(parts[0], None, slice(start, end))]
                 self.settle(Batch([one]), own)
             start = end
 
-    def _tell_again(self, question: Question, known: Answers) -> None:
+    def tell_again(self, question: Question, known: Answers) -> None:
+        """Answers a question that is not waited for with what was answered before."""
+        self.waiting += 1
         self._book.metrics.repeated += question.count
         self.end(question)
         loaded = {one.release: one for one in question.fleet.releases}

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Protocol
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.refusals import RefusalError
 
+_LATELY = 1.0  # seconds: who waits for longer is idle
+
 
 class Guest(Protocol):
-    """One who is connected."""
+    """One who is connected. `since` is when its present wait began (0: since the last sweep), `parts` whether it was
+    asked to come again, `gone` whether its last answer has been sent."""
+
+    since: float
+    parts: bool
+
+    @property
+    def gone(self) -> bool:
+        """Whether an answer would reach nobody."""
+        ...
+
+    def part(self) -> None:
+        """Asks the caller to come again with another connection: the next answer says that it ends this one."""
+        ...
 
     def sweep(self, now: float) -> None:
         """Closes what has waited too long; called a few times a second."""
@@ -53,6 +69,14 @@ class Crowd:
             del self._of[address]
         else:
             self._of[address] -= 1
+
+    def move(self, count: int, now: float) -> None:
+        """Has so many callers come again, those that left included. Only who asks now: whoever is idle does no harm
+        here."""
+        count -= sum(one.parts for one in self.connections)
+        asking = (one for one in self.connections if not one.since or now - one.since < _LATELY)
+        for one in islice((one for one in asking if not (one.parts or one.gone)), max(0, count)):
+            one.part()
 
     def reserve(self, size: int) -> bool:
         """Room for so many bytes of a body; false when there is none."""

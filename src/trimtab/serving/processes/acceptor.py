@@ -36,8 +36,8 @@ class Acceptor:
         board: Board,
         slot: int,
         had: Callable[[], int],
-        move: Callable[[int], None],
         *,
+        move: Callable[[int], None],
         ssl: SSLContext | None = None,
         handshake: float = 5.0,
     ) -> None:

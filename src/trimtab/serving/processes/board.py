@@ -15,9 +15,10 @@ _STATE, _CONNECTIONS, _STARTS, _PID, _BEAT, _TAKEN = range(_WIDTH)
 
 
 class Board:
-    """A line a seat: what its process is doing, how many connections it has and how many were taken there, how often one
-    has been started, its pid, and a number that changes for as long as it is well. A process writes its own line; the supervisor clears that of
-    one that has ended. Reading asks for no lock: a number that is a moment old does no harm."""
+    """A line a seat: what its process is doing, how many connections it has and how many were taken there, how often
+    one has been started, its pid, and a number that changes for as long as it is well. A process writes its own line;
+    the supervisor clears that of one that has ended. Reading asks for no lock: a number that is a moment old does no
+    harm."""
 
     def __init__(self, descriptor: int, count: int) -> None:
         self.descriptor = descriptor

@@ -10,8 +10,8 @@ from trimtab.records.base import Record
 class Seat(Record, kw_only=True):
     """Seat `slot` of `count`, taken for the `turn`-th time (from 1) since the server was started, which was at `born`
     (nanoseconds since 1970). The others are descriptors that the supervisor hands down: the `listening` socket, the
-    `board`, and `held`, which keep the server's locks for as long as any of its processes lives. `grpc_port` is the
-    port for gRPC, 0 where there is none."""
+    `board`, the `marks` of questions with ids of their own, and `held`, which keep the server's locks for as long as
+    any of its processes lives. `grpc_port` is the port for gRPC, 0 where there is none."""
 
     slot: int = 0
     count: int = 1
@@ -19,6 +19,7 @@ class Seat(Record, kw_only=True):
     born: int = 0
     listening: int = -1
     board: int = -1
+    marks: int = -1
     held: tuple[int, ...] = ()
     grpc_port: int = 0
 

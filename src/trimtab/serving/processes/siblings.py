@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from trimtab.errors import TemporaryError
 from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.wire import Answer, Folder, Line, listen
 
+AGAIN = "again"  # whether a process knows the answer to a question with ids of its own
+_AT_ONCE = 0.25  # seconds: nobody waits longer for what can be scored again
 _SILENT = 2.0
 _PATIENCE = 5.0
 _PAUSE = 0.05
@@ -48,6 +52,15 @@ class Siblings:
         found = await asyncio.gather(*(one(slot, line) for slot, line in self._lines.items()))
         return dict(answer for answer in found if answer is not None)
 
+    async def ask_one(self, slot: int, verb: str, body: bytes, patience: float = _SILENT) -> bytes | None:
+        """The answer of one of them; None where it is not there, does not know, or says nothing for `patience`
+        seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                return await self._lines[slot].ask(verb, body)
+        except (OSError, TimeoutError):
+            return None
+
     async def ask_each(self, verb: str, body: bytes) -> list[bytes]:
         """The answers of all of them; one that has died is waited for until another has its seat. Raises TemporaryError
         when one does not answer in time."""
@@ -64,3 +77,8 @@ class Siblings:
                 raise TemporaryError(f"process {slot} of this server does not answer", delay=1.0) from None
 
         return await asyncio.gather(*(one(slot, line) for slot, line in self._lines.items()))
+
+
+async def asked_again(siblings: Siblings, system: str, slot: int, mark: bytes) -> bytes | None:
+    """What the process on a seat knows of a question, as its `Elsewhere` tells it."""
+    return await siblings.ask_one(slot, AGAIN, msgspec.msgpack.encode((system, mark)), _AT_ONCE)

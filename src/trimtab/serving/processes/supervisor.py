@@ -26,6 +26,7 @@ from trimtab.records.server import ServerConfig, ServerInfo
 from trimtab.serving.processes.address import announce, bind, hold, read_info
 from trimtab.serving.processes.board import new_board
 from trimtab.serving.processes.child import Child, fork
+from trimtab.serving.processes.marks import new_marks
 from trimtab.serving.processes.notify import notify, reloading
 from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.tally import Tally, tally_name
@@ -80,6 +81,7 @@ class Supervisor:
         self._listening.listen(1024)
         self._grpc = _reserve(config, (before and before.grpc_port) or 0)
         self._board = new_board(count)
+        self._marks = new_marks(count)
         self._born = time.time_ns()
         self._posts = [_Post(slot) for slot in range(count)]
         self._over = False
@@ -160,6 +162,7 @@ class Supervisor:
             born=self._born,
             listening=self._listening.fileno(),
             board=self._board.descriptor,
+            marks=self._marks.descriptor,
             held=self._locks,
             grpc_port=0 if self._grpc is None else self._grpc.getsockname()[1],
         )

@@ -1,0 +1,125 @@
+"""A question that another process of this server has answered, or is about to: its answer is fetched, not made again.
+
+A caller that asks again does so with a new connection, and so may meet another process than at first. Questions with
+ids of their own are noted in a table that all processes share; one that stands there under another's name is asked of
+that one, which knows its answer, or knows when it will. Questions without ids of their own never come here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from trimtab.serving.execution.questions import Question
+from trimtab.serving.execution.retold import pack, unpack
+from trimtab.serving.execution.settling import Settling
+from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.releases import Fleet, Release
+
+_LOG = logging.getLogger("trimtab.serving")
+_UNKNOWN, _DUE, _KNOWN = b"-", b"~", b"+"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds until it is asked again what is due
+_NAMES = 64  # releases whose answers can still be told after others took their place
+
+
+class Noted(Protocol):
+    """Where questions with ids of their own are noted."""
+
+    def holder(self, mark: bytes) -> int:
+        """The process that had such a question last; -1 where none is known."""
+        ...
+
+    def note(self, mark: bytes, slot: int) -> None:
+        """That process has it now."""
+        ...
+
+
+class Elsewhere:
+    """Belongs to the event loop of process `slot`. `ask` fetches what `tell` of another process says of a mark, None
+    where that one does not answer; `proceed` has a question scored here, and may raise RefusalError. What is due there
+    is waited for `patience` seconds."""
+
+    def __init__(  # noqa: PLR0917 - each is one thing
+        self,
+        slot: int,
+        noted: Noted,
+        ask: Callable[[int, bytes], Awaitable[bytes | None]],
+        settling: Settling,
+        proceed: Callable[[Question], None],
+        patience: float,
+    ) -> None:
+        self._slot = slot
+        self._noted = noted
+        self._ask = ask
+        self._settling = settling
+        self._proceed = proceed
+        self._patience = patience
+        self._names: dict[str, Release] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def enter(self, fleet: Fleet) -> None:
+        """The fleet is in force from now on."""
+        for release in fleet.releases:
+            self._names.pop(release.release, None)
+            self._names[release.release] = release.by_name()
+        while len(self._names) > _NAMES:
+            del self._names[next(iter(self._names))]
+
+    def fetches(self, question: Question) -> bool:
+        """Whether another process had the same question; its caller is answered later then."""
+        slot = self._noted.holder(question.mark)
+        if slot in {-1, self._slot}:
+            return False
+        self._settling.waiting += 1
+        task = asyncio.get_running_loop().create_task(self._fetch(question, slot))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    def begin(self, questions: Iterable[Question]) -> None:
+        """They are going to be answered here."""
+        for one in questions:
+            self._settling.under_way.add(one.mark)
+            self._noted.note(one.mark, self._slot)
+
+    def tell(self, mark: bytes) -> bytes:
+        """What this process knows of a question."""
+        known = self._settling.repeats.recall(mark)
+        if known is not None:
+            return _KNOWN + pack(known)
+        return _DUE if mark in self._settling.under_way else _UNKNOWN
+
+    async def _fetch(self, question: Question, slot: int) -> None:
+        told = None
+        try:
+            told = await self._told(question, slot)
+        except Exception:  # a fault of ours must not cost the caller its answer
+            _LOG.exception("an answer could not be fetched from process %d", slot)
+        self._settling.waiting -= 1
+        names = self._names | {one.release: one for one in question.fleet.releases}
+        known = None if told is None else unpack(told, names)
+        if known is not None:
+            self._settling.tell_again(question, known)
+        elif not self._settling.told_again(question):
+            try:
+                self._proceed(question)
+            except RefusalError as error:
+                question.caller.refuse(error)
+
+    async def _told(self, question: Question, slot: int) -> bytes | None:
+        """The answer that the other process gave, once it is there; None where it is not to be had."""
+        until = time.perf_counter() + self._patience
+        if question.deadline is not None:
+            until = min(until, question.deadline)
+        pause = _FIRST_PAUSE
+        while told := await self._ask(slot, question.mark):
+            if not told.startswith(_DUE):
+                return told[1:] if told.startswith(_KNOWN) else None
+            if question.caller.gone or time.perf_counter() + pause > until:
+                return None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return None
