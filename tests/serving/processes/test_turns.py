@@ -89,6 +89,19 @@ def test_callers_move_once_it_has_been_uneven_for_a_second() -> None:
     assert turns.look(12) == 0, "the second begins anew"
 
 
+def test_callers_that_come_and_go_do_not_keep_those_that_stay_from_moving() -> None:
+    board = a_board(20, 12)
+    turns = Turns(board, 0)
+    moved = []
+    for here in (20, 20, 20, 20, 20, 20, 24, 24, 24, 24, 24):
+        board.count_connections(0, here)
+        board.count_connections(1, 32 - here)
+        for _ in range(16):
+            turns.ended(0.001)
+        moved.append(turns.look(here))
+    assert moved == [0] * 10 + [4]
+
+
 def test_one_that_just_starts_is_nobody_to_move_to() -> None:
     board = a_board(20, 0)
     board.enter(1)

@@ -65,7 +65,8 @@ class Turns:
         churned, self._brief, self._patience = self.churns, 0, _LONGEST
         for seat in range(self._board.count):
             self._since[seat] = (self._board.taken(seat) - self._lately(seat) // 2) & _WHOLE
-        extra = 0 if churned else here - self._board.fair_share()
+        share = self._board.fair_share()
+        extra = here - share - (share // 4 if churned else 0)  # those that come and go are never quite even
         self._uneven = self._uneven + 1 if extra > 0 else 0
         return min(extra, _AT_ONCE) if self._uneven >= _LASTING else 0
 
