@@ -104,3 +104,16 @@ def test_code_that_would_end_the_process_fails_and_nothing_more(server, end):
         assert (status, "features(rows) raised" in told["error"]) == (500, True), told
         assert server.ask("POST", "/predict", [{"distance": 1.0, "carrier": "AA"}])[0] == 200
     assert server.local.pid == pid
+
+
+def test_what_costs_the_same_for_one_row_and_for_many_is_asked_for_many(make):
+    """Also after a while of single requests; a model that answers 20 rows a second by themselves answers far more."""
+    server = make(max_wait=0.5)
+    code = "import time\ndef features(rows):\n    time.sleep(0.06)\n    return rows"
+    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([0.001, 0.5]), code=code)))
+    rows = [{"distance": 1.0, "carrier": "AA"}]
+    assert [server.ask("POST", "/predict", rows)[0] for _ in range(25)] == [200] * 25
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: server.ask("POST", "/predict", rows)[0], range(160)))
+    assert answers == [200] * 160
+    assert server.status().releases[0].execution.largest >= 64

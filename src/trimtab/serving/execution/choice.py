@@ -11,7 +11,8 @@ HAND_OVER = 0.0002  # seconds that giving a batch to a thread and taking its ans
 _INLINE_ROW = 0.00025  # a single row that takes longer than this is worth a thread
 _INLINE_SHARE = 0.000025  # so are rows that take longer than this in a batch: more threads answer more of them
 _STALL = 0.002  # the longest that one batch may keep the loop
-BATCH = 0.05  # the longest that one batch may keep a thread
+_BATCH = 0.05  # the longest that one batch may keep a thread
+_ALONE = 1.5  # but where one row alone takes it as long, others may come along that make it hardly longer
 _GAIN = 1.02  # a batch grows until a row costs at most this much more than it would at the best size
 _MOST_ROWS = 4096
 
@@ -43,11 +44,17 @@ def choose(profile: Profile, *, own_code: bool, cores: int) -> Choice:
 
 def threaded(profile: Profile, cores: int, reason: str) -> Choice:
     """The choice of threads: the smallest batch that is nearly as good as the best, so that answers come evenly."""
-    fitting = [size for size in _sizes() if size == 1 or profile.time(size) <= BATCH]
+    most = longest(profile)
+    fitting = [size for size in _sizes() if size == 1 or profile.time(size) <= most]
     cost = {size: (profile.time(size) + HAND_OVER) / size for size in fitting}
     best = min(cost.values())
     largest = next(size for size in fitting if cost[size] <= _GAIN * best)
     return Choice(kind="threads", largest=largest, threads=cores, reason=reason)
+
+
+def longest(profile: Profile, times: float = 1.0) -> float:
+    """Seconds that one batch may keep a thread, where everything takes so many times what was measured."""
+    return max(_BATCH, _ALONE * times * profile.time(1))
 
 
 def _sizes() -> list[int]:

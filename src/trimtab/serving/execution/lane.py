@@ -234,7 +234,7 @@ class Lane:
 
     def pump(self) -> None:
         """Gives what waits to the threads that are free."""
-        ahead = self._cores if self.pace.batch * self.pace.row < _AHEAD else 0
+        ahead = self._cores if self.pace.span < _AHEAD else 0
         while (self._small or self._large) and not self._crew.stuck:
             free = self._cores + ahead - len(self._crew)
             if free <= 0:

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from trimtab.serving.execution.choice import BATCH
+from trimtab.serving.execution.choice import longest
 from trimtab.serving.routing.profile import Profile
 
 _SMOOTH = 0.1
 _SLOW = 0.001  # a batch on the loop is slow when it takes longer than this, and than four times what was promised
 _TIMES = 4.0
+_KNOWN = 4.0  # a model that takes longer than so many times what was promised is another than was measured
 _LEAST_SLOW = 4
 _WINDOW = 256
 _CALM = 512  # batches in threads, as fast as promised, before a model that was moved there goes back to the loop
 
 
 class Pace:
-    """`row`: seconds that one row takes a thread, as of late; `drain`: seconds in which what waits gets shorter by one,
-    all threads counted, and all that comes between. `batch`: the most rows of one batch, so that it is bounded in time
-    also where the profile promised too much. `patience`: seconds that may be waited, which are `wait`, or for a slow
-    model what a few batches take. `slow`: so many of the last batches on the loop were slow that the model should leave
-    it. `calm`: a model that was moved to threads has been as fast as promised for long enough to go back; each move
-    asks for twice as long the next time."""
+    """`drain`: seconds in which what waits gets shorter by one, all threads counted, and all that comes between.
+    `batch`: the most rows of one batch, so that it is bounded in time also where the profile promised too much, and
+    `span` the seconds that it takes a thread, as of late. `patience`: seconds that may be waited, which are `wait`, or
+    for a slow model what a few batches take. `slow`: so many of the last batches on the loop were slow that the model
+    should leave it. `calm`: a model that was moved to threads has been as fast as promised for long enough to go back;
+    each move asks for twice as long the next time."""
 
     def __init__(self, profile: Profile, wait: float) -> None:
-        self.row = self.drain = 0.0
+        self.drain = self.span = 0.0
         self.batch, self.patience = 1, wait
         self.slow = False
         self.calm = False
         self._profile = profile
         self._wait = wait
         self._largest = 1
+        self._times = 1.0  # what batches take of late, as a share of what was promised for their size
         self._turns = self._late = self._fast = self._moves = 0
         self._rows = self._time = self._since = 0.0
 
     def start(self, row: float, threads: int, largest: int, *, moved: bool) -> None:
         """It runs elsewhere now, in so many threads and batches of at most `largest` rows, where a row should take
         `row` seconds; `moved`: it was too slow for the loop."""
-        self.row, self.drain = row, row / threads
-        self._largest = largest
+        self.drain = row / threads
+        self._largest, self._times = largest, 1.0
         self._reckon()
         self._rows = self._time = self._since = 0.0
         self.slow = self.calm = False
@@ -55,7 +57,7 @@ class Pace:
 
     def ran(self, rows: int, seconds: float, now: float = 0.0, *, waiting: bool = False) -> None:
         """A batch was scored in a thread, and is back at `now`; `waiting`: more was there to be scored."""
-        self.row += _SMOOTH * (seconds / rows - self.row)
+        self._times += _SMOOTH * (seconds / self._profile.time(rows) - self._times)
         self._reckon()
         if self._since:
             self._rows += rows - _SMOOTH * self._rows
@@ -68,5 +70,14 @@ class Pace:
             self.calm = self._fast >= _CALM << (self._moves - 1)
 
     def _reckon(self) -> None:
-        self.batch = min(self._largest, max(1, int(BATCH / self.row)))
-        self.patience = max(self._wait, 4 * self.batch * self.row)
+        most, batch = longest(self._profile, min(self._times, _KNOWN)), self._largest
+        span = self._times * self._profile.time(batch)
+        while batch > 1 and span > most:
+            beyond, batch = span, batch // 2
+            span = self._times * self._profile.time(batch)
+            if span <= most < beyond:  # somewhere between the two
+                batch += int(batch * (most - span) / (beyond - span))
+                span = self._times * self._profile.time(batch)
+                break
+        self.batch, self.span = batch, span
+        self.patience = max(self._wait, 4 * span)

@@ -12,6 +12,8 @@ SIZES = (1, 8, 64)
 _RUNS = 5
 _PATIENCE = 0.15  # seconds one size may be measured for, once it has run twice
 _TOO_LONG = 0.3  # a size that should take longer than this is left out
+_WAIT = 0.2  # unless the size before took no longer than this, and it turns out to take at most
+_ALIKE = 0.5  # this share of what it should: what costs is the call then, and not the rows
 _LONG = 0.03  # a size that should take this long needs no run of its own to warm up
 _HEAVY = 0.00025  # a row that takes longer than this may be better off by itself
 _WORTH = 0.94  # several rows in one run pay where each then takes at most this share of its time
@@ -59,7 +61,12 @@ def measure(
     for size in SIZES:
         expected = seconds[-1] * size / rows[-1] if rows else 0.0
         if expected > _TOO_LONG:
-            break
+            took = _once(run, size, clock) if seconds[-1] <= _WAIT else expected
+            if took > _ALIKE * expected:
+                break
+            rows.append(size)
+            seconds.append(took)
+            continue
         took = _best(run, size, clock, warm=expected < _LONG)
         if cut is not None and rows and seconds[0] > _HEAVY:
             seconds[-1] = min(seconds[-1], _best(run, rows[-1], clock, warm=False))
@@ -91,6 +98,13 @@ def _share(run: Callable[[int], object], few: int, many: int, work: Callable[[],
         run(many)
         shares.append((work() - between) / (between - start))
     return median(shares)
+
+
+def _once(run: Callable[[int], object], size: int, clock: Callable[[], float]) -> float:
+    """A run that may take long, to see whether it does."""
+    start = clock()
+    run(size)
+    return clock() - start
 
 
 def _best(run: Callable[[int], object], size: int, clock: Callable[[], float], *, warm: bool) -> float:
