@@ -129,13 +129,6 @@ class Batcher:
     def _flush(self) -> None:
         self._woken = False
         queue, self._queue = self._queue, []
-        nameless = [one for one in queue if not one.given]
-        if nameless:
-            names = iter(self._identifiers.several(time.time_ns() // 1_000_000, sum([one.count for one in nameless])))
-            for one in nameless:
-                one.ids = [next(names)] if one.count == 1 else [*islice(names, one.count)]
-        if self._elsewhere is not None and len(nameless) < len(queue):
-            self._elsewhere.begin([one for one in queue if one.given])
         if self._dated:
             self._dated = False
             queue = [one for one in queue if one.deadline is None or not self.let_go(one)]
@@ -150,6 +143,7 @@ class Batcher:
 
     def _hand_on(self, kind: Batch, touched: set[Lane]) -> None:
         """Answers questions of one kind at once, or puts them into the lanes of the releases that will."""
+        self._name(kind)
         for release, those in self._shared_out(kind):
             if release is None:
                 for one in those.questions:
@@ -161,6 +155,21 @@ class Batcher:
                     self._spread(batch.questions[0], touched)
                 else:
                     self._at_once(lane, release, batch)
+
+    def _name(self, kind: Batch) -> None:
+        """Rows without an id of their caller's get one of ours; those with one may be asked for elsewhere as well."""
+        now = time.time_ns() // 1_000_000
+        if kind.plain:
+            for one, name in zip(kind.questions, self._identifiers.several(now, kind.rows), strict=True):
+                one.ids = [name]
+            return
+        nameless = [one for one in kind.questions if not one.given]
+        if nameless:
+            names = iter(self._identifiers.several(now, sum([one.count for one in nameless])))
+            for one in nameless:
+                one.ids = [*islice(names, one.count)]
+        if self._elsewhere is not None and len(nameless) < len(kind.questions):
+            self._elsewhere.begin([one for one in kind.questions if one.given])
 
     def _shared_out(self, kind: Batch) -> Iterable[tuple[Release | None, Batch]]:
         """Questions of one kind by the release that answers them whole and on the loop; under None, all others."""
@@ -195,7 +204,7 @@ class Batcher:
                 self._at_once(lane, release, batch.part(half, len(questions)))
             else:
                 one = questions[0]
-                one.due = one.count
+                one.due, one.parts = one.count, []
                 self.deliver(attempt([Piece(one, release)]))
             return
         lane.ran_inline(batch.rows, time.perf_counter() - start)
@@ -204,7 +213,7 @@ class Batcher:
 
     def _spread(self, question: Question, touched: set[Lane]) -> None:
         """Gives each row to the release that answers it."""
-        question.due = question.count
+        question.due, question.parts = question.count, []
         target = question.target
         routed = question.fleet.canaries and not question.pinned
         pieces = self._routed(question) if routed else [Piece(question, target)]

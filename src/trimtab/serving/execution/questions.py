@@ -167,7 +167,7 @@ class Question:
         self.timer: TimerHandle | None = None
         self.mark = b""
         self.who = ""
-        self.parts: list[Any] = []
+        self.parts: list[Any]  # from when rows of it are given to releases
 
     def ask(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes rows, encoding them at once where that is cheap. Raises RefusalError (422) for rows that do not fit."""
