@@ -23,7 +23,7 @@ class DatasetVersion(Record, kw_only=True):
     `until` is the cursor: the source was asked for everything up to it. `columns` are all it has, by name. `number` is
     the store's own version. `personal` are the columns that are sealed, with the families of what was sealed.
 
-    Of a source of pages, `cursor` is where the reading goes on that made this version (`data.store.position` says how
+    Of a source of pages, `cursor` is where the reading goes on that made this version (`writing/position.py` says how
     it is kept), and `asked_since` is where that reading began.
 
     `changes` is what the step brought that is not as it was before in the columns, `troubled` which columns were gone
