@@ -8,6 +8,7 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+import onnx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -154,6 +155,24 @@ def test_other_models() -> None:
     assert gap(make_pipeline(SimpleImputer(), lightgbm(BINARY)).fit(x, y), BINARY, 2, x) < TIGHT
     calibrated = CalibratedClassifierCV(LogisticRegression(max_iter=5000), cv=2).fit(full, y)
     assert gap(calibrated, BINARY, 2, full) < TIGHT
+
+
+@pytest.mark.parametrize("task", [BINARY, SEVERAL])
+def test_shares_of_a_forests_trees_are_no_more_than_all(task: Task) -> None:
+    """Ten times 0.1 is 1.0000001 in single precision: nobody should take the logarithm of what is left."""
+    x = np.linspace(0, 1, 400, dtype=np.float32)[:, None]
+    y = np.digitize(x[:, 0], [0.5] if task == BINARY else [0.3, 0.6])
+    model = RandomForestClassifier(10, n_jobs=1, random_state=0).fit(x, y)
+    made = signature(task, 1, int(y.max()) + 1)
+    scores = Model.load(export(model, made), made).scores(x)
+    assert 0.0 <= scores.min() <= scores.max() == 1.0
+
+
+def test_no_other_model_pays_for_it() -> None:
+    x, y, classes = real(BINARY)
+    for make in (lightgbm, histogram, linear):
+        graph = onnx.load_from_string(export(make(BINARY).fit(x, y), signature(BINARY, x.shape[1], classes))).graph
+        assert "Clip" not in {node.op_type for node in graph.node}
 
 
 def test_early_stopping_exports_the_best_iteration() -> None:

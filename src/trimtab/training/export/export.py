@@ -57,7 +57,17 @@ def _scoring(model: Any, signature: Signature) -> Graph:
         if graph.width == 1 and len(present) == 2:
             _both(graph)
         spread_classes(graph, present, classes)
+    if classes and _is_plain_sum(graph):
+        bounds = [graph.constant(name, np.float32(bound)) for name, bound in (("least", 0), ("most", 1))]
+        graph.add("Clip", [graph.output, *bounds], "shares")
     return graph
+
+
+def _is_plain_sum(graph: Graph) -> bool:
+    """Whether trees are added up, with no link: shares of a forest's trees may come to 1.0000001."""
+    links = any(node.op_type == "Sigmoid" for node in graph.nodes)
+    attributes = [one for node in graph.nodes for one in node.attribute]
+    return not links and any(one.name == "post_transform" and one.s == b"NONE" for one in attributes)
 
 
 def native_scores(model: Any, x: NDArray[np.float32], signature: Signature) -> NDArray[np.float64] | None:
