@@ -277,9 +277,12 @@ class Reader:
         self.phase = IDLE
         self._taker.since = 0.0
         method, parts = self._parser.get_method(), self._body
-        bodiless = self._length < 0 and not self._chunked
-        if bodiless and method == b"POST" and not self._url.startswith(_MAY_BE_BARE):
-            self._fail(RefusalError(411, "a POST needs content-length or transfer-encoding: chunked"))
+        if method == b"POST":
+            if self._length < 0 and not self._chunked and not self._url.startswith(_MAY_BE_BARE):
+                self._fail(RefusalError(411, "a POST needs content-length or transfer-encoding: chunked"))
+                return
+        elif method == b"CONNECT":  # what follows is another protocol to the parser, and a body to others
+            self._fail(RefusalError(400, "CONNECT is not spoken here: this server is no proxy"))
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         request = Request(method, self._url, self._fields, body, self._parser.should_keep_alive(), self._token)
