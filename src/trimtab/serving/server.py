@@ -116,8 +116,11 @@ class Server:
             return
         given = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
         resource.setrlimit(resource.RLIMIT_NOFILE, (given, most))
-        if given < wanted:
-            _LOG.warning("the system lets this process have %d open files: too few for max_connections", given)
+        if given < wanted:  # connections must leave enough for telemetry: what cannot be kept is not answered
+            crowd = self._reception.crowd
+            crowd.most = max(given - _OWN_FILES, given // 4)
+            told = "the system lets this process have %d open files: it takes %d connections at most, not %d"
+            _LOG.warning(told, given, crowd.most, self._config.max_connections)
 
     def _admit(self, layout: Layout, config: ServerConfig) -> bool:
         """Takes up a system's state. One that cannot be served must not keep the others from it."""

@@ -26,7 +26,8 @@ def counted(releases: dict[str, list[float]], gauge: float = 1.0) -> str:
     metrics = Metrics()
     for release, latencies in releases.items():
         counts = metrics.of(release)
-        counts.time(latencies)
+        if latencies:
+            counts.time(latencies)
         counts.rows["live"] += len(latencies)
         metrics.requests[200] += len(latencies)
     return metrics.text({"trimtab_generation": ("The generation.", gauge)})

@@ -72,7 +72,8 @@ def test_brief_connections_are_evened_out_by_how_many_each_took() -> None:
         turns.look(0)
         for _ in range(16):
             turns.ended(0.001)
-    assert not turns.leaves(0)
+    assert not turns.leaves(8)
+    assert turns.leaves(9), "some of them may stay"
 
 
 def test_callers_move_once_it_has_been_uneven_for_a_second() -> None:

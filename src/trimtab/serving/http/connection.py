@@ -70,6 +70,8 @@ class Connection(asyncio.Protocol):
             self._desk.crowd.enter(self, self._address)
         except RefusalError as error:
             self.fail(error)
+            if self._desk.crowd.overrun:
+                self._transport.abort()
         else:
             if self._desk.draining:
                 self.fail(RefusalError(503, "the server is shutting down", retry_after=1.0))

@@ -37,10 +37,11 @@ class Guest(Protocol):
 
 
 class Crowd:
-    """`connections` are all there are. Belongs to the event loop."""
+    """`connections` are all there are, and `most` how many there may be. Belongs to the event loop."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.connections: set[Guest] = set()
+        self.most = config.max_connections
         self._config = config
         self._room = max(config.max_held, config.max_body)
         self._of: dict[str, int] = {}
@@ -56,11 +57,16 @@ class Crowd:
         self.connections.add(connection)
         of = self._of[address] = self._of.get(address, 0) + 1
         config = self._config
-        if len(self.connections) > config.max_connections:
-            raise RefusalError(503, f"more than {config.max_connections:,} connections", retry_after=1.0)
+        if len(self.connections) > self.most:
+            raise RefusalError(503, f"more than {self.most:,} connections", retry_after=1.0)
         if of > config.max_connections_per_address:
             most = config.max_connections_per_address
             raise RefusalError(503, f"more than {most:,} connections from {address}", retry_after=1.0)
+
+    @property
+    def overrun(self) -> bool:
+        """Whether so many are told that there are too many that not even that can be told to more."""
+        return len(self.connections) > self.most + self.most // 4 + 1
 
     def leave(self, connection: Guest, address: str) -> None:
         """One less."""

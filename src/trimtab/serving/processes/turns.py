@@ -15,6 +15,7 @@ _LONGEST = 4  # steps of a turn: the others may have to be woken first
 _BRIEF = 0.1  # seconds: a connection that ends sooner evens itself out
 _CHURN = 16  # brief connections since the last look: above it they are counted as they are taken
 _LEAD = 16  # brief connections, and half as many as another took, that one may be ahead: where all are busy it is luck
+_MANY = 8  # the same of the connections there are, some of which may stay
 _LASTING = 5  # looks, a second: who has too many connections for so long asks some callers to come again
 _AT_ONCE = 8
 _WHOLE = 0xFFFFFFFF
@@ -71,10 +72,11 @@ class Turns:
         return min(extra, _AT_ONCE) if self._uneven >= _LASTING else 0
 
     def _ahead(self, here: int) -> bool:
-        if self.churns:
-            least = self._least_lately()
-            return self._lately(self._slot) > least + least // 2 + _LEAD
-        return here > self._board.fewest_elsewhere(self._slot)
+        fewest = self._board.fewest_elsewhere(self._slot)
+        if not self.churns:
+            return here > fewest
+        least = self._least_lately()
+        return self._lately(self._slot) > least + least // 2 + _LEAD or here > fewest + fewest // 2 + _MANY
 
     def _lately(self, seat: int) -> int:
         return (self._board.taken(seat) - self._since[seat]) & _WHOLE
