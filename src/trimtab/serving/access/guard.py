@@ -133,7 +133,7 @@ class Guard:
         """Whether a known caller may ask for this at all. Raises RefusalError (401 or 403)."""
         if grant.expires and self._now() >= grant.expires:
             self.refused += 1
-            raise _invalid(f"token {grant.name!r} has expired")
+            raise _invalid(f"token {grant.name!r} has expired", hint="`trimtab token add` makes another")
         if not grant.scopes & scope:
             self.refused += 1
             raise RefusalError(
@@ -216,8 +216,8 @@ def guard_of(layout: Layout, config: ServerConfig, owner: str) -> Guard:
     return Guard(layout.tokens, standing, digest_of(owner), Rates(layout.rates))
 
 
-def _invalid(message: str) -> RefusalError:
-    return RefusalError(401, message, hint=_HINT, challenge='error="invalid_token"')
+def _invalid(message: str, hint: str = _HINT) -> RefusalError:
+    return RefusalError(401, message, hint=hint, challenge='error="invalid_token"')
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -58,8 +58,10 @@ def _scoring(model: Any, signature: Signature) -> Graph:
             _both(graph)
         spread_classes(graph, present, classes)
     if classes and _is_plain_sum(graph):
-        bounds = [graph.constant(name, np.array(bound, np.float32)) for name, bound in (("least", 0), ("most", 1))]
-        graph.add("Clip", [graph.output, *bounds], "shares")
+        bounds = [
+            graph.constant(name, np.array(bound, np.float32)) for name, bound in (("no_share", 0), ("every_share", 1))
+        ]
+        graph.add("Clip", [graph.output, *bounds], "bounded_shares")
     return graph
 
 
