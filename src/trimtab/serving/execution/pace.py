@@ -15,12 +15,12 @@ _CALM = 512  # batches in threads, as fast as promised, before a model that was 
 
 
 class Pace:
-    """`drain`: seconds in which what waits gets shorter by one, all threads counted, and all that comes between.
-    `batch`: the most rows of one batch, so that it is bounded in time also where the profile promised too much, and
-    `span` the seconds that it takes a thread, as of late. `patience`: seconds that may be waited, which are `wait`, or
-    for a slow model what a few batches take. `slow`: so many of the last batches on the loop were slow that the model
-    should leave it. `calm`: a model that was moved to threads has been as fast as promised for long enough to go back;
-    each move asks for twice as long the next time."""
+    """`drain`: seconds in which what waits gets shorter by one where much waits, all threads counted, and all that
+    comes between. `batch`: the most rows of one batch, so that it is bounded in time also where the profile promised
+    too much, and `span` the seconds that it takes a thread, as of late. `patience`: seconds that may be waited, which
+    are `wait`, or for a slow model what a few batches take. `slow`: so many of the last batches on the loop were slow
+    that the model should leave it. `calm`: a model that was moved to threads has been as fast as promised for long
+    enough to go back; each move asks for twice as long the next time."""
 
     def __init__(self, profile: Profile, wait: float) -> None:
         self.drain = self.span = 0.0
@@ -33,6 +33,7 @@ class Pace:
         self._times = 1.0  # what batches take of late, as a share of what was promised for their size
         self._turns = self._late = self._fast = self._moves = 0
         self._rows = self._time = self._since = 0.0
+        self._row = 1.0  # seconds that a row of a full batch was promised to take
 
     def start(self, row: float, threads: int, largest: int, *, moved: bool) -> None:
         """It runs elsewhere now, in so many threads and batches of at most `largest` rows, where a row should take
@@ -57,15 +58,17 @@ class Pace:
 
     def ran(self, rows: int, seconds: float, now: float = 0.0, *, waiting: bool = False) -> None:
         """A batch was scored in a thread, and is back at `now`; `waiting`: more was there to be scored."""
-        self._times += _SMOOTH * (seconds / self._profile.time(rows) - self._times)
+        promised = self._profile.time(rows)
+        self._times += _SMOOTH * (seconds / promised - self._times)
         self._reckon()
         if self._since:
-            self._rows += rows - _SMOOTH * self._rows
+            full = promised / self._row  # the rows of a full batch, in the time of this one: more would have been done
+            self._rows += full - _SMOOTH * self._rows
             self._time += now - self._since - _SMOOTH * self._time
             self.drain = self._time / self._rows
         self._since = now if waiting else 0.0
         if self._moves:
-            fast = seconds <= max(_SLOW, _TIMES / 2 * self._profile.time(rows))
+            fast = seconds <= max(_SLOW, _TIMES / 2 * promised)
             self._fast = self._fast + 1 if fast else self._fast // 2
             self.calm = self._fast >= _CALM << (self._moves - 1)
 
@@ -80,4 +83,5 @@ class Pace:
                 span = self._times * self._profile.time(batch)
                 break
         self.batch, self.span = batch, span
+        self._row = self._profile.time(batch) / batch
         self.patience = max(self._wait, 4 * span)
