@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import resource
 import shlex
 import shutil
 import signal
@@ -78,3 +79,25 @@ def test_several_systems_and_processes_follow_their_own_loops(lived: Place, tmp_
     assert serving.returncode == 0
     told = json.loads(out)
     assert (told["port"], [one["system"] for one in told["systems"]]) == (free_port, ["pump-alarm", "fan-alarm"])
+
+
+def test_the_status_tells_what_is_wrong_with_the_server(lived: Place, free_port: int) -> None:
+    """Rows that were answered and not kept, by a disk that takes no more, are no secret of the server's log."""
+    lived.edit("trimtab.toml", "port = 8080", f'port = {free_port}\ntelemetry_full = "answer"')
+    command = [sys.executable, "-m", "trimtab.cli.main", "serve", str(lived)]
+    serving = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with Client(f"http://127.0.0.1:{free_port}") as client:
+            client.predict([ROW])
+            assert "the server:" not in real("status", lived).out
+            pid = client.status().pid
+            limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (10, limits[1]))
+            client.predict([ROW] * 3)
+            out = " ".join(real("status", lived).out.split())
+        assert "the server: telemetry cannot be written: File too large" in out
+        assert "the server: 3 rows were answered and not kept since the server started" in out
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        serving.communicate(timeout=40)
+    assert "the server:" not in real("status", lived).out

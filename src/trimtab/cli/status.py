@@ -1,4 +1,5 @@
-"""`trimtab status`: what is live and whether each requirement holds, read from the ledger alone."""
+"""`trimtab status`: what is live and whether each requirement holds, read from the ledger; and what a server that runs
+says is wrong with it."""
 
 from __future__ import annotations
 
@@ -21,11 +22,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the status; 1 when a requirement is broken or nothing is live."""
     from trimtab.loop.status import read_status
     from trimtab.wiring.place import open_place
+    from trimtab.wiring.serving import server_trouble
     from trimtab.wiring.tracking import waiting
 
     with open_place(args.system, args.state, create=False) as place:
         status = read_status(place.system, place.ledger)
         trackers = waiting(place) if place.system.tracking.to and not args.json else ()
+        trouble = () if args.json else server_trouble(place)
     code = worst(status.verdicts) or int(status.live is None)
     if args.json:
         emit_json(status)
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         say(f"{styled('✗', 'bold red')} {plain(said)}", indent=2)
         if action.verb in _SAY_SO:
             say("  what it printed: `trimtab log --kind training_failed --json`", indent=2)
+    for line in trouble:
+        say(f"{styled('✗', 'bold red')} the server: {plain(line)}", indent=2)
     for line in trackers:
         say(f"{styled('?', 'yellow')} {plain(line)}", indent=2)
     say()

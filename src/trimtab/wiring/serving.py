@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trimtab.errors import TrimtabError
 from trimtab.records.base import SystemClock
+from trimtab.records.server import ServerConfig
 from trimtab.wiring.place import Place
 
 if TYPE_CHECKING:
@@ -42,6 +44,26 @@ def server_of(
     token = os.environ.get(spec.token_env, "").strip() or None
     config = server_config(spec, place.system.name, os.environ, place.layout.tokens, Path(place.system.folder))
     return LocalServer(place.layout.root, config, token=token, linked=linked)
+
+
+def server_trouble(place: Place) -> tuple[str, ...]:
+    """What the server that runs on this state says is wrong, in lines; none where all is well or none runs."""
+    if not place.layout.server.is_file():
+        return ()
+    from trimtab.deployment.local import LocalServer
+
+    try:
+        status = LocalServer(place.layout.root, ServerConfig(system=place.system.name)).status()
+    except TrimtabError as error:
+        return (error.in_one_line(),)
+    if status is None:
+        return ()
+    told = [status.error and f"generation {status.wanted} is not in force: {status.error}", status.telemetry_error]
+    if status.telemetry_dropped:
+        told.append(f"{status.telemetry_dropped:,} rows were answered and not kept since the server started")
+    if status.telemetry_unsure:
+        told.append(f"of {status.telemetry_unsure:,} rows the disk would not say that it has them")
+    return tuple(filter(None, told))
 
 
 def bench_of(place: Place) -> ServerBench:
