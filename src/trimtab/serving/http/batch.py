@@ -27,7 +27,7 @@ from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.stream import Stream
-from trimtab.serving.http.terms import read_terms
+from trimtab.serving.http.terms import read_header
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.routing.shares import sticky_key
@@ -93,7 +93,7 @@ class Batches:
             )
         terms = Question(connection, fleet, target, _render_nothing, time.perf_counter())
         terms.pinned = pinned is not None
-        read_terms(terms, request)
+        read_header(terms, request)
         spool = request.spool
         if spool is None:
             spool = Spool(self._folder, self._system.config.max_batch)

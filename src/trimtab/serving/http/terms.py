@@ -29,6 +29,11 @@ def read_terms(question: Question, request: Request) -> None:
             return
     if b"?" in request.url:
         _read_query(question, request.url.partition(b"?")[2])
+    read_header(question, request)
+
+
+def read_header(question: Question, request: Request) -> None:
+    """Takes what the header lines alone say. Raises RefusalError as above."""
     for name, value in request.fields:
         if len(name) not in _SIZES:
             continue
