@@ -10,6 +10,7 @@ from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json
 from trimtab.serving.http.binary import HEADER, BinaryAnswer, read_body, wanted_in_bytes
 from trimtab.serving.http.caller import HttpCaller
+from trimtab.serving.http.known_numbers import known_numbers
 from trimtab.serving.http.known_tensors import known_tensors
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.explained import explained_outputs
@@ -46,6 +47,8 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
         head.plain = not request.field(HEADER)
         if question.weight:
             head.tensors = known_tensors(question, request, asked)
+        elif head.plain:
+            head.tensors = known_numbers(question, request.body, asked)
 
 
 def _read_wishes(question: Question, asked: dict[str, Any], config: ServerConfig) -> None:
