@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -142,6 +146,60 @@ def test_a_token_is_asked_for_except_for_health(make: Make) -> None:
     with Caller(server.grpc, "right") as call:
         assert call("ModelInfer", call.request("flights", *ONE)).model_version == "model-r1"
         assert len(list(call.stream([call.request("flights", *ONE)]))) == 1
+
+
+def test_one_address_cannot_take_all_streams(make: Make) -> None:
+    """Streams that wait are bounded by address, so that calls of others find room; those that end give theirs back."""
+    server = make(grpc_port=0, max_connections_per_address=5)
+    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([0.001, 0.5]))))
+
+    def waits(asked: queue.SimpleQueue[Any]) -> Any:
+        stream: Any = call.stream(iter(asked.get, None))
+        asked.put(call.request("flights", *ONE))
+        assert next(stream).infer_response.model_version == "model-r1"
+        return stream
+
+    with Caller(server.grpc) as call:
+        for leave in ("end", "cancel", "end"):
+            asked = [queue.SimpleQueue[Any]() for _ in range(5)]
+            open_ones = [waits(one) for one in asked]
+            with pytest.raises(grpc.RpcError) as caught:
+                list(call.stream([call.request("flights", *ONE)]))
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "5 streams are open from this address" in caught.value.details()
+            assert call("ModelInfer", call.request("flights", *ONE)).model_version == "model-r1"
+            for one, stream in zip(asked, open_ones, strict=True):
+                one.put(None)
+                if leave == "cancel":
+                    stream.cancel()
+                else:
+                    assert list(stream) == []
+            until(lambda: tried(call) == 1)
+
+
+def tried(call: Caller) -> int:
+    """How many answers a stream of one request has; 0 where there is no room for it."""
+    try:
+        return len(list(call.stream([call.request("flights", *ONE)])))
+    except grpc.RpcError:
+        return 0
+
+
+def test_connections_beyond_the_most_are_not_taken(make: Make) -> None:
+    """What is open goes on; another is let in as soon as one has left."""
+    server = make(grpc_port=0, max_connections=10)
+    host, _, port = server.grpc.rpartition(":")
+    first = Caller(server.grpc)
+    with first as call:
+        assert call("ServerLive").live
+        crowd = [socket.create_connection((host, int(port))) for _ in range(20)]
+        held = sum(bool(one.recv(1)) if select.select([one], [], [], 1.0)[0] else True for one in crowd)
+        assert held < 10
+        assert call("ServerLive").live
+        for one in crowd:
+            one.close()
+    with Caller(server.grpc) as another:
+        until(lambda: another("ServerLive", timeout=5.0).live)
 
 
 def test_without_a_live_release_callers_may_try_again(make: Make) -> None:

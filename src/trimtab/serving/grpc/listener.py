@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import grpc
@@ -53,6 +55,7 @@ class GrpcListener:
         self._systems = systems
         self._tls = tls
         self._metrics = systems[0].metrics
+        self._streams: Counter[str] = Counter()
         messages = Messages()
         self._desk = InferenceDesk(systems, messages)
         handlers = {
@@ -66,6 +69,7 @@ class GrpcListener:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_metadata_size", config.max_header),
                 ("grpc.max_concurrent_streams", _STREAMS),
+                ("grpc.max_allowed_incoming_connections", config.max_connections),
                 ("grpc.max_connection_idle_ms", int(1000 * config.idle_timeout)),
                 ("grpc.server_handshake_timeout_ms", int(1000 * config.header_timeout)),
                 ("grpc.so_reuseport", int(shared)),
@@ -117,15 +121,31 @@ class GrpcListener:
         async def stream(bodies: AsyncIterable[bytes], context: Context) -> AsyncIterator[bytes]:
             try:
                 terms = self._terms(scope, context)
-                async for told in act((_read(message, body) async for body in bodies), terms):
-                    self._metrics.requests[200] += 1
-                    yield told.SerializeToString()
+                with self._one_more(context.peer().rpartition(":")[0]):
+                    async for told in act((_read(message, body) async for body in bodies), terms):
+                        self._metrics.requests[200] += 1
+                        yield told.SerializeToString()
             except Exception as error:
                 await self._abort(context, refusal_of(error, name))
 
         if method.client_streaming:
             return grpc.stream_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)
+
+    @contextmanager
+    def _one_more(self, address: str) -> Iterator[None]:
+        """A stream from there, for as long as it lasts: streams may wait for long, and one caller could take up all
+        calls that may be open at a time. Raises RefusalError (503)."""
+        if self._streams[address] >= self._config.max_connections_per_address:
+            most = self._config.max_connections_per_address
+            raise RefusalError(503, f"{most:,} streams are open from this address", hint="end one of them first")
+        self._streams[address] += 1
+        try:
+            yield
+        finally:
+            self._streams[address] -= 1
+            if not self._streams[address]:
+                del self._streams[address]
 
     async def _abort(self, context: Context, error: RefusalError) -> NoReturn:
         self._metrics.requests[error.status] += 1
