@@ -183,6 +183,8 @@ def test_an_address_that_is_taken(lived: Place, free_port: int) -> None:
             ran = real(verb, lived)
             assert ran.code == 1
             assert f"cannot listen at 127.0.0.1:{free_port}" in ran.err
+            assert verb == "up" or "another program listens there" in ran.err
+            assert "serving" not in ran.out
     assert not list((lived.folder / ".trimtab" / "serve").glob("*.tmp"))
 
 

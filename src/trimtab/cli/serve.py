@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     names = [one["system"] for one in served]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of the systems are named {twice!r}")
+    _check_free(served[0]["told"])
     if args.json:
         emit_json({**served[0]["told"], "pid": os.getpid(), "systems": [one["told"] for one in served]})
     else:
@@ -62,6 +63,14 @@ def run(args: argparse.Namespace) -> int:
     states = [word for one in served for word in ("--state", str(one["root"]))]
     # The server takes this process's place, so that it is as small as one that the loop starts.
     os.execve(sys.executable, [sys.executable, "-m", "trimtab.serving", *states], os.environ | LEAN)
+
+
+def _check_free(told: dict[str, Any]) -> None:
+    """Raises PermanentError where nobody can listen at that address, before anybody is told that it is served there."""
+    from trimtab.records.server import ServerConfig
+    from trimtab.serving.processes.address import bind
+
+    bind(ServerConfig(system=told["system"], host=told["host"], port=told["port"]), 0).close()
 
 
 def _preparing(path: str) -> Callable[[str, Path | None, int | None], dict[str, Any]]:

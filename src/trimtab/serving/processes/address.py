@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -15,6 +16,12 @@ from trimtab.errors import PermanentError
 from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig, ServerInfo
+
+_HINTS = {
+    errno.EADDRINUSE: "another program listens there: declare another `port` in [serve]",
+    errno.EADDRNOTAVAIL: "`host` in [serve] is an address of this machine",
+    errno.EACCES: "ports below 1024 are the system's: declare another `port` in [serve]",
+}
 
 
 def hold(layout: Layout) -> int:
@@ -58,7 +65,8 @@ def bind(config: ServerConfig, before: int) -> socket.socket:
         except OSError as error:
             sock.close()
             if port == ports[-1]:
-                raise PermanentError(f"cannot listen at {config.host}:{port}: {error.strerror or error}") from error
+                told = f"cannot listen at {config.host}:{port}: {error.strerror or error}"
+                raise PermanentError(told, hint=_HINTS.get(error.errno or 0, "")) from error
         else:
             sock.setblocking(False)
             return sock
