@@ -117,6 +117,15 @@ def test_a_refusal_that_is_no_json_is_told_as_it_is(ask: Any) -> None:
 
 
 @both
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b"<html>portal</html>", b'{"predictions":[{}]}', b"\x1f\x8b1"])
+def test_an_answer_of_something_else_is_told(ask: Any, body: bytes) -> None:
+    with Scripted(answer(200, body)) as server, pytest.raises(PermanentError, match="not as a prediction server") as it:
+        ask(server.url)
+    assert it.value.message.startswith(server.url)
+    assert len(server.asked) == 1
+
+
+@both
 def test_a_connection_is_used_again_and_one_that_was_closed_meanwhile_costs_no_pause(ask: Any) -> None:
     with Scripted(answer(200, GOOD)) as server:
         ask(server.url, times=20)

@@ -12,7 +12,7 @@ from trimtab.errors import PermanentError, TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
-from trimtab.serving.client.calls import Call, Table, Terms, Time
+from trimtab.serving.client.calls import Call, Table, Terms, Time, understood
 from trimtab.serving.client.connection import Connection
 from trimtab.serving.client.files import Batch, Source
 from trimtab.serving.client.patience import Patience, never
@@ -172,7 +172,7 @@ class AsyncClient:
 
     async def _do(self, call: Call[T]) -> T:
         request = self._address.request(call.method, call.path, call.body, call.head)
-        return call.read(await self._persist(lambda: self._exchange(request)))
+        return understood(call, await self._persist(lambda: self._exchange(request)), self.url)
 
     async def _persist(self, ask: Callable[[], Awaitable[Answer]], unsafe: Callable[[OSError], str] = never) -> Answer:
         """Asks until there is a good answer, for as long as patience lasts; after a failure not where

@@ -44,6 +44,17 @@ class Call(NamedTuple, Generic[T]):
     head: bytes = b""
 
 
+def understood(call: Call[T], answer: Answer, url: str) -> T:
+    """The result of a call. Raises PermanentError for an answer that no prediction server gives."""
+    try:
+        return call.read(answer)
+    except (ValueError, TypeError, LookupError, msgspec.MsgspecError) as error:
+        raise PermanentError(
+            f"{url} answers, but not as a prediction server does: {type(error).__name__}: {error}",
+            hint="is it the address of `trimtab serve`?",
+        ) from error
+
+
 class Terms(NamedTuple):
     """How a request wants to be answered: within `timeout` seconds, with or without an explanation, by the release that
     others of its `sticky` key meet. `model` pins a version or a release, `system` names one of several (empty:

@@ -15,7 +15,7 @@ from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
 from trimtab.serving.client.answers import Inference, Prediction, Truth
-from trimtab.serving.client.calls import Call, Table, Terms, Time
+from trimtab.serving.client.calls import Call, Table, Terms, Time, understood
 from trimtab.serving.client.files import Batch, Source
 from trimtab.serving.client.patience import Patience, never
 from trimtab.serving.client.wire import Address, Answer
@@ -178,7 +178,7 @@ class Client:
 
     def _do(self, call: Call[T]) -> T:
         request = self._address.request(call.method, call.path, call.body, call.head)
-        return call.read(self._persist(lambda: self._exchange(request)))
+        return understood(call, self._persist(lambda: self._exchange(request)), self.url)
 
     def _persist(self, ask: Callable[[], Answer], unsafe: Callable[[OSError], str] = never) -> Answer:
         """Asks until there is a good answer, for as long as patience lasts; after a failure not where
