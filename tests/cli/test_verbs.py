@@ -97,6 +97,14 @@ def test_a_system_is_found_from_within_its_folder(cli: Cli, lived: Place, monkey
     assert elsewhere == there
 
 
+def test_state_beside_the_shell_and_not_the_system(
+    cli: Cli, fresh: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = cli("run", fresh, "--state", "kept")
+    assert (ran.code, "is live" in ran.out, (tmp_path / "kept" / "ledger.db").is_file()) == (0, True, True), ran.said
+
+
 def test_plan_changes_nothing(cli: Cli, lived: Place) -> None:
     before = cli("log", lived, "--verify", "--json").json
     assert "nothing to do: r-001 is live" in cli("plan", lived).out

@@ -44,18 +44,20 @@ def main(arguments: list[str]) -> int:
     if not sys.stdin.buffer.readline():
         return 1  # the trainer ended
     threading.Thread(target=_end_with_input, daemon=True).start()
-    order, done = work.read_order(folder), False
-    if not (order.torch and Path(_GPU).exists()):  # CUDA sets aside more addresses than any limit leaves
-        _limit_address_space(order.job.memory_limit)
+    status = 1
     try:
+        order = work.read_order(folder)
+        if not (order.torch and Path(_GPU).exists()):  # CUDA sets aside more addresses than any limit leaves
+            _limit_address_space(order.job.memory_limit)
         work.carry_out(order, folder)
-        done = True
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if done:
-            os._exit(0)  # threads and exit handlers of the user's libraries must not hold the result back
-    return 1
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads and exit handlers of the user's libraries must not hold the result back, and the thread that reads the
+    # pipe would abort an ordinary end of the interpreter.
+    os._exit(status)
 
 
 def _refuse(folder: Path, error: ModuleNotFoundError) -> None:

@@ -79,7 +79,7 @@ def open_place(
     newest facts: for replays. `until` ends the declared span early, and `window` overrides how far training looks back.
     """
     system = _adjusted(declared(path), until, window)
-    layout = Layout(state if state is not None else Path(system.folder) / ".trimtab")
+    layout = Layout(_state_of(system, state))
     if create:
         layout.root.mkdir(parents=True, exist_ok=True)
     with Ledger.open(None if memory else layout.ledger, create or memory, survive_power_cut=lasting) as ledger:
@@ -93,7 +93,12 @@ def declared(path: str | Path) -> System:
 
 def place_of(path: str | Path, state: Path | None) -> Path:
     """The state folder of a system."""
-    return state if state is not None else Path(declared(path).folder) / ".trimtab"
+    return _state_of(declared(path), state)
+
+
+def _state_of(system: System, state: Path | None) -> Path:
+    """Whole, as trainings and the server run in folders of their own."""
+    return (state if state is not None else Path(system.folder) / ".trimtab").absolute()
 
 
 def span_of(system: System) -> Replay:
