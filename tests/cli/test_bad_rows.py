@@ -23,7 +23,7 @@ def test_a_bad_row_is_put_aside_with_its_reason(cli: Cli, lived: Place, name: st
     lived.append(bad, row("good"))
     ran = cli("run", lived)
     assert ran.code == 0, ran.said
-    assert outcome(ran, "done").endswith("1 new rows in 1 datasets, 1 quarantined")
+    assert outcome(ran, "done").endswith("1 new row, 1 quarantined")
     assert reason in cli("data", "quarantine", lived, "readings").out
     assert cli("run", lived).code == 0
     kept = cli("data", "quarantine", lived, "readings", "--json").json
@@ -33,7 +33,7 @@ def test_a_bad_row_is_put_aside_with_its_reason(cli: Cli, lived: Place, name: st
 
 def test_of_two_rows_with_one_key_one_stays(cli: Cli, lived: Place) -> None:
     lived.append(row("twin"), row("twin", load="51"))
-    assert "1 new rows" in outcome(cli("run", lived), "done")
+    assert "1 new row" in outcome(cli("run", lived), "done")
     shown = cli("data", "quarantine", lived, "readings").out
     assert "duplicate: its key comes more than once in one collection" in shown
     assert "twin" in shown
@@ -50,7 +50,23 @@ def test_a_row_that_contradicts_a_stored_one_changes_nothing(cli: Cli, lived: Pl
 
 def test_a_row_of_the_future_waits(cli: Cli, lived: Place) -> None:
     lived.append(row("later", at="2999-01-01T00:00:00Z"), row("good"))
-    assert outcome(cli("run", lived), "done").endswith("1 new rows in 1 datasets")
+    assert outcome(cli("run", lived), "done").endswith("1 new row")
+
+
+def test_a_source_whose_times_cannot_be_read_is_told_with_the_mend(cli: Cli, fresh: Place) -> None:
+    lines = (fresh.folder / "readings.csv").read_text("utf-8").splitlines()
+    position = lines[0].split(",").index("at")
+    cells = [line.split(",") for line in lines]
+    fresh.write(
+        "readings.csv",
+        "\n".join(
+            ",".join([*c[:position], "18.07.2026", *c[position + 1 :]]) if i else ",".join(c)
+            for i, c in enumerate(cells)
+        )
+        + "\n",
+    )
+    ran = cli("run", fresh)
+    assert (ran.code, "rows were refused" in ran.out, "ISO 8601" in ran.out) == (1, True, True)
 
 
 def test_a_source_that_says_so_puts_the_future_aside(cli: Cli, fresh: Place) -> None:
@@ -63,13 +79,13 @@ def test_a_source_that_says_so_puts_the_future_aside(cli: Cli, fresh: Place) -> 
         "    return found\n",
     )
     fresh.append(row("later", at="2999-01-01T00:00:00Z"))
-    assert "1,500 new rows in 1 datasets, 1 quarantined" in cli("run", fresh, "--once").out
+    assert "1,500 new rows, 1 quarantined" in cli("run", fresh, "--once").out
     assert "future: at lies after the present" in cli("data", "quarantine", fresh, "readings").out
 
 
 def test_a_line_that_is_no_row_is_refused_and_the_others_are_taken(cli: Cli, lived: Place) -> None:
     lived.append("r1,r2,r3,r4,r5,r6,r7,r8,r9", row("good"))
-    assert outcome(cli("run", lived), "done").endswith("1 new rows in 1 datasets, 1 quarantined")
+    assert outcome(cli("run", lived), "done").endswith("1 new row, 1 quarantined")
     assert "r1,r2,r3" in cli("data", "quarantine", lived, "readings", "--json").out
 
 
@@ -78,10 +94,10 @@ def test_a_line_that_is_being_written_is_waited_for(cli: Cli, lived: Place) -> N
     with (lived.folder / "readings.csv").open("a", encoding="utf-8") as file:
         file.write(whole[:12])
     said = outcome(cli("run", lived), "done")
-    assert "0 new rows" in said
+    assert "nothing is new" in said
     assert "readings.csv is left for later: its last line has no end" in said
     lived.append(whole[12:])
-    assert outcome(cli("run", lived), "done").endswith("1 new rows in 1 datasets")
+    assert outcome(cli("run", lived), "done").endswith("1 new row")
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def test_from_nothing_to_live_and_then_nothing_to_do(cli: Cli, fresh: Place) -> 
 
 def test_new_rows_are_collected_and_nothing_twice(cli: Cli, lived: Place) -> None:
     lived.grow(2)
-    assert outcome(cli("run", lived), "done").endswith("2 new rows in 1 datasets")
-    assert outcome(cli("run", lived), "done").endswith("0 new rows in 0 datasets")
+    assert outcome(cli("run", lived), "done").endswith("2 new rows")
+    assert outcome(cli("run", lived), "done").endswith("nothing is new")
     assert cli("data", "list", lived, "--json").json[0]["version"]["rows"] == 1502
 
 

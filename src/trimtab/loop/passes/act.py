@@ -91,7 +91,12 @@ class Actor:
         bad = sum(sum(c.quarantined.values()) for c in commits)
         refused = f", {bad:,} quarantined" if bad else ""
         notes = "".join(f"; {note}" for note in self.datasets.notes())
-        said = f"{added:,} new rows in {len(commits)} datasets{refused}{notes}"
+        where = f" in {len(commits)} datasets" if len(commits) > 1 else ""
+        said = (
+            f"{added:,} new row{'s' if added != 1 else ''}{where}{refused}{notes}"
+            if commits
+            else f"nothing is new{notes}"
+        )
         if trouble:
             return Result(outcome="failed", summary=f"{trouble}; {said}" if commits else trouble, facts=facts)
         return Result(outcome="done", summary=said, facts=facts)

@@ -15,6 +15,7 @@ import polars as pl
 
 from trimtab.data.intake import screen
 from trimtab.data.port import DIGEST
+from trimtab.data.quality.rules import WRONG_TYPE
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.media import keep_media
 from trimtab.data.store.naming import Names
@@ -37,6 +38,8 @@ from trimtab.records.base import canonical_json
 _PARTS = ((25_000, 32), (1_000_000, 128))
 """More parts than so many with fewer than so many rows are joined. Two sizes, because the parts that older versions are
 made of are kept: what is joined over and over is stored over and over."""
+_TELLING = 10
+"""Rows that tell of a mistake when all of them are refused; fewer may be chance."""
 _MOST_IN_RECENT = 50_000
 """A page of more rows is no news: what is held in memory of the newest rows is let go before it."""
 _TRIES = 30
@@ -127,6 +130,8 @@ class Writer:
                     f"dataset {self._spec.name!r}: {'; '.join(retyped)}, and no row is left",
                     hint=f"`trimtab data quarantine {self._spec.name}` shows them; mend the source",
                 )
+            if before is None and step.refused.height >= _TELLING and screened.good.is_empty() and not screened.early:
+                raise self._nothing_taken(step)
             return None
         if rows.height > _MOST_IN_RECENT:
             self._newest.forget()
@@ -137,6 +142,17 @@ class Writer:
             keep_media(given, self._spec, self._packs)
         refused = step.counts | ({FORGOTTEN: gone} if gone else {})
         return Commit(version=version, same=step.same, early=screened.early, refused=refused, changes=look.changes)
+
+    def _nothing_taken(self, step: Step) -> NothingReadableError:
+        """For a first collection of which every row was refused: the commonest reason, and what mends it."""
+        reason, count = max(step.counts.items(), key=lambda each: each[1])
+        said = (
+            f"dataset {self._spec.name!r}: all {step.refused.height:,} rows were refused, {count:,} of them as {reason}"
+        )
+        look = f"`trimtab data quarantine {self._spec.name}` shows them"
+        if reason.startswith(f"{WRONG_TYPE}: {self._spec.time} "):
+            look = f"a time is ISO 8601, such as 2013-01-31T17:05:00Z: write it so; {look}"
+        return NothingReadableError(said, hint=look)
 
     def stored(self, before: DatasetVersion | None) -> dict[str, pl.DataType] | None:
         """The types of the columns that the newest version, `before`, has."""
