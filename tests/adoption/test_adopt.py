@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from xgboost import XGBClassifier
 
 import trimtab
@@ -103,7 +107,7 @@ class Own:
         (make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()), "cannot be written down as code"),
         (
             make_pipeline(ColumnTransformer([("a", StandardScaler(), ["size"])]), LogisticRegression()),
-            "picks columns by name",
+            "is not fitted, so its columns are not known",
         ),
     ],
 )
@@ -113,6 +117,48 @@ def test_what_cannot_be_adopted_says_why_and_leaves_nothing(tmp_path: Path, mode
         trimtab.adopt(model, frame, figure > 0, folder=tmp_path / "own")
     assert raised.value.hint
     assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.timeout(180)
+def test_a_pipeline_that_picks_columns_by_name_is_kept_and_sees_no_others(tmp_path: Path) -> None:
+    frame, figure = rows()
+    cities = np.random.default_rng(1).choice(["Berlin", "Köln", None], frame.height)
+    table = frame.with_columns(pl.Series("city", cities), pl.lit("x").alias("unused")).to_pandas()
+    y = pd.Series(np.where(figure + (cities == "Köln") > -1, "yes", "no"), name="sold")
+    picked = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), make_column_selector(dtype_include="number")),
+        (OneHotEncoder(handle_unknown="ignore"), ["city"]),
+    )
+    inputs = table[["city", "age", "size"]]
+    model = make_pipeline(picked, LogisticRegression(C=0.3)).fit(inputs, y)
+    found = trimtab.adopt(model, table, y, folder=tmp_path / "sales", time="sold_at")
+    assert found.live == "r-001 is live"
+    system = load(found.folder)
+    assert system.model.inputs == ("city", "age", "size")
+    assert system.labelled.label == "sold"
+    auc, own = found.metrics["quality.roc_auc"].figure, roc_auc_score(y == "yes", model.predict_proba(inputs)[:, 1])
+    assert auc is not None
+    assert abs(auc - own) < 0.08
+
+
+def test_rows_that_the_model_was_not_fitted_on_are_refused(tmp_path: Path) -> None:
+    frame, figure = rows(100)
+    named = LogisticRegression().fit(frame.select("size", "age").to_pandas(), figure > 0)
+    with pytest.raises(PermanentError, match="was fitted on column 'age', which X lacks"):
+        trimtab.adopt(named, frame.drop("age"), figure > 0, folder=tmp_path / "own", time="sold_at")
+    bare = LogisticRegression().fit(frame.select("size").to_numpy(), figure > 0)
+    with pytest.raises(PermanentError, match="was fitted on 1 columns, and X has 2: size, age"):
+        trimtab.adopt(bare, frame, figure > 0, folder=tmp_path / "own", time="sold_at")
+
+
+def test_texts_are_told_to_move_and_native_categories_stay_categories() -> None:
+    texts = pd.DataFrame({"text": ["so so", "so la", "la la", "la"]})
+    reads = make_pipeline(make_column_transformer((CountVectorizer(), "text")), LogisticRegression())
+    with pytest.raises(PermanentError, match="takes the texts of column 'text'"):
+        write_estimator(reads.fit(texts, [0, 1, 0, 1]))
+    kinds = HistGradientBoostingClassifier(max_iter=3).fit(texts.astype("category"), [0, 1, 0, 1])
+    written = write_estimator(kinds)
+    assert (written.told, written.params) == ("categorical_features=train.categorical", {"max_iter": 3})
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,13 @@ def adopt(
     problem: str = "",
     time: str | None = None,
     key: str | None = None,
-    label: str = "label",
+    label: str = "",
 ) -> Adoption:
     """Turn a fitted scikit-learn, LightGBM or XGBoost estimator and the rows it was fitted on into a system.
 
     `X` is a pandas or Polars frame, or an array [n, features]; `y` are the n labels. `time` and `key` name columns of X
-    that say when a row was and which one it is: neither is an input. `folder`, which must be empty or not there, gets
+    that say when a row was and which one it is: neither is an input. `label` names the labels' column, as y is called
+    or "label". `folder`, which must be empty or not there, gets
     trimtab.toml, model.py and the rows. The model is trained again by Trimtab on all but the newest fifth of the rows
     and measured on that; requirements are suggested from what it was measured at; the first release goes live.
 

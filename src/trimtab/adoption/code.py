@@ -47,6 +47,12 @@ def write_estimator(model: Any) -> Written:
         _of_xgboost(model, settings, written)
     for name in [name for name, value in settings.items() if _plain(value)]:
         written.params[name] = _scalar(settings.pop(name))
+    if type(model).__name__ == "ColumnTransformer":
+        raise PermanentError("ColumnTransformer predicts nothing", hint="adopt the pipeline that it is part of")
+    if type(model).__name__.startswith("HistGradientBoosting") and getattr(model, "is_categorical_", None) is not None:
+        settings.pop("categorical_features", None)
+        written.params.pop("categorical_features", None)
+        written.told = "categorical_features=train.categorical"
     written.expression = _call(model, settings, written.imports, where=type(model).__name__)
     return written
 
@@ -108,24 +114,49 @@ def _value(value: Any, imports: dict[str, set[str]], *, where: str) -> str:
             return f"float({str(value)!r})"
         return repr(value)
     if isinstance(value, list | tuple):
-        inside = [_value(each, imports, where=f"{where}[{i}]") for i, each in enumerate(value)]
-        if isinstance(value, list):
-            return f"[{', '.join(inside)}]"
-        return f"({', '.join(inside)}{',' if len(inside) == 1 else ''})"
+        inside = ", ".join(_value(each, imports, where=f"{where}[{i}]") for i, each in enumerate(value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' if len(value) == 1 else ''})"
     if isinstance(value, dict) and all(isinstance(key, str | int | float) for key in value):
         inside = [f"{key!r}: {_value(each, imports, where=f'{where}[{key!r}]')}" for key, each in value.items()]
         return "{" + ", ".join(inside) + "}"
     if type(value).__name__ == "ColumnTransformer":
-        raise PermanentError(
-            f"{where} picks columns by name, but a model is trained on one matrix of numbers",
-            hint="fit the estimator on numbers and categories, or move what it does into features(rows) of model.py",
-        )
+        return _column_transformer(value, imports, where=where)
     if type(value).__module__.partition(".")[0] in _KNOWN and hasattr(value, "get_params"):
         return _call(value, _changed(value), imports, where=where)
     raise PermanentError(
         f"{where} is a {type(value).__name__}, which cannot be written down as code",
         hint="use plain settings, or write model.py by hand",
     )
+
+
+def _column_transformer(value: Any, imports: dict[str, set[str]], *, where: str) -> str:
+    """Its columns, which it picks by name, as places in the matrix that a model is trained on. There a category is its
+    number in the order of the texts, and -1 where it is unknown or not there."""
+    if not hasattr(value, "transformers_"):
+        raise PermanentError(f"{where} is not fitted, so its columns are not known", hint="adopt the fitted estimator")
+    fitted = {name: columns for name, _, columns in value.transformers_}
+    parts = []
+    for name, each, _ in value.transformers:
+        inside = f"{where}[{name!r}]"
+        columns = fitted.get(name, ())
+        if isinstance(columns, str):
+            raise PermanentError(
+                f"{inside} takes the texts of column {columns!r}, but a model is trained on a matrix of numbers",
+                hint="move what it does into features(rows) of a model.py that you write (docs/declaration.md)",
+            )
+        if not all(isinstance(column, str | int | np.integer) for column in columns):
+            raise PermanentError(f"{inside} picks its columns otherwise than by name or number", hint="name them")
+        places = ", ".join(
+            f"train.names.index({column!r})" if isinstance(column, str) else str(int(column)) for column in columns
+        )
+        made = repr(each) if isinstance(each, str) else _value(each, imports, where=inside)
+        parts.append(f"({name!r}, {made}, [{places}])")
+    settings = _changed(value)
+    settings.pop("transformers")
+    settings.pop("force_int_remainder_cols", None)
+    imports.setdefault(_home(type(value)), set()).add(type(value).__name__)
+    more = "".join(f", {key}={_value(each, imports, where=f'{where}.{key}')}" for key, each in settings.items())
+    return f"{type(value).__name__}([{', '.join(parts)}]{more})"
 
 
 def _home(kind: type) -> str:

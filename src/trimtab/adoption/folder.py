@@ -50,7 +50,11 @@ def holdout_of(rows: Adopted) -> timedelta:
     """The newest fifth of the rows, in whole minutes."""
     moments = rows.frame.get_column(rows.time).sort()
     first = moments[int(len(moments) * (1 - _SHARE))]
-    return timedelta(minutes=max(1, round((moments[-1] - first).total_seconds() / 60)))
+    minutes = max(1, round((moments[-1] - first).total_seconds() / 60))
+    for unit in (1440, 60):  # a round figure, where that changes little
+        if minutes >= 5 * unit:
+            return timedelta(minutes=minutes // unit * unit)
+    return timedelta(minutes=minutes)
 
 
 def suggestions(metrics: Mapping[str, Estimate], task: str) -> dict[str, str]:

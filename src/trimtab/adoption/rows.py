@@ -41,6 +41,7 @@ def rows_of(X: Any, y: Any, *, model: Any, time: str | None, key: str | None, la
     import polars as pl
 
     frame = _frame(X)
+    label = label or str(getattr(y, "name", None) or "label")
     answers = (
         pl.Series(label, y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y))
         if not isinstance(y, pl.Series)
@@ -58,7 +59,7 @@ def rows_of(X: Any, y: Any, *, model: Any, time: str | None, key: str | None, la
     for name in (time, key):
         if name is not None and name not in frame.columns:
             raise PermanentError(f"X has no column {name!r}", hint=f"it has {', '.join(frame.columns)}")
-    inputs = tuple(name for name in frame.columns if name not in (time, key))
+    inputs = _inputs(model, frame.columns, time, key)
     if key is None:
         frame = frame.with_row_index(KEY)
     if time is None:
@@ -70,7 +71,8 @@ def rows_of(X: Any, y: Any, *, model: Any, time: str | None, key: str | None, la
     elif getattr(frame.schema[time], "time_zone", None) is None:
         raise PermanentError(
             f"column {time!r} is {frame.schema[time]}, not moments with a time zone",
-            hint='convert it: dt.tz_localize("UTC") in pandas, dt.replace_time_zone("UTC") in Polars',
+            hint=f"convert it: pd.to_datetime(X[{time!r}], utc=True) in pandas (dayfirst=True for days such as "
+            '18.07.2026), dt.replace_time_zone("UTC") in Polars',
         )
     frame = frame.with_columns(answers)
     return Adopted(
@@ -82,6 +84,27 @@ def rows_of(X: Any, y: Any, *, model: Any, time: str | None, key: str | None, la
         task=task,
         invented_time=time is None,
     )
+
+
+def _inputs(model: Any, columns: list[str], time: str | None, key: str | None) -> tuple[str, ...]:
+    """The columns that the model was fitted on, in that order; where it does not tell them, all but time and key."""
+    fitted = getattr(model, "feature_names_in_", None)
+    inputs = tuple(name for name in columns if name not in (time, key))
+    if fitted is not None and all(isinstance(name, str) for name in fitted):
+        if missing := [str(name) for name in fitted if name not in columns]:
+            if type(model).__module__.partition(".")[0] != "sklearn":  # LightGBM makes names of its own
+                return inputs
+            raise PermanentError(
+                f"the model was fitted on column {missing[0]!r}, which X lacks", hint=f"X has {', '.join(columns)}"
+            )
+        return tuple(str(name) for name in fitted if name not in (time, key))
+    count = getattr(model, "n_features_in_", len(inputs))
+    if count not in (len(inputs), len(columns)):
+        raise PermanentError(
+            f"the model was fitted on {count} columns, and X has {len(inputs)}: {', '.join(inputs)}",
+            hint="give the rows that it was fitted on, with the columns that time and key name",
+        )
+    return inputs
 
 
 def task_of(model: Any, labels: pl.Series) -> Task:
