@@ -89,7 +89,8 @@ def _summary(data: ReportData) -> str:
         f"refused {data.moved('rejected')}",
         f"rolled back {data.moved('rolled_back')}",
     ]
-    days = f"Over {words.count((data.end - data.start).days, 'day')} the" if data.start and data.end else "The"
+    span = (data.end - data.start).days if data.start and data.end else 0
+    days = f"Over {words.count(span, 'day')} the" if span else "The"
     first = f"{days} loop {', '.join(parts[:-1])} and {parts[-1]}."
     declared = next((line for line in data.policies if line.policy == "declared"), None)
     if declared is None:
