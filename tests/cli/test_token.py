@@ -55,7 +55,7 @@ def test_a_token_is_taken_away(cli: Cli, fresh: Place) -> None:
         (["add", "one", "--rate", "0/s"], 2, "a rate lies above 0"),
         (["add", "one", "--expires", "soon"], 2, "is not a time"),
         (["add", "one", "--expires", "-1 d"], 2, "is a negative time"),
-        (["give", "one"], 2, "invalid choice: 'give'"),
+        (["give", "one"], 2, "the action comes first"),
     ],
 )
 def test_a_mistake_is_named(cli: Cli, fresh: Place, words: list[str], code: int, said: str) -> None:

@@ -66,7 +66,8 @@ def test_wrong_words_are_told_in_a_line(
         (("run", "--once", "--watch"), "not allowed with"),
         (("run", "--onc"), "unrecognized arguments: --onc"),
         (("log", "-n", "-3"), "'-3' is not a whole number"),
-        (("data", "lst"), "invalid choice: 'lst'"),
+        (("data", "lst"), "the action comes first, as in `trimtab data list`: one of list, collect"),
+        (("up", "--port", "9000"), "the address is declared: port and host of [serve]"),
         (("backtest", "--until", "never"), "'never' is not a moment"),
     ],
 )

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from trimtab.errors import TrimtabError
 
@@ -14,6 +15,21 @@ SYSTEM = "a trimtab.toml or the folder that holds it (default: .)"
 
 class UsageError(TrimtabError):
     """The words of the command line do not make sense together."""
+
+
+class Words(argparse.ArgumentParser):
+    """The words of one verb. What is wrong with them is told with the usage and the mend."""
+
+    actions: Mapping[str, str] = {}
+
+    def error(self, message: str) -> NoReturn:
+        """Say it and end with 2."""
+        if self.actions and "ACTION" in message:
+            first = next(iter(self.actions))
+            message = f"the action comes first, as in `{self.prog} {first}`: one of {', '.join(self.actions)}"
+        elif " --port" in message or " --host" in message:
+            message += " (the address is declared: port and host of [serve])"
+        super().error(message)
 
 
 def add_system(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +50,8 @@ def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, str], nam
     width = max(map(len, actions)) + 2
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = "\n".join(f"  {action:<{width}}{told}" for action, told in actions.items())
+    if isinstance(parser, Words):
+        parser.actions = actions
     parser.add_argument("action", choices=actions, metavar="ACTION", help=", ".join(actions))
     add_words(parser, f"ACTION {names}", meaning)
 

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from trimtab.cli.arguments import UsageError
+from trimtab.cli.arguments import UsageError, Words
 from trimtab.errors import DeclarationError, TrimtabError
 from trimtab.version import __version__
 
@@ -72,9 +72,7 @@ def parser(verb: str) -> argparse.ArgumentParser:
     """The command line of one verb; only this verb is imported, so that it starts fast."""
     module = importlib.import_module(f"trimtab.cli.{verb}")
     meaning = VERBS[verb]
-    found = argparse.ArgumentParser(
-        prog=f"trimtab {verb}", description=f"{meaning[0].upper()}{meaning[1:]}.", allow_abbrev=False
-    )
+    found = Words(prog=f"trimtab {verb}", description=f"{meaning[0].upper()}{meaning[1:]}.", allow_abbrev=False)
     found.set_defaults(run=module.run)
     module.arguments(found)
     return found

@@ -42,7 +42,12 @@ def run(args: argparse.Namespace) -> int:
         emit_json({"passes": passes, "status": status})
     else:
         last = passes[-1]
-        say(f"settled: {plain(last.reason)}" if last.reason else f"did {', '.join(last.actions)}", indent=2)
+        say(
+            f"settled: {plain(last.reason)}"
+            if last.reason
+            else f"{'tried' if failed else 'did'} {', '.join(last.actions)}",
+            indent=2,
+        )
         say()
         show_verdicts(status.verdicts)
     return int(failed or status.live is None) or worst(status.verdicts)

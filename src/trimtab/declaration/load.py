@@ -151,7 +151,11 @@ def read_text(file: Path) -> str:
             raise DeclarationError(f"a declaration has at most {MAX_BYTES // 2**10} KiB", path=file)
         content = file.read_bytes()
     except FileNotFoundError as error:
-        raise DeclarationError("there is no such declaration", path=file, hint=f"write a {FILE_NAME}") from error
+        raise DeclarationError(
+            "there is no such declaration",
+            path=file,
+            hint=f"name the folder that holds it, or write a {FILE_NAME}: docs/adopt.md has a small one",
+        ) from error
     except OSError as error:
         raise DeclarationError(f"cannot be read: {error.strerror}", path=file) from error
     try:

@@ -67,7 +67,9 @@ def split(
         raise PermanentError("the dataset has no label to learn from")
     for name in (label, spec.time, *spec.key):
         if name not in frame.columns:
-            raise PermanentError(f"column {name!r} is missing", hint=f"found {', '.join(frame.columns)}")
+            raise PermanentError(
+                f"column {name!r} is missing", hint=f"found {', '.join(n for n in frame.columns if n[0] != '_')}"
+            )
     if getattr(frame.schema[spec.time], "time_zone", None) is None:
         raise PermanentError(f"column {spec.time!r} is {frame.schema[spec.time]}; expected moments with a time zone")
     dropped: dict[str, int] = {}

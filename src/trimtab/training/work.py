@@ -158,7 +158,10 @@ class _Work:
         names = job.inputs or tuple(c for c in frame.columns if c not in own and not c.startswith("_"))
         for name in names:
             if name not in frame.columns:
-                raise PermanentError(f"input column {name!r} is missing", hint=f"found {', '.join(frame.columns)}")
+                raise PermanentError(
+                    f"input column {name!r} is missing",
+                    hint=f"found {', '.join(n for n in frame.columns if n[0] != '_')}",
+                )
             if name == job.label:
                 raise PermanentError(f"the label {name!r} cannot be an input of the model")
         return [Column(name=name, kind=column_kind(name, frame.schema[name])) for name in names]
