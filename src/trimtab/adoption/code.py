@@ -117,8 +117,8 @@ def _value(value: Any, imports: dict[str, set[str]], *, where: str) -> str:
         inside = ", ".join(_value(each, imports, where=f"{where}[{i}]") for i, each in enumerate(value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' if len(value) == 1 else ''})"
     if isinstance(value, dict) and all(isinstance(key, str | int | float) for key in value):
-        inside = [f"{key!r}: {_value(each, imports, where=f'{where}[{key!r}]')}" for key, each in value.items()]
-        return "{" + ", ".join(inside) + "}"
+        pairs = [f"{key!r}: {_value(each, imports, where=f'{where}[{key!r}]')}" for key, each in value.items()]
+        return "{" + ", ".join(pairs) + "}"
     if type(value).__name__ == "ColumnTransformer":
         return _column_transformer(value, imports, where=where)
     if type(value).__module__.partition(".")[0] in _KNOWN and hasattr(value, "get_params"):
