@@ -6,6 +6,7 @@ import argparse
 import gc
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ def main() -> int:
 
 def _serve(roots: Sequence[Path], parent: int) -> int:
     _log("")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to read settings again: they have not been read yet
     from trimtab.records.layout import Layout
     from trimtab.serving.config import read_configs
     from trimtab.serving.processes.cores import cores

@@ -34,7 +34,7 @@ def test_a_fault_ends_it_and_is_told() -> None:
     assert _run(script) == "1\nunwound once\n"
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])
 def test_signals_end_it_that_the_other_handles(name: str) -> None:
     script = f"""
         for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -45,6 +45,16 @@ def test_signals_end_it_that_the_other_handles(name: str) -> None:
         child.kill()
     """
     assert _run(script) == "True True\n"
+
+
+def test_to_read_settings_again_ends_none_that_has_not_read_them_yet() -> None:
+    script = """
+        signal.signal(signal.SIGHUP, lambda *_: print("handled"))
+        child = fork(lambda: time.sleep(0.2) or 7)
+        child.send_signal(signal.SIGHUP)
+        print(child.wait(10.0))
+    """
+    assert _run(script) == "7\n"
 
 
 def test_what_is_closed_and_what_is_handed_on() -> None:

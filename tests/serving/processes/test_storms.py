@@ -30,6 +30,18 @@ LIMITED = (
     "runpy.run_module('trimtab.serving', run_name='__main__', alter_sys=True)\n"
 )
 
+CROWDED = (
+    "import errno, os, runpy, sys\n"
+    "sys.argv = ['trimtab.serving', *sys.argv[2:]]\n"
+    "fork, left = os.fork, [0, 0, 1, 1, 1]\n"
+    "def crowded():\n"
+    "    if left and left.pop(0):\n"
+    "        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))\n"
+    "    return fork()\n"
+    "os.fork = crowded\n"
+    "runpy.run_module('trimtab.serving', run_name='__main__', alter_sys=True)\n"
+)
+
 
 def test_the_supervisors_death_under_load_loses_nothing(make: Make) -> None:
     """Its processes answer what they have read, and end; whoever starts it again finds all of it."""
@@ -56,6 +68,50 @@ def test_settings_read_again_all_the_time_disturb_nobody(make: Make) -> None:
     assert load.failures == []
     assert [one.starts for one in processes_of(server)] == [1, 1]
     assert len(server.reader().predictions()) == 2 * len(load.answers)
+
+
+def test_settings_read_again_while_a_process_starts_do_not_end_it(make: Make) -> None:
+    server = started(make)
+    pid, victim = server.local.pid, processes_of(server)[1].pid
+    assert pid is not None
+    os.kill(victim, signal.SIGKILL)
+    back = False
+    end = time.monotonic() + 20.0
+    while not back and time.monotonic() < end:
+        for _ in range(50):
+            os.kill(pid, signal.SIGHUP)
+            time.sleep(0.001)
+        back = (one := processes_of(server)[1]).pid not in {0, victim} and one.state == "serving"
+    assert back
+    assert [one.starts for one in processes_of(server)] == [1, 2]
+
+
+def test_no_room_for_another_process_leaves_the_others_serving(tmp_path: Path) -> None:
+    """The system refuses to make one, three times: it is tried again, ever later, and nothing else ends."""
+    config = ServerConfig(system=models.SYSTEM, port=0, processes=2)
+    server = Running(tmp_path, config)
+    write_config(server.layout.serve_config, config)
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        command = [sys.executable, "-c", CROWDED, "trimtab.serving", "--state", str(tmp_path)]
+        supervisor = subprocess.Popen(command, stderr=out)
+    try:
+        until(lambda: server.local.pid == supervisor.pid)
+        until(lambda: [one.state for one in processes_of(server)] == ["serving"] * 2)
+        victim = processes_of(server)[1].pid
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: "process 1 cannot be started" in log.read_text())
+        assert processes_of(server)[0].state == "serving"
+        until(lambda: (one := processes_of(server)[1]).pid not in {0, victim} and one.state == "serving")
+    finally:
+        supervisor.terminate()
+        assert supervisor.wait(30) == 0
+    said = "process 1 cannot be started: Resource temporarily unavailable; tried again in "
+    assert [line.rpartition(said)[2] for line in log.read_text().splitlines() if said in line] == [
+        "0.2 s",
+        "0.4 s",
+        "0.8 s",
+    ]
 
 
 def test_being_told_to_end_over_and_over_ends_in_order_once(make: Make) -> None:

@@ -51,11 +51,16 @@ class Child:
 def fork(work: Callable[[], int], close: Iterable[int] = ()) -> Child:
     """Does `work` in a copy of this process, which ends with the code that it returns; the descriptors `close` are not
     the copy's. This process must have no other thread. The copy's signals are as in a process that just began, and
-    none that comes before that is lost."""
+    none that comes before that is lost; but that SIGHUP does not end it. Raises OSError when the system has no room
+    for another process."""
     sys.stdout.flush()
     sys.stderr.flush()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
     if pid:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return Child(pid)
@@ -64,6 +69,7 @@ def fork(work: Callable[[], int], close: Iterable[int] = ()) -> Child:
         signal.set_wakeup_fd(-1)
         for number in _HANDLED:
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # to read settings again: it has not read them yet
         for descriptor in close:
             os.close(descriptor)
         nothing = os.open(os.devnull, os.O_RDONLY)

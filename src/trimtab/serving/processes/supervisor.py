@@ -167,7 +167,13 @@ class Supervisor:
             grpc_port=0 if self._grpc is None else self._grpc.getsockname()[1],
         )
         self._board.enter(post.slot)
-        post.process = fork(lambda: self._hand_over(seat), close=self._own)
+        try:
+            post.process = fork(lambda: self._hand_over(seat), close=self._own)
+        except OSError as error:  # no room for another process, or no memory: the others serve on
+            self._board.leave(post.slot)
+            pause = self._put_off(post, now)
+            _LOG.error("process %d cannot be started: %s; tried again in %g s", post.slot, error.strerror, pause)
+            return
         self._board.name(post.slot, post.process.pid)
         post.since = now
 
@@ -184,12 +190,20 @@ class Supervisor:
         post.process = None
         self._board.leave(post.slot)
         self._tally.fold(tally_name(post.slot, turn))
-        post.failures = post.failures + 1 if now - post.since < _STEADY else 0
-        pause = min(_FIRST_PAUSE * 2 ** (post.failures - 1), _LONGEST_PAUSE) if post.failures else 0.0
-        post.due = now + pause
+        if now - post.since >= _STEADY:
+            post.failures, post.due, pause = 0, now, 0.0
+        else:
+            pause = self._put_off(post, now)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"has ended with {code}"
         told = "at once" if not pause else f"in {pause:g} s"
         _LOG.warning("process %d (pid %d) %s; another takes its place %s", post.slot, pid, how, told)
+
+    def _put_off(self, post: _Post, now: float) -> float:
+        """Once more it did not do for long: seconds until it is tried again."""
+        post.failures += 1
+        pause = min(_FIRST_PAUSE * 2 ** (post.failures - 1), _LONGEST_PAUSE)
+        post.due = now + pause
+        return pause
 
     def _announce(self) -> None:
         host, port = self._listening.getsockname()[:2]
