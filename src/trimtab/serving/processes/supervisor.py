@@ -201,7 +201,7 @@ class Supervisor:
     def _put_off(self, post: _Post, now: float) -> float:
         """Once more it did not do for long: seconds until it is tried again."""
         post.failures += 1
-        pause = min(_FIRST_PAUSE * 2 ** (post.failures - 1), _LONGEST_PAUSE)
+        pause: float = min(_FIRST_PAUSE * 2 ** (post.failures - 1), _LONGEST_PAUSE)
         post.due = now + pause
         return pause
 
