@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from onnx import TensorProto
 from tests.inference.tensors import graphs, media
 from tests.serving import models, pictures
 from tests.serving.pictures import INFER, PNG, TENSOR, binary, chances, in_bytes, packed
 from tests.serving.running import Running
 
+from trimtab.records.model import Signature
 from trimtab.records.server import ServerConfig
+from trimtab.records.tensors import TensorInput, TensorOutput, Tensors
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +250,39 @@ def test_several_tensors_of_several_types(make):
         {"sum": 3, "twice": [1.0]},
         {"sum": 7, "twice": [1.0, 2.0]},
     ]
+
+
+@pytest.mark.parametrize("shape", [[], [2], [2, 3]])
+def test_texts_come_and_go(make, shape):
+    """As values, as lists and as lists of lists, in JSON and in bytes."""
+    server = make()
+    words = Tensors(
+        inputs=(TensorInput(name="words", datatype="BYTES", shape=tuple(shape)),),
+        outputs=(TensorOutput(name="same", datatype="BYTES", shape=tuple(shape)),),
+    )
+    echo = graphs.graph(
+        [graphs.node("Identity", "words", "same")],
+        [("words", TensorProto.STRING, ["n", *shape])],
+        [("same", TensorProto.STRING, ["n", *shape])],
+    )
+    signature = Signature(task="tensors", inputs=(), features=(), tensors=words)
+    server.route(pictures.route("t1", pictures.bundle(server.blobs, echo, signature)))
+    _, told = server.ask("GET", f"/v2/models/{models.SYSTEM}")
+    assert told["outputs"][1] == {"name": "same", "datatype": "BYTES", "shape": [-1] * (1 + len(shape))}
+    count = 2 * int(np.prod(shape))
+    texts = [f"é{place}" for place in range(count)]
+    asked = {"inputs": [{"name": "words", "datatype": "BYTES", "shape": [2, *shape], "data": texts}]}
+    status, told = server.ask("POST", INFER, asked)
+    assert (status, told["outputs"][1]) == (
+        200, {"name": "same", "datatype": "BYTES", "shape": [2, *shape], "data": texts},
+    )  # fmt: skip
+    with server.client() as client:
+        found = client.infer({"words": np.array(texts, object).reshape(2, *shape)}).outputs["same"]
+    assert np.asarray(found).shape == (2, *shape)
+    assert [*np.asarray(found).ravel()] == texts
+    rows = np.array(texts, object).reshape(2, *shape).tolist()
+    status, told = server.ask("POST", "/predict", [{"words": one} for one in rows])
+    assert [row["outputs"]["same"] for row in told["predictions"]] == rows
 
 
 def test_the_best_classes_are_answered_by_name(make):

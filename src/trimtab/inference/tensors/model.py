@@ -56,6 +56,7 @@ class TensorModel:
         found = spec.detections
         taken = {self._score} | (set() if found is None else {found.boxes, found.scores, found.classes})
         self._answered = [one.name for one in spec.outputs if one.answered and one.name not in taken]
+        self._texts = [one.name for one in spec.outputs if one.datatype == "BYTES" and one.name in self._answered]
         self._most = 0 if spec.batch else 1  # rows of one run; 0: as many as there is memory for
         self._answered += DETECTED if found is not None else IDENTIFIED if spec.recognition else []
 
@@ -138,7 +139,10 @@ class TensorModel:
         scores = self._scores(outputs[self._score], n) if self._score else np.empty((n, 0), np.float32)
         if not (self._answered or self._hook or self.spec.top):
             return Outcome(scores, None)
-        named: Named = [{name: outputs[name][row] for name in self._answered} for row in range(n)]
+        told = outputs
+        if self._texts:  # as lists: what can tell arrays of numbers cannot tell those of texts
+            told = outputs | {name: outputs[name].tolist() for name in self._texts}
+        named: Named = [{name: told[name][row] for name in self._answered} for row in range(n)]
         if self.spec.top:
             named = [row | self._best(scores[place]) for place, row in enumerate(named)]
         if self._hook is not None:

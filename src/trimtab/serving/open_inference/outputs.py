@@ -73,10 +73,23 @@ def as_output(name: str, values: Sequence[Any]) -> Output:
         longest = max(map(len, values))
         filled = [text for one in values for text in (*one, *[""] * (longest - len(one)))]
         return Output(name, "BYTES", [count, longest], filled)
+    if (nested := _nested_texts(values)) is not None:
+        return Output(name, "BYTES", list(nested.shape), nested.ravel().tolist())
     stacked = _stacked(values)
     if stacked is None:
         return Output(name, "BYTES", [count], [_json(one).decode() for one in values])
     return Output(name, datatype_of(stacked.dtype), list(stacked.shape), stacked)
+
+
+def _nested_texts(values: Sequence[Any]) -> Any:
+    """Lists of lists of texts, all alike, as one array; None for whatever else they are."""
+    if not all(isinstance(one, list) and one and isinstance(one[0], list) for one in values):
+        return None
+    try:
+        found = np.array(values, object)
+    except ValueError:  # they differ
+        return None
+    return found if all(isinstance(text, str) for text in found.flat) else None
 
 
 def _stacked(values: Sequence[Any]) -> Any:
