@@ -114,3 +114,23 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
 def test_a_systems_name_is_made_of_the_files(tmp_path, name, system):
     prepared(tmp_path, graphs.mean_colour(), name=name)
     assert routes(tmp_path, name).system == system
+
+
+def test_a_classifier_as_scikit_learn_exports_it(tmp_path):
+    """Its output `label` has the name of one that every answer has, and its probabilities may be maps."""
+    import numpy as np
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+
+    drawn = np.random.default_rng(1).normal(size=(30, 4)).astype(np.float32)
+    model = LogisticRegression().fit(drawn, np.array(["a", "b", "c"])[np.arange(30) % 3])
+    with pytest.raises(TrimtabError, match="which cannot be sent") as caught:
+        prepared(tmp_path, to_onnx(model, drawn[:1]).SerializeToString())
+    assert "'zipmap': False" in caught.value.hint
+    graph = to_onnx(model, drawn[:1], options={id(model): {"zipmap": False}}).SerializeToString()
+    with pytest.raises(TrimtabError, match="an output cannot be named 'label'") as caught:
+        prepared(tmp_path, graph)
+    assert "`answered = false` under [outputs.label]" in caught.value.hint
+    declared = 'task = "multiclass_classification"\nclasses = ["a", "b", "c"]\nscore = "probabilities"\n'
+    signature = prepared(tmp_path, graph, declared + "[outputs.label]\nanswered = false\n")
+    assert (signature.onnx_output, signature.classes) == ("probabilities", ("a", "b", "c"))

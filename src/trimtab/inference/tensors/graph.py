@@ -9,6 +9,9 @@ from trimtab.inference.tensors.datatypes import graph_datatype
 from trimtab.records.model import Signature
 from trimtab.records.tensors import Recognition, TensorInput, TensorOutput, Tensors
 
+EVERYWHERE = frozenset(("score", "label", "prediction_id"))
+"""Names of outputs that every answer has."""
+
 
 def describe_graph(session: Any) -> Tensors:
     """The inputs and outputs of a session as the graph has them. A graph whose first axis is fixed to 1 everywhere
@@ -45,6 +48,10 @@ def check_graph(session: Any, signature: Signature) -> None:
         used += [name for name in (spec.detections.boxes, spec.detections.scores, spec.detections.classes) if name]
     if isinstance(spec.recognition, Recognition):
         used.append(spec.recognition.similarities)
+    for one in spec.outputs:
+        if one.answered and one.name in EVERYWHERE and one.name not in used:
+            hint = f"leave it out with `answered = false` under [outputs.{one.name}], or make it the task's `score`"
+            raise PermanentError(f"an output cannot be named {one.name!r}: every answer has one of its own", hint=hint)
     named = [one.name for one in spec.outputs]
     for name in used:
         if name not in named:
@@ -72,7 +79,8 @@ def _check_same(
 def _datatype(kind: str, tensor: Any) -> Any:
     found = graph_datatype(tensor.type)
     if found is None:
-        raise PermanentError(f"{kind} {tensor.name!r} of the graph is a {tensor.type}, which cannot be sent")
+        hint = "export it without maps: options={'zipmap': False} with skl2onnx" if "map(" in tensor.type else ""
+        raise PermanentError(f"{kind} {tensor.name!r} of the graph is a {tensor.type}, which cannot be sent", hint=hint)
     return found
 
 

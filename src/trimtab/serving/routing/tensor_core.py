@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.inference.explain.explainer import Explainer
 from trimtab.inference.postprocess_code import load_postprocess
+from trimtab.inference.tensors.graph import EVERYWHERE
 from trimtab.inference.tensors.model import Outcome, TensorModel
 from trimtab.inference.tensors.refused import InputError
 from trimtab.inference.tensors.rows import Given
@@ -113,7 +114,7 @@ class TensorCore:
     def _warm_up(self) -> Profile:
         """Raises PermanentError for a model that cannot be run, or names an output as every answer has one."""
         profile = self._measured()
-        taken = {"score", "label", "prediction_id"}.intersection(self.named)
+        taken = EVERYWHERE.intersection(self.named)
         if taken:
             raise PermanentError(f"an output cannot be named {taken.pop()!r}: every answer has one of its own")
         return profile
