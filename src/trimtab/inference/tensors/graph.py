@@ -48,10 +48,11 @@ def check_graph(session: Any, signature: Signature) -> None:
         used += [name for name in (spec.detections.boxes, spec.detections.scores, spec.detections.classes) if name]
     if isinstance(spec.recognition, Recognition):
         used.append(spec.recognition.similarities)
-    for one in spec.outputs:
-        if one.answered and one.name in EVERYWHERE and one.name not in used:
-            hint = f"leave it out with `answered = false` under [outputs.{one.name}], or make it the task's `score`"
-            raise PermanentError(f"an output cannot be named {one.name!r}: every answer has one of its own", hint=hint)
+    for output in spec.outputs:
+        name = output.name
+        if output.answered and name in EVERYWHERE and name not in used:
+            hint = f"leave it out with `answered = false` under [outputs.{name}], or make it the task's `score`"
+            raise PermanentError(f"an output cannot be named {name!r}: every answer has one of its own", hint=hint)
     named = [one.name for one in spec.outputs]
     for name in used:
         if name not in named:

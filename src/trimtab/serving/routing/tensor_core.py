@@ -116,7 +116,7 @@ class TensorCore:
         profile = self._measured()
         taken = EVERYWHERE.intersection(self.named)
         if taken:
-            raise PermanentError(f"an output cannot be named {taken.pop()!r}: every answer has one of its own")
+            raise PermanentError(f"an output cannot be named {min(taken)!r}: every answer has one of its own")
         return profile
 
     def _measured(self) -> Profile:
