@@ -24,6 +24,7 @@ from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.config import write_config
+from trimtab.serving.processes.supervisor import pause_after
 from trimtab.serving.telemetry.segments import read_seal
 
 
@@ -192,6 +193,10 @@ def test_one_that_keeps_dying_is_started_ever_more_slowly(make: Make) -> None:
     log = server.local.log.read_text()
     assert "was ended by SIGKILL; another takes its place in 0.1 s" in log
     assert "in 0.4 s" in log
+
+
+def test_however_often_it_dies_it_is_started_again_within_seconds() -> None:
+    assert [pause_after(failures) for failures in (1, 2, 7, 8, 5_000, 10**9)] == [0.1, 0.2, 6.4, 10.0, 10.0, 10.0]
 
 
 def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:

@@ -78,6 +78,26 @@ def test_a_retry_that_overtakes_its_answer_waits_for_it(make: Make) -> None:
         sock.close()
 
 
+def test_who_waits_for_another_process_waits_no_longer_than_it_said(make: Make) -> None:
+    server = started(make)
+    server.route(
+        models.route("r2", models.bundle(server.blobs, models.sigmoid([0.01, 0.5]), code=SLOW.replace("0.3", "1.2")))
+    )
+    asking = callers(server)
+    asking[0].sendall(request("a"))
+    time.sleep(0.05)
+    start = time.monotonic()
+    for sock in asking[1:]:
+        sock.sendall(request("a").replace(b"host: x", b"host: x\r\nx-request-timeout-ms: 100"))
+    told = [sock.recv(65_536)[9:12] for sock in asking[1:]]
+    assert time.monotonic() - start < 1.0, "before the first answer"
+    assert set(told) <= {b"504", b"503"}, "its time was up, or would be"
+    assert asking[0].recv(65_536)[9:12] == b"200"
+    assert counts(server) == (1.0, 0.0)
+    for sock in asking:
+        sock.close()
+
+
 def test_a_release_that_was_replaced_meanwhile_answers_as_it_did(make: Make) -> None:
     server = started(make)
     asking = callers(server)

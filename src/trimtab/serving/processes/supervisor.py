@@ -201,7 +201,7 @@ class Supervisor:
     def _put_off(self, post: _Post, now: float) -> float:
         """Once more it did not do for long: seconds until it is tried again."""
         post.failures += 1
-        pause: float = min(_FIRST_PAUSE * 2 ** (post.failures - 1), _LONGEST_PAUSE)
+        pause = pause_after(post.failures)
         post.due = now + pause
         return pause
 
@@ -255,6 +255,11 @@ class Supervisor:
         for post in self._posts:
             if post.process is not None:
                 post.process.send_signal(number)
+
+
+def pause_after(failures: int) -> float:
+    """Seconds until a process is started again after so many failures in a row."""
+    return float(min(_FIRST_PAUSE * 2 ** min(failures - 1, 60), _LONGEST_PAUSE))
 
 
 def _nothing(_: int, __: FrameType | None) -> None:
