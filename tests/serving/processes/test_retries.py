@@ -9,6 +9,7 @@ import threading
 import time
 
 import orjson
+import pytest
 from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.processes.company import ROW, connections, processes_of, series, started
@@ -78,6 +79,7 @@ def test_a_retry_that_overtakes_its_answer_waits_for_it(make: Make) -> None:
         sock.close()
 
 
+@pytest.mark.slow
 def test_who_waits_for_another_process_waits_no_longer_than_it_said(make: Make) -> None:
     server = started(make)
     server.route(

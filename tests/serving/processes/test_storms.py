@@ -43,6 +43,7 @@ CROWDED = (
 )
 
 
+@pytest.mark.slow
 def test_the_supervisors_death_under_load_loses_nothing(make: Make) -> None:
     """Its processes answer what they have read, and end; whoever starts it again finds all of it."""
     server = routed(started(make))
@@ -136,6 +137,7 @@ def test_being_told_to_end_over_and_over_ends_in_order_once(make: Make) -> None:
     assert set(replay.answered) <= set(scores["id"])
 
 
+@pytest.mark.slow
 def test_new_routes_while_processes_die_and_come_back(make: Make) -> None:
     """Whoever comes back serves what is in force by then, and no caller sees older routes once `apply` has returned."""
     server = started(make, 3)
