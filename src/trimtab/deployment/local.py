@@ -229,7 +229,9 @@ class LocalServer:
             self._process = None
             if process.returncode == -signal.SIGKILL:
                 return False
-            raise PermanentError(f"the prediction server ended at once: {self._last_words()}", hint=f"see {self.log}")
+            words = self._last_words()
+            taken = "set port of [serve], or stop what has it; " if "already in use" in words else ""
+            raise PermanentError(f"the prediction server ended at once: {words}", hint=f"{taken}see {self.log}")
         if late:
             _signal(process.pid, signal.SIGKILL)
             process.wait()

@@ -37,13 +37,13 @@ EXCUSED = (
 )
 
 CASES: list[tuple[list[Verdict], list[Verdict] | None, list[Compared], bool, str]] = [
-    ([MET], None, [], True, "passed 1 requirements"),
+    ([MET], None, [], True, "passed 1 requirement"),
     ([], None, [], True, "passed 0 requirements"),
     ([MET, LIKELY], None, [], True, "passed 2 requirements (too little evidence to prove quality.roc_auc)"),
     ([UNLIKELY], None, [], False, "quality.roc_auc unknown: it is unknown"),
     ([UNMEASURED], None, [], False, "quality.roc_auc unknown"),
     ([MET, OTHER, BROKEN], None, [], False, "quality.recall broken: it is broken; quality.roc_auc broken"),
-    ([MET], [MET], [BETTER], True, "passed 1 requirements; quality.log_loss +1 (+0.5..+1.5, 200 rows)"),
+    ([MET], [MET], [BETTER], True, "passed 1 requirement; quality.log_loss +1 (+0.5..+1.5, 200 rows)"),
     ([MET], [MET], [AHEAD], True, "passed"),
     ([MET], [MET], [WORSE], False, "worse than the live model"),
     ([MET], [MET], [BETTER, WORSE], False, "worse than the live model"),

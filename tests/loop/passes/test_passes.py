@@ -162,7 +162,7 @@ def test_too_few_rows_are_told_once_and_tried_again_with_more(make: Make, case: 
     run.actor.datasets = run.observer.datasets = HistoricDatasets(run.system, labelled.head(case.known))
     passes = run.loop.settle(START)
     assert [done.actions for done in passes] == [("collect",), ("train",), ()]
-    assert passes[-1].reason == "would train, but there are no new labelled rows since the last training"
+    assert passes[-1].reason == "would train, but no source gave new labelled rows since the last training"
     (failed,) = [e.fact for e in run.ledger.entries(ActionFinished) if e.fact.outcome == "failed"]
     assert case.said in failed.summary
     assert [e.fact.model for e in run.ledger.entries(TrainingTried)] == [""]

@@ -79,13 +79,13 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no model, and trained in vain on the same rows": (
         {"live": None, "last_training": trained(0, rows=1200)},
-        "would train, but there are no new labelled rows since the last training",
+        "would train, but no source gave new labelled rows since the last training",
     ),
     "no model, and trained in vain on fewer rows": ({"live": None, "last_training": trained(0, rows=1100)}, "train"),
     "due on schedule": ({"last_training": trained(20)}, "train"),
     "due, but nothing new to learn": (
         {"last_training": trained(20, rows=1200)},
-        "would train, but there are no new labelled rows since the last training",
+        "would train, but no source gave new labelled rows since the last training",
     ),
     "the code changed, on the same rows": ({"last_training": trained(0.1, rows=1200, code="old")}, "train"),
     "a candidate waits": ({"others": (release("r-002", "candidate"),)}, "gate r-002"),

@@ -94,7 +94,9 @@ def excused(challenger: Sequence[Verdict], champion: Sequence[Verdict]) -> tuple
 def _passed(verdicts: Sequence[Verdict]) -> str:
     """What a challenger passed, what of it is not proven, and what it was excused from."""
     held, let_off = [v for v in verdicts if not v.excused], [v for v in verdicts if v.excused]
-    told = f"passed {len(held)} of {len(verdicts)} requirements" if let_off else f"passed {len(held)} requirements"
+    told = f"passed {len(held)} of {len(verdicts)} requirements"
+    if not let_off:
+        told = f"passed {len(held)} requirement{'s' if len(held) != 1 else ''}"
     unproven = dict.fromkeys(v.metric for v in held if v.status != "met")
     if unproven:
         told += f" (too little evidence to prove {', '.join(unproven)})"

@@ -159,7 +159,7 @@ def _train(  # noqa: PLR0911 - one line for each reason not to
     if seen.forgotten and seen.unanswered and seen.known_rows:
         return _act("train", why, causes=causes)
     if last is not None and seen.known_rows <= last.rows and (seen.code, seen.params) == (last.code, last.params):
-        return Plan(causes=causes, reason="would train, but there are no new labelled rows since the last training")
+        return Plan(causes=causes, reason="would train, but no source gave new labelled rows since the last training")
     if last is not None and not _URGENT.intersection(cause.name for cause in causes):
         waited = (seen.now - last.at).total_seconds()
         if waited < policy.cooldown:
