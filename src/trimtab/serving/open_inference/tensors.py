@@ -142,9 +142,11 @@ def _read_columns(question: Question, inputs: list[Any], most: int) -> tuple[dic
 def _values(tensor: Tensor, name: str, count: int) -> Cells:
     raw = _raw(tensor)
     if raw is not None:
-        data: Cells = unpack(raw, tensor["datatype"], count, f"column {name!r}")
+        data: Any = unpack(raw, tensor["datatype"], count, f"column {name!r}")
     else:
-        data = _flat(tensor, name, 1)
+        data = tensor.get("data")
+        if type(data) is not list or (data and type(data[0]) is list):
+            data = _flat(tensor, name, 1)
         if len(data) != count:
             raise RefusalError(422, f"column {name!r}: {len(data)} values; its shape says {count}")
         if tensor["datatype"] in NOT_ALL_NUMBERS:
