@@ -142,18 +142,16 @@ def _read_columns(question: Question, inputs: list[Any], most: int) -> tuple[dic
 def _values(tensor: Tensor, name: str, count: int) -> Cells:
     raw = _raw(tensor)
     if raw is not None:
-        data: Any = unpack(raw, tensor["datatype"], count, f"column {name!r}")
-    else:
-        data = tensor.get("data")
-        if type(data) is not list or (data and type(data[0]) is list):
-            data = _flat(tensor, name, 1)
-        if len(data) != count:
-            raise RefusalError(422, f"column {name!r}: {len(data)} values; its shape says {count}")
-        if tensor["datatype"] in NOT_ALL_NUMBERS:
-            check_numbers(data, tensor["datatype"], f"column {name!r}")
-    if isinstance(data, list) and data and isinstance(data[0], bytes):
-        return _texts(data, name)
-    return data
+        found = unpack(raw, tensor["datatype"], count, f"column {name!r}")
+        return _texts(found, name) if isinstance(found, list) else found
+    data = tensor.get("data")
+    if type(data) is not list or (data and type(data[0]) is list):
+        data = _flat(tensor, name, 1)
+    if len(data) != count:
+        raise RefusalError(422, f"column {name!r}: {len(data)} values; its shape says {count}")
+    if tensor["datatype"] in NOT_ALL_NUMBERS:
+        check_numbers(data, tensor["datatype"], f"column {name!r}")
+    return _texts(data, name) if data and isinstance(data[0], bytes) else data
 
 
 def _raw(tensor: Tensor) -> bytes | memoryview | None:
