@@ -30,7 +30,7 @@ def test_the_two_files_of_the_page_go_live(tmp_path: Path, capsys: pytest.Captur
     table = {
         "customer": [f"C{i}" for i in range(count)],
         "signed_up": [str(moment).replace("T", " ") for moment in day],
-        "city": generator.choice(["Berlin", "Köln", None], count),
+        "city": generator.choice(["Berlin", "Köln", ""], count),
         "calls": calls,
         "churned": np.where(calls + generator.normal(size=count) > 4, "yes", "no"),
     }
