@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -13,9 +14,10 @@ import pytest
 from tests.serving import models
 
 from trimtab.deployment.local import LocalServer
+from trimtab.deployment.port import Target
 from trimtab.loop.past.history import ASKED_AT
 from trimtab.loop.targets.embedded import EmbeddedServing
-from trimtab.loop.targets.served import ServedReleases
+from trimtab.loop.targets.served import HttpTraffic, ServedReleases
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.metric import Task
@@ -99,3 +101,28 @@ def test_both_tell_the_same(local: LocalServer, tmp_path: Path, task: Task) -> N
 
 def _numbers(scores: pl.Series) -> np.ndarray:
     return np.array(scores.to_list(), dtype=np.float64)
+
+
+def test_more_rows_at_one_moment_than_a_request_takes(tmp_path: Path) -> None:
+    """A replay asks, and is told the truth of, as many rows at a moment as there were."""
+    server = LocalServer(tmp_path, ServerConfig(system=models.SYSTEM, port=0, max_rows=10))
+    declared: Any = SimpleNamespace(
+        labelled=SimpleNamespace(key=("id",), time="time", label="late"),
+        model=SimpleNamespace(inputs=("distance", "carrier")),
+        serve=SimpleNamespace(max_rows=10),
+    )
+    traffic = HttpTraffic(declared, cast(Target, server))
+    server.start()
+    try:
+        made = models.bundle(Blobs(Layout(tmp_path).blobs), models.sigmoid([0.001, 0.5]))
+        server.apply(models.routes(1, models.route("r1", made)))
+        names = [f"row-{number}" for number in range(95)]
+        rows = pl.DataFrame({"distance": [1.0] * 95, "carrier": ["AA"] * 95, ASKED_AT: [START] * 95})
+        traffic.predict(rows, names)
+        traffic.truth(names, [1] * 95, LATER)
+        reader = TelemetryReader(Layout(tmp_path).telemetry, ("on time", "late"))
+        reader.refresh()
+        assert reader.predictions().filter(pl.col("label") == 1).sort("id")["id"].to_list() == sorted(names)
+    finally:
+        traffic.close()
+        server.stop()

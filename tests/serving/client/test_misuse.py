@@ -14,7 +14,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from tests.serving import models
 from tests.serving.client.test_clients import both
+from tests.serving.conftest import Make
 from tests.serving.running import Running
 
 from trimtab import AsyncClient, Client, Truth
@@ -107,6 +109,20 @@ def test_truths_are_told_one_or_many(shared: Running, kind: Any) -> None:
         assert client.feedback(Truth("told-alone", "late")) == []
         with pytest.raises(PermanentError, match=r"items\[1\]: expected a Truth, got \('b', 'late'\)"):
             client.feedback([Truth("a", "late"), ("b", "late")])
+
+
+@both
+@pytest.mark.parametrize("most", [10_000, 7])
+def test_truths_are_told_in_as_many_requests_as_it_takes(make: Make, kind: Any, most: int) -> None:
+    """What a server takes in one request is its own affair: nobody counts the truths of a day beforehand."""
+    server = make(max_rows=most)
+    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([0.001, 0.5]))))
+    names = [f"day-{number}" for number in range(12_000 if most > 7 else 100)]
+    with kind(server.url) as client:
+        client.predict([ROW], [names[3]])
+        assert client.feedback([Truth(name, "late") for name in names]) == names[:3] + names[4:]
+        with pytest.raises(PermanentError, match="none of the classes"):
+            client.feedback([Truth(name, "never") for name in names])
 
 
 @both

@@ -155,7 +155,13 @@ class HttpTraffic:
         inputs = self._system.model.inputs or tuple(named)
         columns = rows.select(inputs).to_dicts()
         moment = rows[ASKED_AT][0]
-        self._ask(lambda client: client.predict(columns, ids, moment))
+
+        def ask(here: slice) -> None:
+            self._ask(lambda client: client.predict(columns[here], ids[here], moment))
+
+        most = self._system.serve.max_rows
+        for low in range(0, len(columns), most):
+            ask(slice(low, low + most))
 
     def truth(self, ids: Sequence[str], labels: Sequence[Label], at: datetime) -> None:
         told = [Truth(name, label, at) for name, label in zip(ids, labels, strict=True)]

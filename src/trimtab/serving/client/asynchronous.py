@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from trimtab.errors import PermanentError, TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
-from trimtab.serving.client.answers import Inference, Prediction, Truth
+from trimtab.serving.client.answers import AnswerError, Inference, Prediction, Truth
 from trimtab.serving.client.calls import Call, Table, Terms, Time, understood
 from trimtab.serving.client.connection import Connection
 from trimtab.serving.client.files import Batch, Source
@@ -100,8 +100,18 @@ class AsyncClient:
         )
 
     async def feedback(self, items: Truth | Sequence[Truth]) -> list[str]:
-        """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
-        return await self._do(calls.feedback(items, self.system))
+        """Tells what became of predictions, in as many requests as it takes, each of which is taken as a whole or not
+        at all; returns the ids the server never gave out (it keeps their truth too)."""
+        waiting, unknown = calls.pieces(items), list[str]()
+        while waiting:
+            piece = waiting.pop()
+            try:
+                found = await self._do(calls.feedback(piece, self.system))
+            except AnswerError as error:
+                waiting += calls.smaller(piece, error)
+            else:
+                unknown += found
+        return unknown
 
     @overload
     async def batch(

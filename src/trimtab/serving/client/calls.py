@@ -14,7 +14,7 @@ import orjson
 
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerStatus
-from trimtab.serving.client.answers import Explanation, Prediction, Truth
+from trimtab.serving.client.answers import AnswerError, Explanation, Prediction, Truth
 from trimtab.serving.client.wire import Answer
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Time = datetime | Sequence[datetime] | None
 T = TypeVar("T")
 JSON = b"content-type: application/json\r\n"
+_TRUTHS = 5000  # in one request; by default a server takes twice as many
 _INDEX = "__index_level_"  # how pandas names its index in Arrow: no column of the model
 
 
@@ -125,12 +126,27 @@ def _plain_rows(rows: Any) -> Sequence[Any]:
     return frame_of(rows, "a list of mappings by column, or a table").to_dicts()
 
 
-def feedback(items: Truth | Sequence[Truth], system: str) -> Call[list[str]]:
-    """What became of predictions; gives the ids that the server never gave out."""
-    told = []
-    for place, one in enumerate([items] if isinstance(items, Truth) else items):
+def pieces(items: Truth | Sequence[Truth]) -> list[list[Truth]]:
+    """Truths in as many requests as they take, the last first. Raises PermanentError for what is no truth."""
+    told = [items] if isinstance(items, Truth) else list(items)
+    for place, one in enumerate(told):
         if not isinstance(one, Truth):
             raise PermanentError(f"items[{place}]: expected a Truth, got {one!r:.60}", hint="Truth(id, truth)")
+    return [told[low : low + _TRUTHS] for low in range(0, max(1, len(told)), _TRUTHS)][::-1]
+
+
+def smaller(piece: list[Truth], error: AnswerError) -> list[list[Truth]]:
+    """The halves of a piece that was too much for the server, the last first. Raises `error` where it was not that."""
+    if error.status != 413 or len(piece) < 2:
+        raise error
+    middle = len(piece) // 2
+    return [piece[middle:], piece[:middle]]
+
+
+def feedback(items: Sequence[Truth], system: str) -> Call[list[str]]:
+    """What became of predictions; gives the ids that the server never gave out."""
+    told = []
+    for one in items:
         item: dict[str, object] = {"id": one.id, "truth": one.truth}
         if one.time is not None:
             item["time"] = one.time

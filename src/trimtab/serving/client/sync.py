@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client import calls, tensors
-from trimtab.serving.client.answers import Inference, Prediction, Truth
+from trimtab.serving.client.answers import AnswerError, Inference, Prediction, Truth
 from trimtab.serving.client.calls import Call, Table, Terms, Time, understood
 from trimtab.serving.client.files import Batch, Source
 from trimtab.serving.client.patience import Patience, never
@@ -107,8 +107,18 @@ class Client:
         return self._do(tensors.infer(self._named(), inputs, ids, time, Terms(self.timeout, explain, sticky, model)))
 
     def feedback(self, items: Truth | Sequence[Truth]) -> list[str]:
-        """Tells what became of predictions; returns the ids the server never gave out (it keeps their truth too)."""
-        return self._do(calls.feedback(items, self.system))
+        """Tells what became of predictions, in as many requests as it takes, each of which is taken as a whole or not
+        at all; returns the ids the server never gave out (it keeps their truth too)."""
+        waiting, unknown = calls.pieces(items), list[str]()
+        while waiting:
+            piece = waiting.pop()
+            try:
+                found = self._do(calls.feedback(piece, self.system))
+            except AnswerError as error:
+                waiting += calls.smaller(piece, error)
+            else:
+                unknown += found
+        return unknown
 
     @overload
     def batch(
