@@ -19,10 +19,11 @@ from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 
-from trimtab.errors import DeclarationError
+from trimtab.errors import DeclarationError, PermanentError
+from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig
 from trimtab.serving.access.tokens import Scope, add_token, revoke_token
-from trimtab.serving.config import server_config
+from trimtab.serving.config import read_configs, server_config, write_config
 from trimtab.serving.spec import ServeSpec
 
 ROW = {"distance": 1.0, "carrier": "AA"}
@@ -251,3 +252,22 @@ def test_made_tokens_are_enough_to_listen_beyond_loopback(tmp_path: Path) -> Non
     assert "trimtab token add" in caught.value.hint
     add_token(tokens, "first", ("predict",), datetime.now(UTC))
     assert server_config(spec, "flights", {}, tokens).host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("order", [("open", "shut"), ("shut", "open")])
+def test_a_system_without_tokens_is_not_open_at_the_address_of_another(tmp_path: Path, order: tuple[str, str]) -> None:
+    """Of several systems the first has the address: it is for others only if each of them asks for a token."""
+    layouts = {}
+    for name, host in (("open", "0.0.0.0"), ("shut", "127.0.0.1")):
+        layouts[name] = Layout(tmp_path / name)
+        write_config(layouts[name].serve_config, ServerConfig(system=name, port=0, host=host))
+    add_token(layouts["open"].tokens, "one", ("predict",), datetime.now(UTC))
+    those = [layouts[name] for name in order]
+    if order[0] == "open":
+        with pytest.raises(
+            PermanentError, match=r"system 'shut' would be open to other machines at host 0\.0\.0\.0"
+        ) as told:
+            read_configs(those)
+        assert "trimtab token add" in told.value.hint
+        add_token(layouts["shut"].tokens, "two", ("predict",), datetime.now(UTC))
+    assert list(read_configs(those)) == those

@@ -79,7 +79,8 @@ def read_config(path: Path, tokens: Path | None = None) -> ServerConfig:
 
 def read_configs(layouts: Sequence[Layout]) -> dict[Layout, ServerConfig]:
     """The configurations of state folders that one server serves. Of several, those that cannot be read are left out,
-    and the log says so. Raises PermanentError when none can, or two are for systems of one name."""
+    and the log says so. Raises PermanentError when none can, when two are for systems of one name, and when one without
+    tokens would be open to others at the address of the first."""
     found: dict[Layout, ServerConfig] = {}
     for layout in layouts:
         try:
@@ -94,4 +95,11 @@ def read_configs(layouts: Sequence[Layout]) -> dict[Layout, ServerConfig]:
         found[layout] = config
     if not found:
         raise PermanentError("none of the systems can be served", hint="the lines above say why")
+    host = next(iter(found.values())).host  # all of them are reached at the address of the first
+    for layout, config in found.items():
+        if not is_safe(msgspec.structs.replace(config, host=host), layout.tokens):
+            raise PermanentError(
+                f"system {config.system!r} would be open to other machines at host {host}, and has no token",
+                hint="`trimtab token add` makes one for it",
+            )
     return found
