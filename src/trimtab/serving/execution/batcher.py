@@ -1,4 +1,4 @@
-"""Gathers what was asked in one turn of the event loop, and has it scored.
+"""Gathers what was asked in a turn or two of the event loop, and has it scored.
 
 There is no timer: a batch is whatever came while the model was busy. What a question's rows meet is decided here; each
 model has a lane of its own, and a question is answered when the last of its rows has been scored.
@@ -117,7 +117,10 @@ class Batcher:
         self._queue.append(question)
         if not self._woken:
             self._woken = True
-            self._loop.call_soon(self._flush)
+            if lane.inline:  # what comes while these are read goes along
+                self._loop.call_soon(self._loop.call_soon, self._flush)
+            else:
+                self._loop.call_soon(self._flush)
 
     def close(self) -> None:
         """Lets the threads go."""
