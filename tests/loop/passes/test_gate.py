@@ -13,6 +13,7 @@ from tests.loop.observed import compared, verdict
 
 from trimtab.declaration.requirements.grammar import Context, parse_requirement
 from trimtab.loop.passes.gate import Decision, decide
+from trimtab.loop.past.scored import scores_on
 from trimtab.loop.releases import ReleaseState, fold
 from trimtab.loop.status import read_status
 from trimtab.records.facts import Compared, ModelTrained, PlannedAction, ReleaseMoved, VerdictsGiven
@@ -164,11 +165,12 @@ def test_a_challenger_is_compared_by_what_has_not_seen_the_holdout(run: Run) -> 
     release, challenger = train(run, LATE)
     rows = run.gate._holdout(challenger, LATE)
     label = rows["sold_out"].cast(float).to_numpy()
-    shipped, fair = (run.gate._scores(challenger, rows, evaluated=which) for which in (False, True))
+    assert challenger.evaluated is not None
+    shipped, fair = (scores_on(run.gate.blobs, which, rows) for which in (challenger.bundle, challenger.evaluated))
     assert not (shipped == fair).all()
     judged(run, release, challenger, champion)
     loss = next(e.fact for e in run.ledger.entries(Compared) if e.fact.metric == "quality.log_loss")
-    old = run.gate._scores(champion, rows, evaluated=False)
+    old = scores_on(run.gate.blobs, champion.bundle, rows)
 
     def mean_loss(score: Any) -> float:
         score = np.clip(score, 1e-7, 1 - 1e-7)
@@ -179,6 +181,15 @@ def test_a_challenger_is_compared_by_what_has_not_seen_the_holdout(run: Run) -> 
     known = run.datasets.labelled(LATE)
     assert rows["_moment"].min() >= challenger.valid_from
     assert rows["_moment"].max() == challenger.valid_to == known.drop_nulls("sold_out")["_moment"].max()
+
+
+def test_a_live_model_that_learned_from_the_holdout_is_compared_as_it_was_before(run: Run) -> None:
+    """Trained again on the same rows, as after a change of code: what ships learned from all of them."""
+    release, model = train(run, LATE)
+    judged(run, release, model, model)
+    compared = [e.fact for e in run.ledger.entries(Compared)]
+    assert {fact.metric for fact in compared} == {"value.per_1000", "quality.log_loss", "quality.roc_auc"}
+    assert [fact.difference for fact in compared] == [0, 0, 0]
 
 
 def test_a_live_model_that_breaks_the_same_requirement_does_not_shield_itself(make: Make) -> None:

@@ -29,6 +29,7 @@ from trimtab.records.facts import Compared, ModelTrained, VerdictsGiven
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.metric import is_answered
+from trimtab.records.model import ModelBundle
 from trimtab.records.requirement import Estimate, Requirement, Verdict
 from trimtab.records.slices import WeakSlicesFound
 
@@ -135,6 +136,12 @@ def release_verdicts(system: System, model: ModelTrained, measured: Mapping[str,
     return tuple(verdicts)
 
 
+def _unaware(champion: ModelTrained, rows: pl.DataFrame) -> ModelBundle:
+    """The live model; where it has learned from some of these rows, as it was before they were added."""
+    learned = champion.evaluated is not None and rows.height > 0 and rows[MOMENT][0] <= champion.valid_to
+    return champion.evaluated if learned and champion.evaluated is not None else champion.bundle
+
+
 @dataclass
 class Gate:
     """Measures what the rule decides on."""
@@ -153,7 +160,7 @@ class Gate:
         mine = None
         weak: list[WeakSlicesFound] = []
         if not is_answered(self.system.task):
-            mine = truth_of(rows, self.system, model), self._scores(model, rows, evaluated=True)
+            mine = truth_of(rows, self.system, model), scores_on(self.blobs, model.evaluated or model.bundle, rows)
             weak = self._weak(release.release, model, rows, y=mine[0], score=mine[1])
         if champion is None:
             return decide(verdicts, None, ()), (
@@ -164,7 +171,7 @@ class Gate:
             pairs, theirs = self._answered(champion, model, rows)
         else:
             y, new = mine
-            old = self._scores(champion, rows, evaluated=False)
+            old = scores_on(self.blobs, _unaware(champion, rows), rows)
             weak += self._weak(release.release, model, rows, y=y, score=new, other=(champion, old))
             pairs = compare_all(
                 self.system,
@@ -220,7 +227,7 @@ class Gate:
         from trimtab.loop.passes.answered import AnsweredRows  # here: gates of tables decode nothing
 
         judging = AnsweredRows(self.system, self.blobs, self.datasets)
-        old, new = judging.judged(champion.bundle, rows), judging.judged(model.evaluated or model.bundle, rows)
+        old, new = judging.judged(_unaware(champion, rows), rows), judging.judged(model.evaluated or model.bundle, rows)
         moments = rows[MOMENT].to_physical().to_numpy()
         return judging.compared(old, new, moments), judging.verdicts(old, rows, "release")
 
@@ -229,11 +236,6 @@ class Gate:
         rows = self.datasets.labelled(now)
         label = str(self.system.labelled.label)
         return rows.filter(pl.col(MOMENT).is_between(model.valid_from, model.valid_to) & pl.col(label).is_not_null())
-
-    def _scores(self, model: ModelTrained, rows: pl.DataFrame, *, evaluated: bool) -> np.ndarray:
-        """Scores on rows; of a candidate, by the model fitted before the holdout was added."""
-        bundle = model.evaluated if evaluated and model.evaluated is not None else model.bundle
-        return scores_on(self.blobs, bundle, rows)
 
     def _verdicts(self, model: ModelTrained) -> tuple[Verdict, ...]:
         entry = self.ledger.get(f"model:{model.identity.id}")
