@@ -196,6 +196,19 @@ def test_a_model_that_costs_as_much_for_one_row_as_for_many_is_asked_for_many(fi
     assert pace.span <= max(0.05, 1.5 * fixed + 0.001)
 
 
+def test_a_model_that_is_another_than_was_measured_is_judged_by_what_it_does() -> None:
+    """The user's code may take long for rows that are unlike the one it was warmed up with."""
+    pace = Pace(profile(0.0003, 0.00031, 0.00035), 1.0)  # as a function of whole columns costs
+    pace.start(0.00001, 2, 512, moved=False)
+    assert pace.batch == 512
+    now = 0.0
+    for _ in range(60):
+        now += 0.02
+        pace.ran(1, 0.02, now, waiting=True)
+    assert pace.batch == 2
+    assert pace.drain == pytest.approx(0.02, rel=0.1)
+
+
 def test_the_way_back_takes_long_and_longer_each_time() -> None:
     pace = Pace(profile(0.00001, 0.00002, 0.0001), 1.0)
     needed = []

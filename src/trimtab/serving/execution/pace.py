@@ -31,6 +31,7 @@ class Pace:
         self._wait = wait
         self._largest = 1
         self._times = 1.0  # what batches take of late, as a share of what was promised for their size
+        self._cost = 0.0  # seconds that a row takes of late
         self._turns = self._late = self._fast = self._moves = 0
         self._rows = self._time = self._since = 0.0
         self._row = 1.0  # seconds that a row of a full batch was promised to take
@@ -39,7 +40,7 @@ class Pace:
         """It runs elsewhere now, in so many threads and batches of at most `largest` rows, where a row should take
         `row` seconds; `moved`: it was too slow for the loop."""
         self.drain = row / threads
-        self._largest, self._times = largest, 1.0
+        self._largest, self._times, self._cost = largest, 1.0, row
         self._reckon()
         self._rows = self._time = self._since = 0.0
         self.slow = self.calm = False
@@ -60,9 +61,11 @@ class Pace:
         """A batch was scored in a thread, and is back at `now`; `waiting`: more was there to be scored."""
         promised = self._profile.time(rows)
         self._times += _SMOOTH * (seconds / promised - self._times)
+        self._cost += _SMOOTH * (seconds / rows - self._cost)
         self._reckon()
         if self._since:
-            full = promised / self._row  # the rows of a full batch, in the time of this one: more would have been done
+            # the rows of a full batch in the time of this one: more would have been done
+            full = promised / self._row if self._times <= _KNOWN else rows
             self._rows += full - _SMOOTH * self._rows
             self._time += now - self._since - _SMOOTH * self._time
             self.drain = self._time / self._rows
@@ -73,7 +76,17 @@ class Pace:
             self.calm = self._fast >= _CALM << (self._moves - 1)
 
     def _reckon(self) -> None:
-        most, batch = longest(self._profile, min(self._times, _KNOWN)), self._largest
+        if self._times > _KNOWN:  # nor is it sure that many rows cost what they were promised to beside one
+            self.batch = min(self._largest, max(1, int(longest(self._profile) / self._cost)))
+            self.span = self.batch * self._cost
+        else:
+            self.batch, self.span = self._promised()
+            self._row = self._profile.time(self.batch) / self.batch
+        self.patience = max(self._wait, 4 * self.span)
+
+    def _promised(self) -> tuple[int, float]:
+        """The most rows of a batch and its seconds, where the profile holds but for the times that all takes longer."""
+        most, batch = longest(self._profile, self._times), self._largest
         span = self._times * self._profile.time(batch)
         while batch > 1 and span > most:
             beyond, batch = span, batch // 2
@@ -82,6 +95,4 @@ class Pace:
                 batch += int(batch * (most - span) / (beyond - span))
                 span = self._times * self._profile.time(batch)
                 break
-        self.batch, self.span = batch, span
-        self._row = self._profile.time(batch) / batch
-        self.patience = max(self._wait, 4 * span)
+        return batch, span
