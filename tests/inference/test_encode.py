@@ -75,7 +75,7 @@ def test_decoding_gives_the_values_back() -> None:
     ("change", "message"),
     [
         ({"hour": "3"}, "row 1, column 'hour': expected a number or null, got '3'"),
-        ({"hour": True}, "row 1, column 'hour': expected a number or null, got True"),
+        ({"hour": True}, "row 1, column 'hour': expected a number or null, got true"),
         ({"hour": 10**400}, "row 1, column 'hour': expected a number"),
         ({"carrier": 7}, "row 1, column 'carrier': expected a string or null, got 7"),
         ({"carrier": ["UA"]}, "row 1, column 'carrier'"),

@@ -84,7 +84,7 @@ class Supervisor:
         self._marks = new_marks(count)
         self._born = time.time_ns()
         self._posts = [_Post(slot) for slot in range(count)]
-        self._over = False
+        self._over = self._asked = False
         self._announced = False
         self._ready = False
         folder = layouts[0].serve / "processes"
@@ -101,12 +101,15 @@ class Supervisor:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGHUP, self._ask)
         signal.signal(signal.SIGCHLD, _nothing)
         self._become = become
         self._own = (woken, wake) if self._grpc is None else (woken, wake, self._grpc.fileno())
         try:
             while not self._over:
+                if self._asked:
+                    self._asked = False
+                    self._read_again()
                 if not self._tend():
                     return 1
                 select.select([woken], [], [], self._pause())
@@ -246,7 +249,12 @@ class Supervisor:
     def _end(self, _: int, __: FrameType | None) -> None:
         self._over = True
 
-    def _reload(self, _: int, __: FrameType | None) -> None:
+    def _ask(self, _: int, __: FrameType | None) -> None:
+        """Settings are to be read again: noted, since a signal comes at any moment, and one at which a process is being
+        looked after is none to send it something."""
+        self._asked = True
+
+    def _read_again(self) -> None:
         reloading()
         self._pass_on(signal.SIGHUP)
         notify("READY=1")
