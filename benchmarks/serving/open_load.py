@@ -25,15 +25,16 @@ _PATIENCE = 10.0
 
 
 class Caller:
-    """One connection with at most one request under way."""
+    """One connection with at most one request under way. `last`: the server has said that it ends with its answer."""
 
-    __slots__ = ("data", "due", "sock")
+    __slots__ = ("data", "due", "last", "sock")
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.due = 0.0
         self.data = b""
+        self.last = False
 
     def heard(self) -> int:
         """The status of the answer that came; 0 while it is not whole. Raises OSError when the server has gone."""
@@ -47,6 +48,7 @@ class Caller:
             start = head.index(b"content-length:") + 15
             if len(data) >= end + 4 + int(head[start:].split(b"\r\n", 1)[0]):
                 self.data = b""
+                self.last = b"\r\nconnection: close" in head
                 return int(head[9:12])
         self.data = data
         return 0
@@ -65,14 +67,12 @@ class Load:
         self.statuses: Counter[int] = Counter()
         self._poll = select.epoll()
         self._callers: dict[int, Caller] = {}
+        self._port = 0
 
     def run(self, port: int, connections: int) -> dict[str, object]:
         """The whole load; what came of it."""
-        for _ in range(connections):
-            caller = Caller(port)
-            self._callers[caller.sock.fileno()] = caller
-            self._poll.register(caller.sock.fileno(), select.EPOLLIN)
-            self.free.append(caller)
+        self._port = port
+        self.free.extend(self._connected() for _ in range(connections))
         gc.freeze()
         used, began = time.process_time(), time.perf_counter()
         until = began + self.seconds
@@ -127,20 +127,34 @@ class Load:
             now = time.perf_counter()
             self.took.setdefault(status, []).append(now - caller.due)
             self.statuses[status] += 1
+            if caller.last:
+                self._forget(caller)
+                caller = self._connected()
             if again:
                 self._ask(caller, now)
             else:
                 self.free.append(caller)
 
-    def _lose(self, caller: Caller) -> None:
+    def _connected(self) -> Caller:
+        caller = Caller(self._port)
+        self._callers[caller.sock.fileno()] = caller
+        self._poll.register(caller.sock.fileno(), select.EPOLLIN)
+        return caller
+
+    def _forget(self, caller: Caller) -> bool:
+        """Whether it was known until now."""
         number = caller.sock.fileno()
         if self._callers.pop(number, None) is None:
-            return
+            return False
         self._poll.unregister(number)
         caller.sock.close()
-        if caller in self.free:
-            self.free.remove(caller)
-        self.lost += 1
+        return True
+
+    def _lose(self, caller: Caller) -> None:
+        if self._forget(caller):
+            if caller in self.free:
+                self.free.remove(caller)
+            self.lost += 1
 
 
 def quantile(values: list[float], share: float) -> float:
