@@ -100,5 +100,11 @@ def refused(server: Running, form: str, body: Any, query: str = "") -> tuple[int
 
 def readers(server: Running) -> list[psutil.Process]:
     assert server.local.pid is not None
-    family = psutil.Process(server.local.pid).children()
-    return [one for one in family if one.status() != "zombie" and "trimtab.serving.batch" in one.cmdline()]
+    return [one for one in psutil.Process(server.local.pid).children() if _reads(one)]
+
+
+def _reads(process: psutil.Process) -> bool:
+    try:
+        return process.status() != "zombie" and "trimtab.serving.batch" in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return False

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import resource
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import orjson
 import psutil
@@ -28,7 +31,17 @@ from tests.serving.raw import (
 )
 from tests.serving.running import Running, receive_all, until
 
+from trimtab.records.server import ServerConfig
+from trimtab.serving.config import write_config
+
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\n"
+FEW_FILES = (
+    "import resource, runpy, sys\n"
+    "most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+    "resource.setrlimit(resource.RLIMIT_NOFILE, (100, most))\n"
+    "sys.argv = ['trimtab.serving', *sys.argv[2:]]\n"
+    "runpy.run_module('trimtab.serving', run_name='__main__', alter_sys=True)\n"
+)
 
 
 @pytest.fixture
@@ -239,17 +252,20 @@ def test_too_many_connections_from_one_address_are_refused(make: Make) -> None:
     until(lambda: status_of(exchange(server, LIVE)) == 200)
 
 
-def test_a_server_makes_room_for_its_connections(make: Make) -> None:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 50, before[1]))
+def test_a_server_makes_room_for_its_connections(tmp_path: Path) -> None:
+    config = ServerConfig(system=models.SYSTEM, port=0, max_connections=400)
+    server = Running(tmp_path, config)
+    write_config(server.layout.serve_config, config)
+    process = subprocess.Popen([sys.executable, "-c", FEW_FILES, "trimtab.serving", "--state", str(tmp_path)])
     try:
-        server = make(max_connections=400)
+        until(lambda: server.local.pid == process.pid)
+        with many(server, 300) as callers:
+            for sock in callers:
+                sock.sendall(LIVE)
+            assert {sock.recv(1000)[:12] for sock in callers} == {b"HTTP/1.1 200"}
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    with many(server, 300) as callers:
-        for sock in callers:
-            sock.sendall(LIVE)
-        assert {sock.recv(1000)[:12] for sock in callers} == {b"HTTP/1.1 200"}
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_a_server_out_of_files_goes_on_when_there_are_some_again(make: Make) -> None:

@@ -36,7 +36,7 @@ def _encoded(value: Any) -> Any:
         array = np.asarray(value)
         whole = (array.dtype.str, list(array.shape), array.tobytes(), isinstance(value, np.generic))
         return msgspec.msgpack.Ext(_ARRAY, msgspec.msgpack.encode(whole))
-    raise NotImplementedError(f"an output of type {type(value).__name__}")
+    raise TypeError(f"an output of type {type(value).__name__}")
 
 
 def _decoded(code: int, data: memoryview) -> Any:
