@@ -20,7 +20,7 @@ from tests.fuzz.wire import MARK, cut, held, opened
 from trimtab.records.server import ServerConfig
 from trimtab.serving.access.guard import Guard
 from trimtab.serving.access.scopes import OPEN, PREDICT
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.connections.connection import Connection
 from trimtab.serving.http.crowd import Crowd
 from trimtab.serving.http.origins import Origins
 from trimtab.serving.http.request import Request

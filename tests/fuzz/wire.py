@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.connections.connection import Connection
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.request import Request
 

@@ -15,7 +15,7 @@ from tests.serving.conftest import Make
 from tests.serving.raw import BODY, LIVE, ROW, answers, exchange, plain, post
 from tests.serving.running import Running
 
-from trimtab.serving.http.coding import Inflation, chosen
+from trimtab.serving.http.connections.coding import Inflation, chosen
 from trimtab.serving.refusals import RefusalError
 
 PACKED = gzip.compress(BODY)

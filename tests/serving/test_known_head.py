@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.records.server import ServerConfig
+from trimtab.serving.http.connections.known_head import known_head
+from trimtab.serving.http.connections.reader import Reader
 from trimtab.serving.http.crowd import Crowd
-from trimtab.serving.http.known_head import known_head
-from trimtab.serving.http.reader import Reader
 from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
 

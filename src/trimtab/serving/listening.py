@@ -14,7 +14,7 @@ import msgspec
 from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig, ServerInfo
 from trimtab.serving.access.tls import ServerTls
-from trimtab.serving.http.connection import Connection
+from trimtab.serving.http.connections.connection import Connection
 from trimtab.serving.http.reception import Reception
 from trimtab.serving.processes.acceptor import FAREWELL, Acceptor
 from trimtab.serving.processes.address import bind

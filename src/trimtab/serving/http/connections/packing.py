@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from trimtab.serving.http.coding import Inflation, compressed
+from trimtab.serving.http.connections.coding import Inflation, compressed
 from trimtab.serving.http.request import Request
 from trimtab.serving.refusals import RefusalError
 

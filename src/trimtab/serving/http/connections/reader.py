@@ -8,8 +8,8 @@ from typing import Protocol
 
 import httptools
 
+from trimtab.serving.http.connections.known_head import KnownHead, known_head
 from trimtab.serving.http.crowd import no_room
-from trimtab.serving.http.known_head import KnownHead, known_head
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool

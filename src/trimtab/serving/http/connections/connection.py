@@ -9,11 +9,11 @@ from functools import partial
 from typing import cast
 
 from trimtab.serving.access.guard import NOBODY, Grant, Guard
-from trimtab.serving.http.coding import chosen
+from trimtab.serving.http.connections.coding import chosen
+from trimtab.serving.http.connections.packing import pack, unpack
+from trimtab.serving.http.connections.reader import BODY, HEAD, IDLE, Reader
 from trimtab.serving.http.crowd import no_room
-from trimtab.serving.http.packing import pack, unpack
 from trimtab.serving.http.port import Desk
-from trimtab.serving.http.reader import BODY, HEAD, IDLE, Reader
 from trimtab.serving.http.replies import JSON, OK, allowed, nothing, refusal, reply
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.stream import Stream
