@@ -14,7 +14,7 @@ from tests.serving import models
 from trimtab.records.blobs import Blobs
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Question
-from trimtab.serving.http.open_inference import read_request
+from trimtab.serving.http.bodies.open_inference import read_request
 from trimtab.serving.http.request import Head, Request
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Core, Fleet, Release

@@ -23,8 +23,8 @@ from tests.serving.running import Running
 from trimtab.records.blobs import Blobs
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Question
-from trimtab.serving.http.known_tensors import KnownTensors
-from trimtab.serving.http.open_inference import read_request
+from trimtab.serving.http.bodies.known_tensors import KnownTensors
+from trimtab.serving.http.bodies.open_inference import read_request
 from trimtab.serving.http.request import Head, Request
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.routing.tensor_core import TensorCore

@@ -20,7 +20,7 @@ from trimtab.serving.execution.lane import Limits
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.shadow import Shadows
-from trimtab.serving.http.plain import render
+from trimtab.serving.http.bodies.plain import render
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, load_fleet
 from trimtab.serving.telemetry.known import KnownIds

@@ -15,10 +15,10 @@ from trimtab.serving.access.guard import Guard
 from trimtab.serving.access.scopes import ANY, FEEDBACK, PREDICT
 from trimtab.serving.execution.feedback import Feedback, read_feedback
 from trimtab.serving.execution.questions import Question, read_json
-from trimtab.serving.http import open_inference, plain
 from trimtab.serving.http.about import About
 from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.batch import Batches
+from trimtab.serving.http.bodies import open_inference, plain
 from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.later import Later
 from trimtab.serving.http.pages import Pages

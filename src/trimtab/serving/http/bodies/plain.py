@@ -8,7 +8,7 @@ import orjson
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json, refuse_many
-from trimtab.serving.http.files import hint_of_file, is_file, read_file, read_rows
+from trimtab.serving.http.bodies.files import hint_of_file, is_file, read_file, read_rows
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.outputs import named_json
 from trimtab.serving.refusals import RefusalError

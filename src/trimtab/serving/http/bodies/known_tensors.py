@@ -17,7 +17,7 @@ import numpy as np
 from trimtab.inference.tensors.datatypes import DTYPES
 from trimtab.inference.tensors.sent import SentRow, sent_rows
 from trimtab.serving.execution.questions import Question
-from trimtab.serving.http.binary import HEADER, BinaryAnswer
+from trimtab.serving.http.bodies.binary import HEADER, BinaryAnswer
 from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.request import Request
 from trimtab.serving.routing.tensor_core import TensorCore

@@ -8,10 +8,10 @@ import orjson
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json
-from trimtab.serving.http.binary import HEADER, BinaryAnswer, read_body, wanted_in_bytes
+from trimtab.serving.http.bodies.binary import HEADER, BinaryAnswer, read_body, wanted_in_bytes
+from trimtab.serving.http.bodies.known_numbers import known_numbers
+from trimtab.serving.http.bodies.known_tensors import known_tensors
 from trimtab.serving.http.caller import HttpCaller
-from trimtab.serving.http.known_numbers import known_numbers
-from trimtab.serving.http.known_tensors import known_tensors
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.explained import explained_outputs
 from trimtab.serving.open_inference.outputs import (
