@@ -15,7 +15,7 @@ from trimtab.errors import PermanentError
 from trimtab.records.server import ServerConfig, ServerInfo
 from trimtab.serving.access.tls import ServerTls
 from trimtab.serving.http.connections.connection import Connection
-from trimtab.serving.http.reception import Reception
+from trimtab.serving.http.endpoints.reception import Reception
 from trimtab.serving.processes.acceptor import FAREWELL, Acceptor
 from trimtab.serving.processes.address import bind
 from trimtab.serving.processes.board import Board

@@ -22,10 +22,10 @@ from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig, ServerInfo
 from trimtab.serving.access.tls import ServerTls
 from trimtab.serving.config import is_private, read_configs
-from trimtab.serving.http.about import About
-from trimtab.serving.http.desk import PredictionDesk
-from trimtab.serving.http.overview import Company, Overview
-from trimtab.serving.http.reception import Reception
+from trimtab.serving.http.endpoints.about import About
+from trimtab.serving.http.endpoints.desk import PredictionDesk
+from trimtab.serving.http.endpoints.overview import Company, Overview
+from trimtab.serving.http.endpoints.reception import Reception
 from trimtab.serving.listening import Listening
 from trimtab.serving.processes.address import announce, hold, read_info
 from trimtab.serving.processes.board import ENDING, SERVING, Board

@@ -15,16 +15,16 @@ from trimtab.serving.access.guard import Guard
 from trimtab.serving.access.scopes import ANY, FEEDBACK, PREDICT
 from trimtab.serving.execution.feedback import Feedback, read_feedback
 from trimtab.serving.execution.questions import Question, read_json
-from trimtab.serving.http.about import About
-from trimtab.serving.http.addresses import Addresses
-from trimtab.serving.http.batch import Batches
 from trimtab.serving.http.bodies import open_inference, plain
 from trimtab.serving.http.caller import HttpCaller
-from trimtab.serving.http.later import Later
-from trimtab.serving.http.pages import Pages
+from trimtab.serving.http.endpoints.about import About
+from trimtab.serving.http.endpoints.addresses import Addresses
+from trimtab.serving.http.endpoints.batch import Batches
+from trimtab.serving.http.endpoints.later import Later
+from trimtab.serving.http.endpoints.pages import Pages
+from trimtab.serving.http.endpoints.terms import read_terms
 from trimtab.serving.http.request import Address, Request
 from trimtab.serving.http.spool import Spool
-from trimtab.serving.http.terms import read_terms
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem

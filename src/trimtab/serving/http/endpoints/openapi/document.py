@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from trimtab.records.model import Signature
 from trimtab.serving.access.scopes import named
 from trimtab.serving.batch.formats import CONTENT_TYPES
-from trimtab.serving.http.addresses import Listed
-from trimtab.serving.http.openapi.columns import ID, Found, Schema, file_types
-from trimtab.serving.http.openapi.schemas import ref, schemas
+from trimtab.serving.http.endpoints.addresses import Listed
+from trimtab.serving.http.endpoints.openapi.columns import ID, Found, Schema, file_types
+from trimtab.serving.http.endpoints.openapi.schemas import ref, schemas
 from trimtab.version import __version__
 
 _PROBLEMS = {

@@ -15,10 +15,10 @@ from trimtab.serving.access.scopes import ADMIN, ANY, OPEN
 from trimtab.serving.execution.questions import read_json
 from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.crowd import Crowd, Guest
-from trimtab.serving.http.desk import PredictionDesk
-from trimtab.serving.http.later import Later
+from trimtab.serving.http.endpoints.desk import PredictionDesk
+from trimtab.serving.http.endpoints.later import Later
+from trimtab.serving.http.endpoints.overview import Overview
 from trimtab.serving.http.origins import Origins
-from trimtab.serving.http.overview import Overview
 from trimtab.serving.http.replies import JSON, TEXT
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool

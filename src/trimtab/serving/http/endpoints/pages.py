@@ -9,9 +9,9 @@ from importlib.resources import files
 import orjson
 
 from trimtab.serving.access.scopes import ANY, OPEN
-from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.caller import HttpCaller
-from trimtab.serving.http.openapi.columns import Found
+from trimtab.serving.http.endpoints.addresses import Addresses
+from trimtab.serving.http.endpoints.openapi.columns import Found
 from trimtab.serving.http.request import Request
 from trimtab.serving.routing.releases import Release
 from trimtab.serving.system import ServedSystem
@@ -33,7 +33,7 @@ class Pages:
     def openapi(self, connection: HttpCaller, request: Request, _: Release | None) -> None:
         """The document, for the model that is live."""
         # here: a server that nobody asks for it starts without
-        from trimtab.serving.http.openapi.document import document
+        from trimtab.serving.http.endpoints.openapi.document import document
 
         named = request.url.partition(b"?")[0] != b"/openapi.json"
         fleet = self._system.desired.fleet

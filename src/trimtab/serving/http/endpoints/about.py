@@ -14,9 +14,9 @@ import orjson
 from trimtab.records.server import ReleaseStatus, ServerStatus
 from trimtab.serving.access.scopes import ADMIN, ANY, OPEN
 from trimtab.serving.execution.questions import brief, read_json
-from trimtab.serving.http.addresses import Addresses
 from trimtab.serving.http.caller import HttpCaller
-from trimtab.serving.http.later import Later
+from trimtab.serving.http.endpoints.addresses import Addresses
+from trimtab.serving.http.endpoints.later import Later
 from trimtab.serving.http.replies import TEXT
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.metadata import model_metadata, server_metadata

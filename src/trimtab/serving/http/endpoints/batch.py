@@ -24,10 +24,10 @@ from trimtab.serving.batch import frames
 from trimtab.serving.batch.formats import CONTENT_TYPES, Format, sent_format, wanted_format
 from trimtab.serving.execution.questions import Answers, Question
 from trimtab.serving.http.caller import HttpCaller
+from trimtab.serving.http.endpoints.terms import read_header
 from trimtab.serving.http.request import Request
 from trimtab.serving.http.spool import Spool
 from trimtab.serving.http.stream import Stream
-from trimtab.serving.http.terms import read_header
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.routing.shares import sticky_key

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trimtab.records.server import ProcessStatus, ServerStatus
-from trimtab.serving.http.about import About
+from trimtab.serving.http.endpoints.about import About
 from trimtab.serving.processes.board import STATES, Board
 from trimtab.serving.processes.exposition import Families, joined, labelled, merge, read_text, write_text
 from trimtab.serving.processes.seat import Seat

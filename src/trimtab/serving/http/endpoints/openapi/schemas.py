@@ -8,8 +8,8 @@ import msgspec
 
 from trimtab.records.model import Signature
 from trimtab.records.server import ServerStatus
-from trimtab.serving.http.openapi import columns
-from trimtab.serving.http.openapi.columns import ID, MOMENT, Found, Schema
+from trimtab.serving.http.endpoints.openapi import columns
+from trimtab.serving.http.endpoints.openapi.columns import ID, MOMENT, Found, Schema
 from trimtab.serving.open_inference.binary import NUMBERS
 
 _TEXT: Schema = {"type": "string"}
