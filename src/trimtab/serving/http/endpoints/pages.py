@@ -63,7 +63,7 @@ class Pages:
 
 def _assembled() -> tuple[bytes, bytes]:
     """The page with its style and script inside, and header lines that let nothing else into it."""
-    folder = files("trimtab.serving.http") / "page"
+    folder = files("trimtab.serving.http.endpoints") / "page"
     page, style, script = ((folder / name).read_text("utf-8").strip() for name in ("try.html", "try.css", "try.js"))
     page = page.replace("/*STYLE*/", style).replace("/*SCRIPT*/", script)
     policy = (
