@@ -35,7 +35,7 @@ from trimtab.serving.telemetry.segments import (
     micros,
     pack,
 )
-from trimtab.serving.telemetry.writer import TelemetryWriter
+from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 
 T0 = datetime(2013, 1, 1, tzinfo=UTC)
 WIDTH = 30

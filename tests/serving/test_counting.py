@@ -13,7 +13,7 @@ from tests.serving.running import Running
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.metrics import BOUNDS, Metrics
-from trimtab.serving.telemetry.known import KnownIds
+from trimtab.serving.telemetry.writing.known import KnownIds
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from trimtab.errors import PermanentError, TemporaryError
 from trimtab.serving.telemetry.reader import TelemetryReader
-from trimtab.serving.telemetry.recovery import abandoned, debts
 from trimtab.serving.telemetry.segments import (
     ANSWERED,
     FEEDBACK,
@@ -32,7 +31,8 @@ from trimtab.serving.telemetry.segments import (
     read_seal,
     segment_name,
 )
-from trimtab.serving.telemetry.writer import TelemetryWriter
+from trimtab.serving.telemetry.writing.recovery import abandoned, debts
+from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 
 T0 = datetime(2013, 1, 1, tzinfo=UTC)
 

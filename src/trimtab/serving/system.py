@@ -32,12 +32,12 @@ from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.siblings import Siblings, asked_again
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Fleet, Release
-from trimtab.serving.telemetry.commits import GroupCommit
-from trimtab.serving.telemetry.compactor import Compactor
 from trimtab.serving.telemetry.history import IDS, IdHistory
-from trimtab.serving.telemetry.known import KnownIds, ids_in
-from trimtab.serving.telemetry.recovery import Debt, abandoned, debts
-from trimtab.serving.telemetry.writer import TelemetryWriter
+from trimtab.serving.telemetry.writing.commits import GroupCommit
+from trimtab.serving.telemetry.writing.compactor import Compactor
+from trimtab.serving.telemetry.writing.known import KnownIds, ids_in
+from trimtab.serving.telemetry.writing.recovery import Debt, abandoned, debts
+from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 
 _LOG = logging.getLogger("trimtab.serving")
 _AGAIN = 1.0

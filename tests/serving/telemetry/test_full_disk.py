@@ -23,7 +23,7 @@ from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.telemetry.compaction import compact
 from trimtab.serving.telemetry.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import GAP, Gap, frames
-from trimtab.serving.telemetry.writer import TelemetryWriter
+from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 

@@ -19,7 +19,7 @@ from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.telemetry.compaction import compact
 from trimtab.serving.telemetry.history import IdHistory, hashed_ids, secret_of
-from trimtab.serving.telemetry.known import ids_in
+from trimtab.serving.telemetry.writing.known import ids_in
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 

@@ -18,9 +18,9 @@ from trimtab import Truth
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerConfig
 from trimtab.records.telemetry import TelemetryPolicy
-from trimtab.serving.telemetry.commits import GroupCommit
 from trimtab.serving.telemetry.reader import TelemetryReader
-from trimtab.serving.telemetry.writer import TelemetryWriter
+from trimtab.serving.telemetry.writing.commits import GroupCommit
+from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 
 ROW = {"distance": 1.0, "carrier": "AA"}
 

@@ -26,7 +26,7 @@ from trimtab.serving.telemetry.segments import (
     micros,
     pack,
 )
-from trimtab.serving.telemetry.writer import TelemetryWriter
+from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 
 T0 = datetime(2013, 1, 1, tzinfo=UTC)
 CARRIERS = ["AA", "DL", "UA"]

@@ -23,9 +23,7 @@ from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.pieces import Matrix, Part, Rows
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.routing.releases import Fleet, Release
-from trimtab.serving.telemetry.commits import GroupCommit
 from trimtab.serving.telemetry.inputs import InputSampling
-from trimtab.serving.telemetry.known import KnownIds
 from trimtab.serving.telemetry.segments import (
     ANSWERED,
     ENCODING,
@@ -38,7 +36,9 @@ from trimtab.serving.telemetry.segments import (
     Scored,
     pack,
 )
-from trimtab.serving.telemetry.writer import TelemetryWriter
+from trimtab.serving.telemetry.writing.commits import GroupCommit
+from trimtab.serving.telemetry.writing.known import KnownIds
+from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 
 _LARGE_ANSWER = 64 * 2**10
 

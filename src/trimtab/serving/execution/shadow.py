@@ -17,7 +17,7 @@ from trimtab.serving.execution.book import Book, Owed
 from trimtab.serving.execution.follower import Follower
 from trimtab.serving.execution.pieces import Matrix, Rows
 from trimtab.serving.routing.releases import AnyCore, Fleet
-from trimtab.serving.telemetry.recovery import Debt
+from trimtab.serving.telemetry.writing.recovery import Debt
 
 _MOST_ROWS = 500_000  # rows that may wait; more are left unscored and counted
 _MOST_BYTES = 256 * 2**20

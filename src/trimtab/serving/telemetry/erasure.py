@@ -22,8 +22,8 @@ from trimtab.records.durable import flush_file, flush_folder
 from trimtab.serving.telemetry.archive import MANIFEST, ArchivedFile, ArchivedSegment, Manifest
 from trimtab.serving.telemetry.compaction import compact, write_id_hashes, write_table
 from trimtab.serving.telemetry.folder import Found, segments_in
-from trimtab.serving.telemetry.recovery import abandoned
 from trimtab.serving.telemetry.segments import SUFFIX
+from trimtab.serving.telemetry.writing.recovery import abandoned
 
 _GOING = ".going"
 _AGAIN = 100_000  # added to a segment's number each time it is written again

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SUFFIX, Scored, run_of, salvaged
-from trimtab.serving.telemetry.spans import IdSpans
+from trimtab.serving.telemetry.writing.spans import IdSpans
 
 _RUN = 2**20  # ids in the largest sorted run
 _LIMIT = 4 * _RUN

@@ -1,0 +1,1 @@
+"""The server's side: what it writes before it answers, and what it knows again of what it wrote."""
