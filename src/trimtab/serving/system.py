@@ -32,7 +32,7 @@ from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.siblings import Siblings, asked_again
 from trimtab.serving.routing.desired import Desired
 from trimtab.serving.routing.releases import Fleet, Release
-from trimtab.serving.telemetry.history import IDS, IdHistory
+from trimtab.serving.telemetry.archives.history import IDS, IdHistory
 from trimtab.serving.telemetry.writing.commits import GroupCommit
 from trimtab.serving.telemetry.writing.compactor import Compactor
 from trimtab.serving.telemetry.writing.known import KnownIds, ids_in

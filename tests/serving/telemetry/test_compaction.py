@@ -19,7 +19,7 @@ from tests.serving.telemetry.written import CARRIERS, T0, Written
 
 from trimtab.errors import PermanentError
 from trimtab.records.telemetry import TelemetryPolicy
-from trimtab.serving.telemetry.archive import MANIFEST, read_manifest
+from trimtab.serving.telemetry.archives.archive import MANIFEST, read_manifest
 from trimtab.serving.telemetry.compaction import compact
 from trimtab.serving.telemetry.export import joined
 from trimtab.serving.telemetry.inputs import digest

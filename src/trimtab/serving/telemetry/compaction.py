@@ -21,12 +21,12 @@ import polars as pl
 
 from trimtab.errors import PermanentError
 from trimtab.records.durable import flush_file, flush_folder
-from trimtab.serving.telemetry.archive import MANIFEST, VERSION, ArchivedFile, Manifest, read_manifest
+from trimtab.serving.telemetry.archives.archive import MANIFEST, VERSION, ArchivedFile, Manifest, read_manifest
+from trimtab.serving.telemetry.archives.history import IDS, hashed_ids, secret_of
+from trimtab.serving.telemetry.archives.tables import answers_table, failures_table, truths_table, unnamed
 from trimtab.serving.telemetry.events import Events
 from trimtab.serving.telemetry.framed import FramedSegment
-from trimtab.serving.telemetry.history import IDS, hashed_ids, secret_of
 from trimtab.serving.telemetry.segments import SUFFIX, read_seal
-from trimtab.serving.telemetry.tables import answers_table, failures_table, truths_table, unnamed
 
 _LOCK = ".compaction"
 _DRAFT = ".draft"

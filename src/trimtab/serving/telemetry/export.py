@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from trimtab.serving.telemetry.archive import ArchivedSegment
+from trimtab.serving.telemetry.archives.archive import ArchivedSegment
+from trimtab.serving.telemetry.archives.tables import answers_table
 from trimtab.serving.telemetry.events import Segment
 from trimtab.serving.telemetry.folder import segments_in
 from trimtab.serving.telemetry.framed import FramedSegment
 from trimtab.serving.telemetry.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import moment
-from trimtab.serving.telemetry.tables import answers_table
 
 FORMATS = ("parquet", "csv", "arrow", "ndjson")
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from trimtab.serving.telemetry.archive import MANIFEST, ArchivedSegment, read_manifest
+from trimtab.serving.telemetry.archives.archive import MANIFEST, ArchivedSegment, read_manifest
 from trimtab.serving.telemetry.events import Segment
 from trimtab.serving.telemetry.framed import FramedSegment
 from trimtab.serving.telemetry.segments import SUFFIX, Seal, read_seal

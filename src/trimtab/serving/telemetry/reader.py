@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.telemetry.archive import ArchivedSegment
+from trimtab.serving.telemetry.archives.archive import ArchivedSegment
 from trimtab.serving.telemetry.events import Events, Segment
 from trimtab.serving.telemetry.folder import Found, Listing, again
 from trimtab.serving.telemetry.index import Numbers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trimtab.records.base import Record
 from trimtab.records.durable import flush_folder
-from trimtab.serving.telemetry.archive import read_manifest
+from trimtab.serving.telemetry.archives.archive import read_manifest
 from trimtab.serving.telemetry.folder import segments_in
 from trimtab.serving.telemetry.segments import micros
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from trimtab.errors import TrimtabError
 from trimtab.records.base import Record
-from trimtab.serving.telemetry.archive import ArchivedSegment, Manifest
+from trimtab.serving.telemetry.archives.archive import ArchivedSegment, Manifest
 from trimtab.serving.telemetry.folder import Found, again, segments_in
 from trimtab.serving.telemetry.framed import FramedSegment
 from trimtab.serving.telemetry.segments import SUFFIX, read_seal

@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from trimtab.serving.telemetry.archive import INPUT
+from trimtab.serving.telemetry.archives.archive import INPUT
 from trimtab.serving.telemetry.events import Answers, Told
 from trimtab.serving.telemetry.framed import FramedSegment, Group
 from trimtab.serving.telemetry.inputs import DIGEST
