@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from trimtab.serving.telemetry.compaction import compact
+from trimtab.serving.telemetry.maintenance.compaction import compact
 from trimtab.serving.telemetry.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import (
     ANSWERED,

@@ -15,8 +15,8 @@ from trimtab.cli.terminal import plain, say, show_table, styled
 if TYPE_CHECKING:
     import polars as pl
 
+    from trimtab.serving.telemetry.maintenance.verify import SegmentState
     from trimtab.serving.telemetry.reader import TelemetryReader
-    from trimtab.serving.telemetry.verify import SegmentState
     from trimtab.wiring.place import Place
 
 _ACTIONS = {
@@ -63,7 +63,7 @@ def _expect(words: list[str], least: int, most: int, usage: str) -> None:
 
 def _list(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "list [SYSTEM]")
-    from trimtab.serving.telemetry.verify import listed
+    from trimtab.serving.telemetry.maintenance.verify import listed
 
     found = listed(place.layout.telemetry)
     if args.json:
@@ -216,7 +216,7 @@ def _export(place: Place, words: list[str], args: argparse.Namespace) -> int:
 
 def _verify(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "verify [SYSTEM]")
-    from trimtab.serving.telemetry.verify import verify
+    from trimtab.serving.telemetry.maintenance.verify import verify
 
     found = verify(place.layout.telemetry)
     if args.json:
@@ -236,7 +236,7 @@ def _prune(place: Place, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.loop.passes.reconcile import releases_of
     from trimtab.loop.past.old_telemetry import needed_since, remove
     from trimtab.records.base import SystemClock
-    from trimtab.serving.telemetry.retention import prunable
+    from trimtab.serving.telemetry.maintenance.retention import prunable
 
     keep = place.system.serve.telemetry.keep
     if keep is None:
@@ -261,7 +261,7 @@ def _prune(place: Place, words: list[str], args: argparse.Namespace) -> int:
 
 def _compact(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "compact [SYSTEM]")
-    from trimtab.serving.telemetry.compaction import compact
+    from trimtab.serving.telemetry.maintenance.compaction import compact
 
     left: list[str] = []
     done = compact(place.layout.telemetry, told=left.append) if place.layout.telemetry.is_dir() else []

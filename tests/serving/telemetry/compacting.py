@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from trimtab.serving.telemetry.compaction import compact
+from trimtab.serving.telemetry.maintenance.compaction import compact
 
 
 def main() -> None:

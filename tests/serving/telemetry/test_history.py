@@ -18,7 +18,7 @@ from tests.serving.telemetry.written import T0, Written
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.telemetry.archives.history import IdHistory, hashed_ids, secret_of
-from trimtab.serving.telemetry.compaction import compact
+from trimtab.serving.telemetry.maintenance.compaction import compact
 from trimtab.serving.telemetry.writing.known import ids_in
 
 ROW = {"distance": 1.0, "carrier": "AA"}

@@ -16,8 +16,8 @@ from tests.serving.running import until
 from tests.serving.test_durability import Replay
 
 from trimtab.records.telemetry import TelemetryPolicy
-from trimtab.serving.telemetry.compaction import compact
-from trimtab.serving.telemetry.verify import verify
+from trimtab.serving.telemetry.maintenance.compaction import compact
+from trimtab.serving.telemetry.maintenance.verify import verify
 
 
 @pytest.mark.slow

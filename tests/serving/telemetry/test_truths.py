@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serving.telemetry.written import T0, Written
 
-from trimtab.serving.telemetry.compaction import compact
 from trimtab.serving.telemetry.index import KeyIndex
+from trimtab.serving.telemetry.maintenance.compaction import compact
 from trimtab.serving.telemetry.reader import TelemetryReader
 
 MINUTE = timedelta(minutes=1)

@@ -11,7 +11,7 @@ from trimtab.loop.releases import Releases
 from trimtab.records.facts import TelemetryPruned
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
-from trimtab.serving.telemetry.retention import Prunable, prune
+from trimtab.serving.telemetry.maintenance.retention import Prunable, prune
 
 _UNDECLARED = timedelta(days=30)
 """More than any window that nobody declares: surprise looks 17 days back, besides the label's delay."""

@@ -29,7 +29,7 @@ from trimtab.records.facts import Holding, ModelTrained, PersonForgetting, Perso
 from trimtab.records.journal import Draft
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
-from trimtab.serving.telemetry.erasure import Erased, Traces, erase, holding, prepare
+from trimtab.serving.telemetry.maintenance.erasure import Erased, Traces, erase, holding, prepare
 from trimtab.training.process import sweep
 
 _LEAST_WORD = 4

@@ -15,7 +15,9 @@ _NICE = 10  # what is answered meanwhile comes first
 def main() -> int:
     """Compacts; 1 when the disk did not take the files, or a segment is damaged."""
     os.nice(_NICE)
-    from trimtab.serving.telemetry.compaction import compact  # heavy: after the process has made room for others
+    from trimtab.serving.telemetry.maintenance.compaction import (
+        compact,  # heavy: after the process has made room for others
+    )
 
     said: list[str] = []
     try:

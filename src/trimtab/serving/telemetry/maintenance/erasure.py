@@ -20,8 +20,8 @@ import polars as pl
 from trimtab.errors import TemporaryError
 from trimtab.records.durable import flush_file, flush_folder
 from trimtab.serving.telemetry.archives.archive import MANIFEST, ArchivedFile, ArchivedSegment, Manifest
-from trimtab.serving.telemetry.compaction import compact, write_id_hashes, write_table
 from trimtab.serving.telemetry.folder import Found, segments_in
+from trimtab.serving.telemetry.maintenance.compaction import compact, write_id_hashes, write_table
 from trimtab.serving.telemetry.segments import SUFFIX
 from trimtab.serving.telemetry.writing.recovery import abandoned
 
