@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from trimtab.serving.telemetry.maintenance.compaction import compact
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import (
     ANSWERED,
     ENCODING,

@@ -134,7 +134,7 @@ def _compare(answers: list[tuple[str, str, float]], reference: dict[str, Rows]) 
 
 def _kept(state: Path, answers: list[tuple[str, str, float]], reference: dict[str, Rows]) -> dict[str, int]:
     from trimtab.records.layout import Layout
-    from trimtab.serving.telemetry.reader import TelemetryReader
+    from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
     reader = TelemetryReader(Layout(state).telemetry)
     reader.refresh()

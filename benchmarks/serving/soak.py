@@ -45,7 +45,7 @@ from trimtab.records.model import ModelBundle, Route, Routes
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.client.sync import Client
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 _STRANGERS = 2
 _ID = 8e-6  # MB that the server keeps of a prediction id of a request by itself, as nearly all are here

@@ -17,7 +17,7 @@ import psutil
 from trimtab.records.journal import comparable
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import ANSWERED, MAGIC, SHADOWED, SUFFIX, Scored, frames
 
 TIDES = Path(__file__).parents[1] / "systems" / "tides"

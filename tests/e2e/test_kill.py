@@ -18,7 +18,7 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 KILLS = 50
 _EACH: list[Victim] = ["loop", "server", "worker", "loop", "server", "worker"]

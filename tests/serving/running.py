@@ -22,7 +22,7 @@ from trimtab.records.layout import Layout
 from trimtab.records.model import Route
 from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
 from trimtab.serving.client.sync import Client
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 
 class Running:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.errors import PermanentError, TemporaryError
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import (
     ANSWERED,
     FEEDBACK,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trimtab.serving.telemetry.maintenance.verify import SegmentState
-    from trimtab.serving.telemetry.reader import TelemetryReader
+    from trimtab.serving.telemetry.reading.reader import TelemetryReader
     from trimtab.wiring.place import Place
 
 _ACTIONS = {
@@ -110,7 +110,7 @@ def _size(count: int) -> str:
 
 
 def _reader(place: Place) -> TelemetryReader:
-    from trimtab.serving.telemetry.reader import TelemetryReader
+    from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
     reader = TelemetryReader(place.layout.telemetry)
     reader.refresh()
@@ -166,7 +166,7 @@ def _show_all(place: Place, args: argparse.Namespace) -> int:
 
 
 def _show_one(place: Place, name: str, args: argparse.Namespace) -> int:
-    from trimtab.serving.telemetry.export import prediction
+    from trimtab.serving.telemetry.reading.export import prediction
 
     found = prediction(place.layout.telemetry, name)
     if not found.rows and not found.truths:
@@ -197,7 +197,7 @@ def _export(place: Place, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 1, 1, "export [SYSTEM] FILE [--format FORMAT] [--since TIME]")
     import polars as pl
 
-    from trimtab.serving.telemetry.export import FORMATS, joined, write
+    from trimtab.serving.telemetry.reading.export import FORMATS, joined, write
 
     path = Path(words[0])
     kind = args.format or path.suffix.removeprefix(".")

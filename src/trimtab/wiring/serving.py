@@ -87,7 +87,7 @@ def bench_of(place: Place) -> ServerBench:
 def served(place: Place, target: Target) -> ServedReleases:
     """What `target` answers with, and the telemetry of this state."""
     from trimtab.loop.targets.served import ServedReleases
-    from trimtab.serving.telemetry.reader import TelemetryReader
+    from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
     several = place.system.task == "multiclass_classification"
     return ServedReleases(target, TelemetryReader(place.layout.telemetry), several=several)

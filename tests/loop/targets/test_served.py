@@ -25,7 +25,7 @@ from trimtab.records.model import Routes
 from trimtab.records.server import ServerConfig
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.client.sync import Client
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = START + timedelta(hours=30)

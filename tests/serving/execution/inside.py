@@ -23,7 +23,7 @@ from trimtab.serving.execution.shadow import Shadows
 from trimtab.serving.http.bodies.plain import render
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, load_fleet
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.writing.known import KnownIds
 from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 

@@ -20,10 +20,10 @@ from tests.serving.telemetry.written import CARRIERS, T0, Written
 from trimtab.errors import PermanentError
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.telemetry.archives.archive import MANIFEST, read_manifest
-from trimtab.serving.telemetry.export import joined
 from trimtab.serving.telemetry.inputs import digest
 from trimtab.serving.telemetry.maintenance.compaction import compact
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.export import joined
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import Gap
 
 HOUR = timedelta(hours=1)

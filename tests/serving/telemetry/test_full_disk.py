@@ -21,7 +21,7 @@ from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerConfig
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.telemetry.maintenance.compaction import compact
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import GAP, Gap, frames
 from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 

@@ -19,7 +19,7 @@ from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.routing.shares import Shares
 from trimtab.serving.telemetry.inputs import InputSampling, digest, position
 from trimtab.serving.telemetry.maintenance.compaction import compact
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 ids = st.lists(st.text(max_size=8), min_size=1, max_size=40, unique=True)
 

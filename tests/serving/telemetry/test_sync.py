@@ -18,7 +18,7 @@ from trimtab import Truth
 from trimtab.errors import TemporaryError
 from trimtab.records.server import ServerConfig
 from trimtab.records.telemetry import TelemetryPolicy
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.writing.commits import GroupCommit
 from trimtab.serving.telemetry.writing.writer import TelemetryWriter
 

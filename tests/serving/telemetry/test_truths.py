@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.serving.telemetry.written import T0, Written
 
-from trimtab.serving.telemetry.index import KeyIndex
 from trimtab.serving.telemetry.maintenance.compaction import compact
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.index import KeyIndex
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 MINUTE = timedelta(minutes=1)
 IDS = ["a", "b", "c", "d", "e"]
@@ -136,8 +136,8 @@ def test_a_truth_of_long_ago_is_joined_when_its_prediction_comes(tmp_path: Path)
 def test_what_nobody_asks_for_any_more_is_let_go_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trimtab.serving.telemetry.reader._SLACK", 50)
-    monkeypatch.setattr("trimtab.serving.telemetry.reader._MEMORY", 2)
+    monkeypatch.setattr("trimtab.serving.telemetry.reading.reader._SLACK", 50)
+    monkeypatch.setattr("trimtab.serving.telemetry.reading.reader._MEMORY", 2)
     written = Written(tmp_path, limit=1)
     for day in range(40):
         written.answer([f"{day}-{row}" for row in range(5)], T0 + timedelta(days=day))
@@ -159,8 +159,8 @@ def test_what_nobody_asks_for_any_more_is_let_go_and_found_again(
 def test_a_long_segment_that_comes_back_whole_is_not_let_go_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trimtab.serving.telemetry.reader._SLACK", 50)
-    monkeypatch.setattr("trimtab.serving.telemetry.reader._MEMORY", 2)
+    monkeypatch.setattr("trimtab.serving.telemetry.reading.reader._SLACK", 50)
+    monkeypatch.setattr("trimtab.serving.telemetry.reading.reader._MEMORY", 2)
     written = Written(tmp_path)
     reader = TelemetryReader(tmp_path)
     read = []

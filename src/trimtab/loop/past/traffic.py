@@ -18,8 +18,8 @@ from trimtab.data.port import DataError, Page, in_one_frame
 from trimtab.data.spec import DatasetSpec
 from trimtab.errors import DeclarationError
 from trimtab.records.base import Record, canonical_json
-from trimtab.serving.telemetry.export import joined
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.export import joined
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 _PAGE = 100_000
 _STEP = timedelta(microseconds=1)

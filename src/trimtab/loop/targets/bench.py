@@ -25,7 +25,7 @@ from trimtab.records.requirement import Estimate
 from trimtab.records.scratch import sweep_scratch
 from trimtab.records.server import ServerConfig, ServerStatus
 from trimtab.serving.client.sync import Client
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 if TYPE_CHECKING:
     import polars as pl

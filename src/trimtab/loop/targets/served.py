@@ -22,7 +22,7 @@ from trimtab.records.model import Routes
 from trimtab.records.server import ServerStatus
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.client.sync import Client
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from trimtab.serving.telemetry.archives.archive import ArchivedSegment
 from trimtab.serving.telemetry.events import Events, Segment
 from trimtab.serving.telemetry.folder import Found, Listing, again
-from trimtab.serving.telemetry.index import Numbers
 from trimtab.serving.telemetry.inputs import position
+from trimtab.serving.telemetry.reading.index import Numbers
+from trimtab.serving.telemetry.reading.table import PredictionTable
 from trimtab.serving.telemetry.segments import Failure, Gap, micros, moment
-from trimtab.serving.telemetry.table import PredictionTable
 
 if TYPE_CHECKING:
     import polars as pl  # only for types: a reader that is never asked for a frame does not pay for it

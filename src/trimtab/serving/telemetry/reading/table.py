@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.telemetry.columns import Columns
 from trimtab.serving.telemetry.events import Answers, Origin, Told
-from trimtab.serving.telemetry.index import KeyIndex, Keys, Numbers
+from trimtab.serving.telemetry.reading.columns import Columns
+from trimtab.serving.telemetry.reading.index import KeyIndex, Keys, Numbers
+from trimtab.serving.telemetry.reading.truths import TruthTable
 from trimtab.serving.telemetry.segments import written_after
-from trimtab.serving.telemetry.truths import TruthTable
 
 if TYPE_CHECKING:
     import polars as pl

@@ -14,7 +14,7 @@ from trimtab.serving.telemetry.archives.tables import answers_table
 from trimtab.serving.telemetry.events import Segment
 from trimtab.serving.telemetry.folder import segments_in
 from trimtab.serving.telemetry.framed import FramedSegment
-from trimtab.serving.telemetry.reader import TelemetryReader
+from trimtab.serving.telemetry.reading.reader import TelemetryReader
 from trimtab.serving.telemetry.segments import moment
 
 FORMATS = ("parquet", "csv", "arrow", "ndjson")

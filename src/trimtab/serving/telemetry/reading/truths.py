@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.serving.telemetry.columns import Columns
 from trimtab.serving.telemetry.events import Told
-from trimtab.serving.telemetry.index import KeyIndex, Keys, Numbers
+from trimtab.serving.telemetry.reading.columns import Columns
+from trimtab.serving.telemetry.reading.index import KeyIndex, Keys, Numbers
 
 _KINDS = {"at": np.int64, "label": np.float64, "segment": np.int32, "place": np.int64, "contested": np.bool_}
 

@@ -1,0 +1,1 @@
+"""Predictions and their truths, read while the server goes on writing."""
