@@ -105,6 +105,44 @@ def test_a_ledger_that_was_changed_behind_its_back(cli: Cli, lived: Place) -> No
     assert (ran.code, "the ledger was changed at fact" in ran.out) == (1, True)
 
 
+def test_state_of_another_system_is_refused(cli: Cli, lived: Place) -> None:
+    """A second declaration beside the first one: nothing is served, trained or removed in the other's name."""
+    text = (lived.folder / "trimtab.toml").read_text("utf-8")
+    lived.write("other.toml", text.replace("pump-alarm", "pump-watch"))
+    other, before = lived.folder / "other.toml", cli("log", lived, "-n", "0").out
+    for words in (("run", other), ("status", other), ("up", other), ("serve", other), ("promote", other, "r-001")):
+        ran = cli(*words)
+        assert ran.code == 2
+        one_line(ran, str(other), f"{lived.folder}/.trimtab", '"pump-alarm", not of "pump-watch"', "--state DIR")
+    assert cli("run", other, "--state", lived.folder / "other").code == 0
+    assert cli("log", lived, "-n", "0").out == before
+    is_live(cli, lived)
+
+
+def test_a_fresh_replay_leaves_the_state_of_another_system_alone(cli: Cli, lived: Place) -> None:
+    text = (lived.folder / "trimtab.toml").read_text("utf-8").replace("pump-alarm", "pump-watch")
+    span = 'start = "2026-01-01T00:00:00Z"\nend = "2026-01-02T00:00:00Z"\nstep = "1 d"\n'
+    lived.write("other.toml", f"{text}\n[replay]\n{span}")
+    ran = cli("replay", lived.folder / "other.toml", "--fresh")
+    assert ran.code == 2
+    one_line(ran, '"pump-alarm", not of "pump-watch"')
+    is_live(cli, lived)
+
+
+def test_a_system_that_was_renamed(cli: Cli, lived: Place) -> None:
+    """What it was called until now is said once; from its first pass under the new name on it need not be."""
+    lived.edit("trimtab.toml", "pump-alarm", "pump-watch")
+    ran = cli("run", lived)
+    assert ran.code == 2
+    one_line(ran, 'formerly = "pump-alarm" in [system]')
+    lived.edit("trimtab.toml", "[system]", '[system]\nformerly = "pump-alarm"')
+    assert cli("run", lived).code == 0
+    lived.edit("trimtab.toml", 'formerly = "pump-alarm"', "")
+    is_live(cli, lived)
+    lived.edit("trimtab.toml", "pump-watch", "pump-alarm")
+    one_line(cli("status", lived), '"pump-watch", not of "pump-alarm"')
+
+
 def test_a_state_folder_that_cannot_be_made(cli: Cli, fresh: Place) -> None:
     (fresh.folder / "taken").write_text("a file")
     for verb in ("run", "serve", "up"):

@@ -21,6 +21,7 @@ def test_the_digest_is_of_the_meaning_alone(loading, folder):
         (('"concept_drift", "requirement_broken"', '"requirement_broken", "concept_drift"'),),
         (('key = "flight_id"', 'key = ["flight_id"]'),),
         (("port = 8080", ""),),
+        (("[system]", '[system]\nformerly = "delays"'),),
         (("learning_rate = 0.1, max_leaf_nodes = 31", "max_leaf_nodes = 31, learning_rate = 0.1"),),
     )
     for changes in same:

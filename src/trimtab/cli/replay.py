@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
     span_of(declared(args.system))  # what is wrong is told before anything is removed
     if args.fresh:
+        with suppress(PermanentError), open_place(args.system, args.state, create=False):
+            pass  # another system's state is not this one's to remove; one that cannot be read is
         _forget(place_of(args.system, args.state))
     until = moment(args.until) if args.until else None
     with open_place(args.system, args.state, lasting=False, until=until) as place, place.lead():

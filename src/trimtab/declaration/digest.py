@@ -14,9 +14,9 @@ from trimtab.records.base import canonical_json
 def digest_of(system: System) -> str:
     """blake3 (hex) of the canonical JSON of everything declared, defaults included.
 
-    Left out: where the file and the datasets lie, its text, line numbers, experiments, the search, trackers, the card
-    and licences (they change nothing about what must hold), and how a limit was spelled (98% is 0.98). The order of
-    requirements and of triggers says nothing and does not count; that of columns, views and steps does.
+    Left out: where the file and the datasets lie, its text, line numbers, experiments, the search, trackers, the card,
+    licences and the former name (they change nothing about what must hold), and how a limit was spelled (98% is 0.98).
+    The order of requirements and of triggers says nothing and does not count; that of columns, views and steps does.
     """
     replace = msgspec.structs.replace
     requirements = [
@@ -39,6 +39,7 @@ def digest_of(system: System) -> str:
         store=StoreSpec(),
         card=None,
         tracking=TrackingSpec(),
+        formerly=msgspec.UNSET,
         labels=None if system.labels is None else replace(system.labels, line=0),
     )
     return blake3.blake3(canonical_json(meaning)).hexdigest()

@@ -24,7 +24,7 @@ class Edited:
             return None
         self._stamp = stamp
         found = load(Path(self._system.path), self._kinds)
-        if found.digest == self._system.digest and _trackers(found) == _trackers(self._system):
+        if found.digest == self._system.digest and _beside(found) == _beside(self._system):
             return None
         self._system = found
         return found
@@ -37,6 +37,6 @@ class Edited:
         return stat.st_mtime_ns, stat.st_size
 
 
-def _trackers(system: System) -> tuple[object, ...]:
-    """What is declared of trackers, which the digest leaves out."""
-    return tuple(each.text for each in system.tracking.to), system.tracking.artifacts
+def _beside(system: System) -> tuple[object, ...]:
+    """What the loop heeds and the digest leaves out: trackers, and the former name."""
+    return tuple(each.text for each in system.tracking.to), system.tracking.artifacts, system.formerly

@@ -76,7 +76,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
     folder = str(path.resolve().parent)
     root = Table(problems, (), values)
 
-    heading = _section(root, "system", read_system, required=True) or Heading(name=None, problem=None, task=None)
+    heading = _section(root, "system", read_system, required=True) or Heading()
     task = heading.task
     value = _section(root, "value", lambda table: read_value(table, task))
     serve = _section(root, "serve", read_serve) or ServeSpec()
@@ -140,6 +140,7 @@ def parse(text: str, path: Path, kinds: SourceKinds = _EMBEDDED) -> System:
         experiments=tuple(experiments),
         labels=labels,
         card=card,
+        formerly=heading.formerly or msgspec.UNSET,
     )
     return msgspec.structs.replace(system, digest=digest_of(system))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from trimtab.data.spec import DatasetSpec, StoreSpec
 from trimtab.experiments.spec import ExperimentSpec, TrackingSpec
 from trimtab.features.spec import FeatureViewSpec
@@ -102,7 +104,8 @@ class CardSpec(Record, kw_only=True):
 
 
 class System(Record, kw_only=True):
-    """A whole declaration. `folder` is where it lies; `text` is the file as read; `digest` the hash of its meaning."""
+    """A whole declaration. `folder` is where it lies; `text` is the file as read; `digest` the hash of its meaning;
+    `formerly` the name that the same system had before."""
 
     path: str
     folder: str
@@ -124,6 +127,7 @@ class System(Record, kw_only=True):
     store: StoreSpec = StoreSpec()
     card: CardSpec | None = None
     tracking: TrackingSpec = TrackingSpec()
+    formerly: str | UnsetType = UNSET
 
     @property
     def labelled(self) -> DatasetSpec:

@@ -15,6 +15,7 @@ import msgspec
 from trimtab.declaration.load import load
 from trimtab.declaration.system import Replay, System
 from trimtab.errors import DeclarationError
+from trimtab.loop.belonging import require_own
 from trimtab.records.base import SystemClock
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
@@ -73,7 +74,8 @@ def open_place(
     until: datetime | None = None,
     window: str | None = None,
 ) -> Iterator[Place]:
-    """Load a declaration and open its state; without `create` a missing ledger is an error that says what to run.
+    """Load a declaration and open its state; without `create` a missing ledger is an error that says what to run, and
+    state of another system always is one.
 
     `memory` keeps the ledger in memory only, and `lasting` false lets a power cut (not a killed process) take its
     newest facts: for replays. `until` ends the declared span early, and `window` overrides how far training looks back.
@@ -83,6 +85,7 @@ def open_place(
     if create:
         layout.root.mkdir(parents=True, exist_ok=True)
     with Ledger.open(None if memory else layout.ledger, create or memory, survive_power_cut=lasting) as ledger:
+        require_own(system, ledger)
         yield Place(system=system, layout=layout, ledger=ledger, blobs=Blobs(layout.blobs))
 
 

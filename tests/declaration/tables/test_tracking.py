@@ -54,3 +54,13 @@ def test_a_changed_tracker_is_an_edit(folder, loading):
     found = edited.now()
     assert found is not None
     assert found.tracking.to
+
+
+def test_a_former_name_is_an_edit(folder, loading):
+    """The digest leaves it out; the loop waits for it where the name was changed under its eyes."""
+    loading()
+    edited = Edited(load(folder / "trimtab.toml", KINDS), KINDS)
+    loading(("[system]", '[system]\nformerly = "delays"'))
+    found = edited.now()
+    assert found is not None
+    assert found.formerly == "delays"

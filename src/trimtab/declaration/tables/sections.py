@@ -43,20 +43,22 @@ COSTS = ("per_prediction", "per_training_minute")
 
 
 class Heading(Record, kw_only=True):
-    """`[system]`: the name, the problem in words, and the task."""
+    """`[system]`: the name and the former one, the problem in words, and the task."""
 
-    name: str | None
-    problem: str | None
-    task: Task | None
+    name: str | None = None
+    formerly: str | None = None
+    problem: str | None = None
+    task: Task | None = None
 
 
 def read_system(table: Table) -> Heading:
     """`[system]`; None stands for what is missing or wrong (the problems are recorded)."""
     name = table.name("name") if table.require("name", '"flight-delays"') else None
+    formerly = table.name("formerly")
     problem = table.text("problem") if table.require("problem", '"..."') else None
     task = table.one_of("task", TASKS) if table.require("task", f'"{TASKS[0]}"') else None
     table.close()
-    return Heading(name=name, problem=problem, task=cast("Task | None", task))
+    return Heading(name=name, formerly=formerly, problem=problem, task=cast("Task | None", task))
 
 
 def read_value(table: Table, task: Task | None) -> Value:

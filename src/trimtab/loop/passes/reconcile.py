@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from trimtab.declaration.system import System
 from trimtab.errors import DeclarationError, PermanentError, TrimtabError
+from trimtab.loop.belonging import require_own
 from trimtab.loop.passes.act import Actor, Result
 from trimtab.loop.passes.causes import diagnose
 from trimtab.loop.passes.observe import Observer
@@ -186,6 +187,7 @@ class Loop:
             self._serving.apply(wanted_routes(self._system, self._ledger, wanted, now))
 
     def _declare(self, now: datetime) -> None:
+        require_own(self._system, self._ledger)
         last = self._ledger.last(SystemDeclared)
         if last is None or last.fact.digest != self._system.digest:
             fact = SystemDeclared(name=self._system.name, digest=self._system.digest, text=self._system.text)
