@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -40,6 +41,25 @@ def test_every_decision_has_its_parts() -> None:
         assert text.startswith(f"# {int(page.name[:4])}. ")
         assert "**Status**" in text
         assert "## What it costs" in text
+
+
+def test_no_message_sends_a_reader_to_a_page_that_is_not_installed() -> None:
+    """Who has Trimtab from a package index has none of these pages: a hint says the mend itself."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for tree in (ast.parse(path.read_text("utf-8")),)
+        for told in (_docstrings(tree),)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "docs/" in node.value
+        if id(node) not in told and "://" not in node.value
+    ]
+    assert not found
+
+
+def _docstrings(tree: ast.Module) -> set[int]:
+    """The texts that stand by themselves: they are for who reads the code."""
+    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
 
 
 def test_make_targets_that_pages_name_exist() -> None:

@@ -89,4 +89,6 @@ def test_what_is_not_there_is_named(bakery: Path, capsys: pytest.CaptureFixture[
     assert main(["experiment", "run", str(bakery), "flower"]) == 2
     assert 'did you mean "flour"?' in capsys.readouterr().err
     assert main(["experiment", "list", str(BAKERY), "--state", str(bakery / "state")]) == 2
-    assert "no experiment is declared" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no experiment is declared" in said
+    assert 'expect = "quality.roc_auc >= baseline + 0.02"' in said, "who has no documentation at hand can go on"

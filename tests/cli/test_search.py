@@ -23,7 +23,9 @@ def test_a_search_and_what_it_shows(tmp_path: Path, capsys: pytest.CaptureFixtur
     folder = tmp_path / "bakery"
     shutil.copytree(BAKERY, folder, ignore=shutil.ignore_patterns("__pycache__"))
     assert main(["search", str(folder)]) == 2
-    assert "no search is declared" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no search is declared" in said
+    assert 'space = { learning_rate = [0.02, 0.3, "log"] }' in said, "who has no documentation at hand can go on"
     with (folder / "trimtab.toml").open("a") as file:
         file.write(DECLARED)
     assert main(["search", str(folder), "--show"]) == 2

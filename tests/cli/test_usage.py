@@ -84,7 +84,7 @@ def test_wrong_options_are_told_with_the_usage(cli: Cli, words: tuple[str, ...],
 def test_a_system_that_is_not_there(cli: Cli, verb: str) -> None:
     ran = cli(verb, "/nowhere/system")
     assert ran.code == 2
-    one_line(ran, "/nowhere/system", "there is no such declaration", "write a trimtab.toml")
+    one_line(ran, "/nowhere/system", "there is no such declaration", "that holds a trimtab.toml")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def _column_transformer(value: Any, imports: dict[str, set[str]], *, where: str)
         if isinstance(columns, str):
             raise PermanentError(
                 f"{inside} takes the texts of column {columns!r}, but a model is trained on a matrix of numbers",
-                hint="move what it does into features(rows) of a model.py that you write (docs/declaration.md)",
+                hint="write a model.py whose features(rows) does it, beside train(train, valid, params)",
             )
         if not all(isinstance(column, str | int | np.integer) for column in columns):
             raise PermanentError(f"{inside} picks its columns otherwise than by name or number", hint="name them")

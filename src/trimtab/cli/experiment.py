@@ -37,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action. A hypothesis that is refuted is an answer, not a failure: the exit code is 0."""
+    from trimtab.declaration.tables.experiments import HOW_TO_DECLARE
     from trimtab.wiring.place import open_place
 
     system, words = take_system(args.words)
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     }
     with open_place(system, args.state) as place:
         if not place.system.experiments:
-            raise UsageError("no experiment is declared", hint="write an [[experiments]] table: docs/experiments.md")
+            raise UsageError("no experiment is declared", hint=HOW_TO_DECLARE)
         return actions[args.action](place, words, args)
 
 

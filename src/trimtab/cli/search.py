@@ -14,6 +14,7 @@ from trimtab.cli.figures import number, quantity
 from trimtab.cli.output import emit_json
 from trimtab.cli.terminal import plain, say, show_table, styled
 from trimtab.declaration.requirements.catalog import metrics
+from trimtab.declaration.tables.search import HOW_TO_DECLARE
 from trimtab.declaration.units import format_duration
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     with open_place(args.system, args.state) as place:
         search = place.system.model.search
         if search is None:
-            raise UsageError("no search is declared", hint="write [model.search]: docs/search.md")
+            raise UsageError("no search is declared", hint=HOW_TO_DECLARE)
         if args.trials:
             search = msgspec.structs.replace(search, trials=args.trials)
             model = msgspec.structs.replace(place.system.model, search=search)

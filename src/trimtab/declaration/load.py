@@ -155,7 +155,7 @@ def read_text(file: Path) -> str:
         raise DeclarationError(
             "there is no such declaration",
             path=file,
-            hint=f"name the folder that holds it, or write a {FILE_NAME}: docs/adopt.md has a small one",
+            hint=f"name the folder that holds a {FILE_NAME}; trimtab.adopt(model, X, y, folder=...) writes one",
         ) from error
     except OSError as error:
         raise DeclarationError(f"cannot be read: {error.strerror}", path=file) from error

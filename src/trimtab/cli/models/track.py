@@ -21,7 +21,7 @@ def run(place: Place, words: list[str], args: argparse.Namespace) -> int:
     from trimtab.wiring.tracking import copying
 
     if not place.system.tracking.to:
-        raise UsageError("no tracker is declared", hint='write [tracking] to = ["folder:trainings"]: docs/tracking.md')
+        raise UsageError("no tracker is declared", hint='write [tracking] and to = ["folder:trainings"] below it')
     with copying(place) as found:
         if found is None:
             raise TemporaryError("another process is writing to the trackers", delay=10.0, hint="let it finish")

@@ -19,6 +19,10 @@ from trimtab.records.requirement import Value
 from trimtab.training.spec import ModelSpec
 
 _EXAMPLE = '"quality.roc_auc >= baseline + 0.02"'
+HOW_TO_DECLARE = (
+    "write [[experiments]] and below it name, hypothesis (a sentence), what to change, such as "
+    f"change = {{ params = {{ learning_rate = 0.05 }} }}, and expect = {_EXAMPLE}"
+)
 _EXPECT = re.compile(
     r"\s*(?P<metric>[A-Za-z0-9_.]+)\s*(?P<comparison>>=|<=)\s*baseline\s*(?:(?P<sign>[+-])\s*(?P<margin>.+?))?\s*"
 )

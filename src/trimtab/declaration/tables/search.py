@@ -19,6 +19,10 @@ from trimtab.training.spec import Dimension, SearchSpec
 SAMPLERS: tuple[str, ...] = get_args(get_type_hints(SearchSpec)["sampler"])
 PRUNE: tuple[str, ...] = get_args(Rule)
 CHOOSE: tuple[str, ...] = get_args(get_type_hints(SearchSpec)["choose"])
+HOW_TO_DECLARE = (
+    'write [model.search] and below it space = { learning_rate = [0.02, 0.3, "log"] } (what stands in [model] params) '
+    'and objective = "quality.roc_auc"'
+)
 _MOST = 1_000_000
 _EXAMPLE = '[0.02, 0.3, "log"]'
 _FAMILIES = ("quality.", "value.", "resources.", "serving.")

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import UNSET
 
 from trimtab.declaration.system import System
+from trimtab.declaration.tables.search import HOW_TO_DECLARE
 from trimtab.errors import DeclarationError, PermanentError
 from trimtab.loop.passes.jobs import job_of
 from trimtab.loop.ports import Bench, Datasets
@@ -61,7 +62,7 @@ def run_search(
     Raises PermanentError where there are too few rows, Optuna is missing, or nothing is declared to search.
     """
     if system.model.search is None:
-        raise PermanentError("no search is declared", hint="write [model.search]: docs/search.md")
+        raise PermanentError("no search is declared", hint=HOW_TO_DECLARE)
     return _Search(system, system.model.search, datasets, now, ledger, blobs, trainer, bench, tell).run()
 
 

@@ -36,9 +36,9 @@ class OnnxModel:
     makes probabilities of. `output` names it where the graph has several. `native` is the callable that the graph was
     made from, if there is one: it is given the same matrix and must answer the same as that output.
 
-    For images and sounds it takes and gives what its task needs: see docs/tasks.md. `native` is then given each input
-    and answers one array, or a dict by output. `classes` are the names of those enrolled, in the order of the
-    similarities, and `threshold` the similarity from which somebody is taken to be known.
+    For images and sounds its inputs are called as the columns, and its outputs are those that its task answers by.
+    `native` is then given each input and answers one array, or a dict by output. `classes` are the names of those
+    enrolled, in the order of the similarities, and `threshold` the similarity from which somebody is taken to be known.
     """
 
     model: Any

@@ -18,6 +18,12 @@ from trimtab.measures.answered.segmentation import IGNORED
 from trimtab.records.metric import Task
 
 _SLIP = 1e-6
+_WRITTEN: dict[str, str] = {
+    "detection": 'a list of {"label": CLASS, "box": [x0, y0, x1, y1]}, corners from 0 to 1 of the picture\'s sides',
+    "segmentation": f"the bytes of a PNG of one channel, each pixel the number of its class, or {IGNORED} for none",
+    "recognition": "the name of who it is, as a text",
+    "transcription": "what was said, as a text",
+}
 
 
 def read_truths(labels: pl.Series, task: Task, classes: Sequence[str]) -> list[Any]:
@@ -31,7 +37,7 @@ def read_truths(labels: pl.Series, task: Task, classes: Sequence[str]) -> list[A
         except (ValueError, InputError) as error:
             said = error.message if isinstance(error, InputError) else str(error)
             raise PermanentError(
-                f"label {labels.name!r} of row {row}: {said}", hint=f"how a label of {task} is written: docs/tasks.md"
+                f"label {labels.name!r} of row {row}: {said}", hint=f"a label of {task} is {_WRITTEN[task]}"
             ) from error
     return found
 
