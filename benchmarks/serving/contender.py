@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 HERE = Path(__file__).resolve().parent
-TOKEN = "benchmark-token"
+TOKEN = "a-token-for-benchmarks"
 Figures = dict[str, float]
 _PATIENCE, _LOOK, _REST = 20.0, 0.2, 0.2
 

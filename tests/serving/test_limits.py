@@ -177,7 +177,7 @@ def test_an_open_address_needs_a_token(make: Make, tmp_path: object) -> None:
     spec = ServeSpec(host="0.0.0.0", port=0)
     with pytest.raises(DeclarationError, match="open to other machines"):
         server_config(spec, "flights", {})
-    assert server_config(spec, "flights", {"TRIMTAB_TOKEN": "x"}).token_digest
+    assert server_config(spec, "flights", {"TRIMTAB_TOKEN": "n0t-to-be-gue55ed"}).token_digest
     assert server_config(ServeSpec(host="::1"), "flights", {}).token_digest == ""
     with pytest.raises(PermanentError, match="open to other machines"):
         make(host="0.0.0.0")

@@ -14,6 +14,7 @@ from trimtab.errors import DeclarationError, PermanentError
 from trimtab.records.durable import write_atomically
 from trimtab.records.layout import Layout
 from trimtab.records.server import ServerConfig, ServerSettings
+from trimtab.serving.access.tokens import weakness
 from trimtab.serving.spec import ServeSpec
 
 _LOG = logging.getLogger("trimtab.serving")
@@ -28,8 +29,15 @@ def server_config(
 ) -> ServerConfig:
     """The configuration of a server for `system`. A token is taken from the environment variable `spec.token_env`;
     only its digest goes on. `tokens` is the file of those that were made, `folder` where relative paths begin. Raises
-    DeclarationError where the address is open to others and no token is asked for."""
+    DeclarationError where the address is open to others and no token is asked for, and where the one in the environment
+    can be guessed: behind a proxy a loopback address is open too."""
     token = environment.get(spec.token_env, "").strip()
+    if token and (why := weakness(token)):
+        raise DeclarationError(
+            f"the token in the environment variable {spec.token_env} {why}",
+            line=spec.line,
+            hint=f"unset it and let `trimtab token add NAME` make one, or set {spec.token_env}=$(openssl rand -hex 32)",
+        )
     settings = {name: getattr(spec, name) for name in ServerSettings.__struct_fields__}
     settings |= {"tls_cert": _located(spec.tls_cert, folder), "tls_key": _located(spec.tls_key, folder)}
     digest = hashlib.sha256(token.encode()).hexdigest() if token else ""

@@ -7,13 +7,25 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trimtab.errors import PermanentError
+from trimtab.errors import DeclarationError, PermanentError
 from trimtab.records.owner import ensure_owner_token, owner_token
 from trimtab.serving.access.rates import SLOTS
-from trimtab.serving.access.tokens import add_token, digest_of, read_tokens, revoke_token
+from trimtab.serving.access.tokens import (
+    add_token,
+    digest_of,
+    fresh_token,
+    read_tokens,
+    revoke_token,
+    weakness,
+)
+from trimtab.serving.config import server_config
+from trimtab.serving.spec import ServeSpec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -121,3 +133,36 @@ def test_the_owners_token_stays_as_long_as_it_is_private(tmp_path):
     assert owner_token(path) is None
     assert ensure_owner_token(path) != token
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        ("x", "has 1 byte, and takes 16"),
+        ("correct horse", "has 13 bytes"),
+        ("a" * 64, "repeats or counts up"),
+        ("abcdefghijklmnopqrstuvwxyz", "repeats or counts up"),
+        ("0123456789abcdef", "repeats or counts up"),
+        ("xyxyxyxyxyxyxyxyxyxy", "repeats or counts up"),
+        ("12345678901234567890", "repeats or counts up"),
+    ],
+)
+def test_a_token_that_can_be_guessed_is_told(token: str, why: str) -> None:
+    assert why in weakness(token)
+
+
+@given(st.integers(0, 2**64))
+def test_no_random_token_is_taken_for_one_that_can_be_guessed(seed: int) -> None:
+    random = Random(seed)
+    assert not weakness(fresh_token())
+    for alphabet in ("0123456789abcdef", "0123456789abcdefghijklmnopqrstuvwxyz"):
+        assert not weakness("".join(random.choices(alphabet, k=32)))
+
+
+def test_a_server_refuses_a_token_that_can_be_guessed() -> None:
+    """At the loopback too, as a proxy may stand before it; the token itself is told nowhere."""
+    with pytest.raises(DeclarationError, match="TRIMTAB_TOKEN has 6 bytes, and takes 16 at least") as caught:
+        server_config(ServeSpec(), "flights", {"TRIMTAB_TOKEN": " s3same\n"})
+    assert "s3same" not in caught.value.in_one_line()
+    assert "trimtab token add" in caught.value.hint
+    assert not server_config(ServeSpec(), "flights", {"TRIMTAB_TOKEN": " "}).token_digest, "none is none"

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,8 @@ from trimtab.serving.access.rates import RATES, SLOTS, forgive
 from trimtab.serving.access.scopes import SCOPES, Scope
 
 PREFIX = "trimtab_"  # lets a scanner of leaked secrets know one when it sees it
+_SHORTEST = 16
+_FEWEST_STEPS = 6
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -59,6 +62,19 @@ def digest_of(token: str | bytes) -> bytes:
 def fresh_token() -> str:
     """256 random bits as text."""
     return PREFIX + secrets.token_urlsafe(32)
+
+
+def weakness(token: str) -> str:
+    """Why somebody could guess a token that a person chose, in words; empty where it is long and irregular enough.
+
+    It takes 16 bytes, and 6 different steps from a character to the next: repeated and counted ones have fewer, random
+    ones of 16 digits practically never. Words that people think up are not found: a token is to be made, not chosen.
+    """
+    size = len(token.encode())
+    if size < _SHORTEST:
+        return f"has {size} byte{'s' if size != 1 else ''}, and takes {_SHORTEST} at least"
+    steps = {ord(after) - ord(before) for before, after in pairwise(token)}
+    return "" if len(steps) >= _FEWEST_STEPS else "repeats or counts up its characters, so that it can be guessed"
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:
