@@ -31,7 +31,9 @@ REGRESSION = models.signature("regression", classes=())
 
 
 class Listener:
-    """A caller: what it was told, and when."""
+    """A caller: what it asked, what it was told, and when."""
+
+    question: Question
 
     def __init__(self) -> None:
         self.gone = False
@@ -115,6 +117,7 @@ class Inside:
             self.batcher.submit(question)
         except RefusalError as error:
             caller.refuse(error)
+        caller.question = question
         return caller
 
     def _owes(self, segment: str) -> bool:

@@ -119,7 +119,7 @@ def test_memory_is_bounded_in_bytes_and_time(asked: list[tuple[int, int, float]]
     for name, count, pause in asked:
         now += pause
         question = _marked(name, count)
-        found = repeats.find(question)
+        found = repeats.recall(question.mark)
         if found is not None:
             assert now - kept[name][0] <= 10.0
             assert len(found.scores) == kept[name][1]
@@ -127,7 +127,7 @@ def test_memory_is_bounded_in_bytes_and_time(asked: list[tuple[int, int, float]]
         repeats.keep(question, Answers([b"1"] * count, [b""] * count, []), 0)
         kept[name] = now, count
         assert 0 < repeats.size <= 8_000
-        assert repeats.find(question) is not None
+        assert repeats.recall(question.mark) is not None
     now += 11.0
     repeats.forget()
     assert repeats.size == 0
@@ -139,8 +139,8 @@ def test_what_a_caller_missed_is_told_for_half_a_minute_at_least() -> None:
     for second in range(200):
         now = float(second)
         repeats.keep(_marked(second), _one_row(), 0)
-        assert repeats.find(_marked(max(second - 30, 0))) is not None
-        assert repeats.find(_marked(second - 61)) is None
+        assert repeats.recall(_marked(max(second - 30, 0)).mark) is not None
+        assert repeats.recall(_marked(second - 61).mark) is None
 
 
 def test_remembering_takes_no_more_memory_than_it_says() -> None:
@@ -159,7 +159,7 @@ def test_remembering_takes_no_more_memory_than_it_says() -> None:
         for number in range(300):
             mask = Answers([b""], [b""], [answers.releases[0]], [{"mask": np.zeros((200, 200), np.float32)}])
             repeats.keep(_marked(number), mask, 0)
-        assert repeats.find(_marked(299)).named[0]["mask"].shape == (200, 200)  # type: ignore[union-attr, index]
+        assert repeats.recall(_marked(299).mark).named[0]["mask"].shape == (200, 200)  # type: ignore[union-attr, index]
         assert tracemalloc.get_traced_memory()[0] < 5 * 2**20
     finally:
         tracemalloc.stop()
@@ -170,8 +170,8 @@ def test_an_answer_that_would_take_all_the_room_is_not_remembered() -> None:
     repeats.keep(_marked(1), few, 0)
     large = Answers([b""], [b""], [few.releases[0]], [{"mask": np.zeros((1000, 1000), np.float32)}])
     repeats.keep(_marked(2), large, 0)
-    assert repeats.find(_marked(2)) is None
-    assert repeats.find(_marked(1)) is not None
+    assert repeats.recall(_marked(2).mark) is None
+    assert repeats.recall(_marked(1).mark) is not None
 
 
 def _marked(name: int, count: int = 1) -> Question:

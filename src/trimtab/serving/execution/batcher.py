@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 
 from trimtab.errors import TemporaryError, TrimtabError
 from trimtab.serving.execution.batches import Batch, by_kind
 from trimtab.serving.execution.book import Book, Owed
-from trimtab.serving.execution.elsewhere import Elsewhere, Noted
+from trimtab.serving.execution.elsewhere import Ask, Elsewhere, Noted
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Lane, Limits
 from trimtab.serving.execution.pieces import Part, Piece, merge, pick
@@ -66,13 +66,10 @@ class Batcher:
             self._elsewhere.enter(fleet)
         self._loop.call_later(_LINGER, self._settling.repeats.forget)
 
-    def join(self, slot: int, noted: Noted, ask: Callable[[int, bytes], Awaitable[bytes | None]]) -> Elsewhere:
+    def join(self, slot: int, noted: Noted, ask: Ask) -> Elsewhere:
         """Other processes answer the same questions, too: see `Elsewhere`."""
 
-        def proceed(question: Question) -> None:
-            self.submit(question, asked=True)
-
-        self._elsewhere = Elsewhere(slot, noted, ask, self._settling, proceed, self._limits.answer)
+        self._elsewhere = Elsewhere(slot, noted, ask, self._settling, self._go_on, self._limits.answer)
         return self._elsewhere
 
     def lane(self, release: Release) -> Lane:
@@ -102,18 +99,21 @@ class Batcher:
 
     def submit(self, question: Question, *, asked: bool = False) -> None:
         """Takes a question; its caller is answered now, in this turn of the loop or a later one. Raises RefusalError
-        for one that would have to wait too long. `asked`: whether it was asked before is known already."""
+        for one that would have to wait too long. `asked`: the other processes were asked for it already."""
         lane = self._lanes.get(question.target.core) or self.lane(question.target)
-        if question.given and not asked:
-            if self._settling.told_again(question):
+        if question.given:
+            if self._settling.known(question):
+                self._limit(question)
                 return
-            if self._elsewhere is not None and self._elsewhere.fetches(question):
+            if self._elsewhere is not None and not asked and self._elsewhere.fetches(question):
                 return
         if not lane.inline or question.count > lane.largest:
             lane.admit(question)
         if question.deadline is not None:
             self._dated = True
-        self._settling.waiting += 1
+        self._settling.begin(question)
+        if self._elsewhere is not None and question.given:
+            self._elsewhere.begin(question)
         self._queue.append(question)
         if not self._woken:
             self._woken = True
@@ -160,7 +160,7 @@ class Batcher:
                     self._at_once(lane, release, batch)
 
     def _name(self, kind: Batch) -> None:
-        """Rows without an id of their caller's get one of ours; those with one may be asked for elsewhere as well."""
+        """Rows without an id of their caller's get one of ours."""
         now = time.time_ns() // 1_000_000
         if kind.plain:
             for one, name in zip(kind.questions, self._identifiers.several(now, kind.rows), strict=True):
@@ -171,8 +171,6 @@ class Batcher:
             names = iter(self._identifiers.several(now, sum([one.count for one in nameless])))
             for one in nameless:
                 one.ids = [*islice(names, one.count)]
-        if self._elsewhere is not None and len(nameless) < len(kind.questions):
-            self._elsewhere.begin([one for one in kind.questions if one.given])
 
     def _shared_out(self, kind: Batch) -> Iterable[tuple[Release | None, Batch]]:
         """Questions of one kind by the release that answers them whole and on the loop; under None, all others."""
@@ -227,7 +225,11 @@ class Batcher:
                 lane = self.lane(target)
             lane.put(piece)
             touched.add(lane)
-        if question.deadline is not None:
+        self._limit(question)
+
+    def _limit(self, question: Question) -> None:
+        """Has its caller told when its time is up, if nothing else was told by then."""
+        if question.deadline is not None and question.timer is None and not question.over:
             moment = self._loop.time() + question.deadline - time.perf_counter() + 0.001
             question.timer = self._loop.call_at(moment, self.let_go, question)
 
@@ -292,20 +294,35 @@ class Batcher:
         self._book.metrics.of(release).refused += 1
 
     def let_go(self, question: Question) -> bool:
-        """Whether the question need not be scored any more; tells the caller of one whose time is up."""
+        """Whether the question need not be scored any more; tells the caller of one whose time is up. Others that asked
+        the same have their own time."""
         if question.over:
             return True
         counts = self._book.metrics.of(question.target.release)
         if question.caller.gone:
             counts.cancelled += 1
-            self._settling.end(question)
-            return True
-        if question.deadline is None or time.perf_counter() < question.deadline:
+            same = self._settling.end(question)
+        elif question.deadline is None or time.perf_counter() < question.deadline:
             return False
-        counts.expired += 1
-        waited = time.perf_counter() - question.started
-        self._settling.refuse(question, RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
+        else:
+            counts.expired += 1
+            waited = time.perf_counter() - question.started
+            same = self._settling.end(question)
+            question.caller.refuse(RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
+        for one in same:
+            self._go_on(one)
         return True
+
+    def _go_on(self, question: Question) -> None:
+        """Takes up a question again that waited for the answer to another in vain."""
+        if self.let_go(question):
+            return
+        try:
+            self.submit(question, asked=True)
+        except RefusalError as error:
+            self._settling.refuse(question, error)
+        else:
+            self._settling.waiting -= 1  # it was counted twice
 
     def kept_waiting(self, piece: Piece) -> None:
         """It waited for so long that its answer would come too late."""

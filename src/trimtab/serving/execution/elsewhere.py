@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from trimtab.serving.execution.questions import Question
 from trimtab.serving.execution.retold import pack, unpack
 from trimtab.serving.execution.settling import Settling
-from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Fleet, Release
 
 _LOG = logging.getLogger("trimtab.serving")
 _UNKNOWN, _DUE, _KNOWN = b"-", b"~", b"+"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds until it is asked again what is due
+_SILENT = 0.25  # seconds: nobody waits longer for one that says nothing, and nobody for more than half of its time
 _NAMES = 64  # releases whose answers can still be told after others took their place
+Ask = Callable[[int, bytes, float], Awaitable[bytes | None]]
 
 
 class Noted(Protocol):
@@ -39,14 +40,14 @@ class Noted(Protocol):
 
 class Elsewhere:
     """Belongs to the event loop of process `slot`. `ask` fetches what `tell` of another process says of a mark, None
-    where that one does not answer; `proceed` has a question scored here, and may raise RefusalError. What is due there
-    is waited for `patience` seconds."""
+    where that one does not answer in so many seconds; `proceed` has a question that is waited for scored here. What is
+    due there is waited for `patience` seconds."""
 
     def __init__(  # noqa: PLR0917 - each is one thing
         self,
         slot: int,
         noted: Noted,
-        ask: Callable[[int, bytes], Awaitable[bytes | None]],
+        ask: Ask,
         settling: Settling,
         proceed: Callable[[Question], None],
         patience: float,
@@ -79,11 +80,9 @@ class Elsewhere:
         task.add_done_callback(self._tasks.discard)
         return True
 
-    def begin(self, questions: Iterable[Question]) -> None:
-        """They are going to be answered here."""
-        for one in questions:
-            self._settling.under_way.add(one.mark)
-            self._noted.note(one.mark, self._slot)
+    def begin(self, question: Question) -> None:
+        """It is going to be answered here."""
+        self._noted.note(question.mark, self._slot)
 
     def tell(self, mark: bytes) -> bytes:
         """What this process knows of a question."""
@@ -93,33 +92,34 @@ class Elsewhere:
         return _DUE if mark in self._settling.under_way else _UNKNOWN
 
     async def _fetch(self, question: Question, slot: int) -> None:
-        told = None
+        known = None
         try:
             told = await self._told(question, slot)
+            if told is not None:
+                known = unpack(told, self._names | {one.release: one for one in question.fleet.releases})
         except Exception:  # a fault of ours must not cost the caller its answer
             _LOG.exception("an answer could not be fetched from process %d", slot)
-        self._settling.waiting -= 1
-        names = self._names | {one.release: one for one in question.fleet.releases}
-        known = None if told is None else unpack(told, names)
-        if known is not None:
+        if known is None:
+            self._proceed(question)
+        else:
+            self._settling.waiting -= 1
             self._settling.tell_again(question, known)
-        elif not self._settling.told_again(question):
-            try:
-                self._proceed(question)
-            except RefusalError as error:
-                question.caller.refuse(error)
 
     async def _told(self, question: Question, slot: int) -> bytes | None:
         """The answer that the other process gave, once it is there; None where it is not to be had."""
-        until = time.perf_counter() + self._patience
+        now = time.perf_counter()
+        until = now + self._patience
+        silent = _SILENT
         if question.deadline is not None:
             until = min(until, question.deadline)
+            silent = min(silent, (until - now) / 2)
         pause = _FIRST_PAUSE
-        while told := await self._ask(slot, question.mark):
+        while told := await self._ask(slot, question.mark, silent):
             if not told.startswith(_DUE):
                 return told[1:] if told.startswith(_KNOWN) else None
-            if question.caller.gone or time.perf_counter() + pause > until:
+            left = until - time.perf_counter()
+            if question.caller.gone or left <= 0.0:
                 return None
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
         return None

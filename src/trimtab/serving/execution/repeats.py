@@ -44,10 +44,6 @@ class Repeats:
         """Bytes that are remembered, roughly."""
         return self._bytes + self._bytes_older
 
-    def find(self, question: Question) -> Answers | None:
-        """What was answered to the same question, None when it is not known (any more)."""
-        return self.recall(question.mark)
-
     def recall(self, mark: object) -> Answers | None:
         """What was answered to the question with that mark."""
         self.forget()

@@ -10,7 +10,7 @@ from trimtab.errors import TemporaryError
 from trimtab.serving.execution.answers import answers_of
 from trimtab.serving.execution.batches import Batch
 from trimtab.serving.execution.book import Book, Owed
-from trimtab.serving.execution.pieces import Part, pick
+from trimtab.serving.execution.pieces import Part
 from trimtab.serving.execution.questions import Answers, Question
 from trimtab.serving.execution.repeats import Repeats, mark_of
 from trimtab.serving.refusals import RefusalError
@@ -19,33 +19,41 @@ _LOG = logging.getLogger("trimtab.serving")
 
 
 class Settling:
-    """Belongs to the event loop. `waiting` counts the questions that were taken and are not ended; `under_way` are the
-    marks of those that other processes may ask for; `shadow` is given what shadow releases owe, after the answers are
-    written."""
+    """Belongs to the event loop. `waiting` counts the questions that were taken and are not ended; `under_way` are
+    those with ids of their own, by their marks, each with those who asked the same since; `shadow` is given what shadow
+    releases owe, after the answers are written."""
 
     def __init__(self, book: Book, shadow: Callable[[Owed], None]) -> None:
         self.waiting = 0
-        self.under_way: set[bytes] = set()
+        self.under_way: dict[bytes, list[Question]] = {}
         self.repeats = Repeats()
         self._book = book
         self._shadow = shadow
 
-    def told_again(self, question: Question) -> bool:
-        """Whether a question with ids of its own was asked before; it then has its answer. To be asked before it is
-        taken."""
-        question.mark = mark_of(question)
-        known = self.repeats.find(question)
-        if known is None:
+    def known(self, question: Question) -> bool:
+        """Whether a question with ids of its own was asked before; it then has its answer, or gets that of the first.
+        To be asked before it is taken."""
+        question.mark = question.mark or mark_of(question)
+        answers = self.repeats.recall(question.mark)
+        if answers is not None:
+            self.tell_again(question, answers)
+            return True
+        same = self.under_way.get(question.mark)
+        if same is None:
             return False
-        self.tell_again(question, known)
+        same.append(question)
+        self.waiting += 1
         return True
+
+    def begin(self, question: Question) -> None:
+        """It is taken."""
+        self.waiting += 1
+        if question.given:
+            self.under_way[question.mark] = [question]
 
     def settle(self, batch: Batch, parts: Sequence[Part]) -> None:
         """Makes durable, then answers. `parts` are of one question, or the one part of a batch."""
         questions = batch.questions
-        if not batch.plain and self._any_repeat(questions):
-            self._settle_singly(questions, parts)
-            return
         try:
             owed = self._book.answered(batch, parts)
         except TemporaryError as error:
@@ -60,19 +68,20 @@ class Settling:
             self._book.when_kept(kept, lost, batch.rows)
 
     def refuse(self, question: Question, error: RefusalError) -> None:
-        """Ends it with an error."""
-        self.end(question)
-        question.caller.refuse(error)
+        """Ends it with an error, and those who asked the same."""
+        for one in (question, *self.end(question)):
+            if one is not question:
+                self.end(one)
+            one.caller.refuse(error)
 
-    def end(self, question: Question) -> None:
-        """Ends it without a word."""
+    def end(self, question: Question) -> list[Question]:
+        """Ends it without a word; returns those who asked the same and still wait."""
         question.over = True
         question.parts = []
         self.waiting -= 1
-        if question.given:
-            self.under_way.discard(question.mark)
         if question.timer is not None:
             question.timer.cancel()
+        return self._followers(question) if question.given else []
 
     def failed(self, questions: Sequence[Question]) -> None:
         """A fault of ours, while they were dealt with: whoever was told nothing yet is told so."""
@@ -94,17 +103,23 @@ class Settling:
         for one in questions:
             if one.timer is not None:
                 one.timer.cancel()
-            if one.given:
-                self.under_way.discard(one.mark)
-                self.repeats.keep(one, answers, offset)
-            try:
-                body = one.render(one, answers, offset)
-            except Exception:  # a fault of ours in one answer must not take the others with it
-                _LOG.exception("an answer could not be put together")
-                one.caller.refuse(RefusalError(500, "the server failed to put the answer together"))
+            if not one.given:
+                _send(one, answers, offset)
             else:
-                one.caller.answer(200, body)
+                self.repeats.keep(one, answers, offset)
+                _send(one, answers, offset)
+                for again in self._followers(one):
+                    self.waiting -= 1
+                    self.tell_again(again, answers.part(offset, offset + one.count))
             offset += one.count
+
+    def _followers(self, question: Question) -> list[Question]:
+        """It is not under way any more: those who asked the same since and have no answer."""
+        same = self.under_way.get(question.mark)
+        if same is None or same[0] is not question:
+            return []
+        del self.under_way[question.mark]
+        return [one for one in same if not one.over]
 
     def _take_back(self, questions: Sequence[Question], owed: Sequence[Owed], error: TemporaryError) -> None:
         for debt in owed:
@@ -116,33 +131,23 @@ class Settling:
         for one in questions:
             self.refuse(one, RefusalError(503, error.message, hint=error.hint, retry_after=1.0))
 
-    def _any_repeat(self, questions: Sequence[Question]) -> bool:
-        given = [one for one in questions if one.given]
-        if not given:
-            return False
-        fresh = {one.mark for one in given if self.repeats.find(one) is None}
-        return len(fresh) < len(given)
-
-    def _settle_singly(self, questions: Sequence[Question], parts: Sequence[Part]) -> None:
-        """Some of them were asked twice: those get the answer of the first."""
-        start = 0
-        for one in questions:
-            end = start + one.count
-            known = self.repeats.find(one) if one.given else None
-            if known is not None:
-                self.waiting -= 1
-                self.tell_again(one, known)
-            else:
-                own = parts if len(questions) == 1 else [pick(parts[0], None, slice(start, end))]
-                self.settle(Batch([one]), own)
-            start = end
-
     def tell_again(self, question: Question, known: Answers) -> None:
         """Answers a question that is not waited for with what was answered before."""
-        self.waiting += 1
+        question.over = True
+        if question.timer is not None:
+            question.timer.cancel()
         self._book.metrics.repeated += question.count
-        self.end(question)
         loaded = {one.release: one for one in question.fleet.releases}
         known = known.part(0, question.count)
         known.releases = [loaded.get(one.release, one) for one in known.releases]
-        question.caller.answer(200, question.render(question, known, 0))
+        _send(question, known, 0)
+
+
+def _send(question: Question, answers: Answers, offset: int) -> None:
+    try:
+        body = question.render(question, answers, offset)
+    except Exception:  # a fault of ours in one answer must not take the others with it
+        _LOG.exception("an answer could not be put together")
+        question.caller.refuse(RefusalError(500, "the server failed to put the answer together"))
+    else:
+        question.caller.answer(200, body)

@@ -11,7 +11,6 @@ from trimtab.serving.processes.seat import Seat
 from trimtab.serving.processes.wire import Answer, Folder, Line, listen
 
 AGAIN = "again"  # whether a process knows the answer to a question with ids of its own
-_AT_ONCE = 0.25  # seconds: nobody waits longer for what can be scored again
 _SILENT = 2.0
 _PATIENCE = 5.0
 _PAUSE = 0.05
@@ -52,7 +51,7 @@ class Siblings:
         found = await asyncio.gather(*(one(slot, line) for slot, line in self._lines.items()))
         return dict(answer for answer in found if answer is not None)
 
-    async def ask_one(self, slot: int, verb: str, body: bytes, patience: float = _SILENT) -> bytes | None:
+    async def ask_one(self, slot: int, verb: str, body: bytes, patience: float) -> bytes | None:
         """The answer of one of them; None where it is not there, does not know, or says nothing for `patience`
         seconds."""
         try:
@@ -79,6 +78,6 @@ class Siblings:
         return await asyncio.gather(*(one(slot, line) for slot, line in self._lines.items()))
 
 
-async def asked_again(siblings: Siblings, system: str, slot: int, mark: bytes) -> bytes | None:
+async def asked_again(siblings: Siblings, system: str, slot: int, mark: bytes, patience: float) -> bytes | None:
     """What the process on a seat knows of a question, as its `Elsewhere` tells it."""
-    return await siblings.ask_one(slot, AGAIN, msgspec.msgpack.encode((system, mark)), _AT_ONCE)
+    return await siblings.ask_one(slot, AGAIN, msgspec.msgpack.encode((system, mark)), patience)
