@@ -22,7 +22,8 @@ _PATIENCE, _LOOK, _REST = 20.0, 0.2, 0.2
 @dataclass
 class Contender:
     """How to start a server (`command`, with `environment`), what to ask it (`path`, `body`, `headers`), and how to
-    find its score in the answer (`score` of the body; None: it is not compared). `note` says how it is set up."""
+    find its score in the answer (`score` of the body; None: it is not compared). `note` says how it is set up. `apart`
+    is the core it runs on, and that of its callers (None: both run on whichever is free)."""
 
     name: str
     note: str
@@ -34,6 +35,7 @@ class Contender:
     headers: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     port: int = 0
+    apart: tuple[int, int] | None = None
     started: float = 0.0
 
     def start(self, folder: Path, expected: float) -> None:
@@ -46,7 +48,12 @@ class Contender:
         began = time.perf_counter()
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                self.command, env=environment, stdout=out, stderr=out, start_new_session=True, cwd=self.folder or folder
+                self._kept_to(0, self.command),
+                env=environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                cwd=self.folder or folder,
             )
         while True:
             status, answer = self._ask()
@@ -69,9 +76,8 @@ class Contender:
         url = f"http://127.0.0.1:{self.port}{self.path}"
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
         before = self._cpu()
-        out = subprocess.run(
-            [*command, "-s", str(HERE / "post.lua"), url], env=environment, capture_output=True, text=True, check=True
-        ).stdout
+        command = self._kept_to(1, [*command, "-s", str(HERE / "post.lua"), url])
+        out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
         used = self._settled() - before
         line = next(line for line in out.splitlines() if line.startswith("RESULT"))
         requests, took, p50, p99, errors = map(int, line.split()[1:])
@@ -105,6 +111,10 @@ class Contender:
         for one in psutil.wait_procs(family, timeout=10)[1]:
             with_suppress(one.kill)
         self.process.wait()
+
+    def _kept_to(self, place: int, command: list[str]) -> list[str]:
+        """The command on the core at that place of `apart`."""
+        return command if self.apart is None else ["taskset", "--cpu-list", str(self.apart[place]), *command]
 
     def _ask(self) -> tuple[int | str, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)

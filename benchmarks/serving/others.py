@@ -31,16 +31,26 @@ def peers(asked: Workload, folder: Path, environments: Path, *, raw: bool = Fals
             yield make(asked, python, folder)
 
 
-def fastapi_tuned(asked: Workload, python: Path, _: Path) -> Contender:
-    """Two processes."""
-    one = _contender(asked, "FastAPI tuned", "async, orjson, 2 workers", "/predict", asked.rows_as_json("inputs"))
-    one.command = _uvicorn(python, "fastapi_tuned:app", one.port, 2)
+def best_peer(asked: Workload, folder: Path, environments: Path) -> Iterator[Contender]:
+    """FastAPI as it is best on two cores, and as it is best on one."""
+    python = python_of("fastapi", environments)
+    if python is not None:
+        yield fastapi_tuned(asked, python, folder)
+        yield fastapi_tuned(asked, python, folder, workers=1)
+
+
+def fastapi_tuned(asked: Workload, python: Path, _: Path, *, workers: int = 2) -> Contender:
+    """The best of them."""
+    said = f"{workers} worker{'s' if workers > 1 else ''}"
+    note = f"async, orjson, {said}"
+    one = _contender(asked, f"FastAPI tuned, {said}", note, "/predict", asked.rows_as_json("inputs"))
+    one.command = _uvicorn(python, "fastapi_tuned:app", one.port, workers)
     return one
 
 
 def fastapi_raw(asked: Workload, python: Path, _: Path) -> Contender:
     """The same, taking rows as bytes."""
-    one = _contender(asked, "FastAPI tuned", "async, raw bytes in, 2 workers", "/raw", asked.row.tobytes())
+    one = _contender(asked, "FastAPI tuned, 2 workers", "async, raw bytes in, 2 workers", "/raw", asked.row.tobytes())
     one.command = _uvicorn(python, "fastapi_tuned:app", one.port, 2)
     return one
 

@@ -25,7 +25,7 @@ def echo(asked: Workload) -> Contender:
 def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool = False) -> Contender:
     """Token, validation, metrics and telemetry on, one live release, asked in JSON; `beside` it a canary of 10% and a
     shadow."""
-    name = f"Trimtab, {processes} process{'es' if processes > 1 else ''}"
+    name = f"Trimtab, {_counted(processes)}"
     note = "token, validation, metrics, telemetry"
     if beside:
         name, note = f"{name}, routed", f"{note}; a canary of 10% and a shadow release beside"
@@ -34,7 +34,7 @@ def trimtab(asked: Workload, folder: Path, *, processes: int = 1, beside: bool =
     return _served(one, asked, folder, processes=processes, beside=beside)
 
 
-def trimtab_in_bytes(asked: Workload, folder: Path) -> Contender:
+def trimtab_in_bytes(asked: Workload, folder: Path, *, processes: int = 1) -> Contender:
     """The same asked, and answering, by the binary extension."""
     body, head = asked.tensor_as_bytes()
 
@@ -42,9 +42,10 @@ def trimtab_in_bytes(asked: Workload, folder: Path) -> Contender:
         return float(np.frombuffer(answer[-4 * asked.scores :], "<f4")[0])
 
     note = "token, validation, metrics, telemetry; a tensor in bytes"
-    one = Contender("Trimtab, tensor", note, f"/v2/models/{SYSTEM}/infer", body, score, port=free_port())
+    name = f"Trimtab, tensor, {_counted(processes)}"
+    one = Contender(name, note, f"/v2/models/{SYSTEM}/infer", body, score, port=free_port())
     one.headers = {"Inference-Header-Content-Length": str(head), "Content-Type": "application/octet-stream"}
-    return _served(one, asked, folder)
+    return _served(one, asked, folder, processes=processes)
 
 
 def trimtab_with_files(asked: Workload, folder: Path, file: bytes) -> Contender:
@@ -53,6 +54,10 @@ def trimtab_with_files(asked: Workload, folder: Path, file: bytes) -> Contender:
     one = Contender("Trimtab, JPEG", note, "/predict", file, None, port=free_port())
     one.headers = {"Content-Type": "image/jpeg"}
     return _served(one, asked, folder)
+
+
+def _counted(processes: int) -> str:
+    return f"{processes} process{'es' if processes > 1 else ''}"
 
 
 def _served(one: Contender, asked: Workload, folder: Path, *, processes: int = 1, beside: bool = False) -> Contender:

@@ -1,11 +1,12 @@
 """What the prediction server does in a second, beside bounds and its peers, in one run.
 
-    python benchmarks/serving/table.py [--peers FOLDER] [--only trees images overload] [--quick] [--markdown FILE]
+    python benchmarks/serving/table.py [--peers FOLDER] [--only trees apart images overload] [--quick] [--markdown FILE]
                                        [--seconds 2] [--rounds 3] [--connections 1 16 64] [--json]
 
 Every server of a table is started, and all are asked in turns, round after round, every other one backwards, so that
 whatever else the machine does harms all alike; each figure is the median of the rounds, and each ratio is made within
-them. The load is `wrk` with one thread on the same machine.
+them. The load is `wrk` with one thread on the same machine; in the table "apart" it has a core of its own, and each
+server another: elsewhere callers take the more of what a server could do, the faster it is.
 Every server's first answer is compared with the model's own. `--peers` adds the others, each installed into an
 environment of its own below FOLDER. CPU is that of all processes of a server over the answers it gave; memory is their
 proportional share. "of bound" is of the first line of the table, "ours / it" of our best line.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import statistics
 import sys
@@ -30,11 +32,10 @@ import overload
 from alone import alone
 from contender import Contender, Figures
 from images import images, photo
-from others import peers
+from others import best_peer, peers
 from ours import echo, trimtab, trimtab_in_bytes, trimtab_with_files
 from trees import trees
 
-PARTS = ("trees", "images", "overload")
 Runs = dict[str, dict[int, list[Figures]]]
 
 
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument(
         "--peers", type=Path, metavar="FOLDER", help="install peers below this folder, and run them too"
     )
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some of the tables")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="some of the tables")
     parser.add_argument("--seconds", type=int, default=2, help="length of one run of wrk, whole seconds (default: 2)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each server and load (default: 3)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64], help="loads (default: 1 16 64)")
@@ -68,7 +69,7 @@ def main() -> None:
     tables = {}
     for part in args.only:
         with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as name:
-            tables[part] = {"trees": of_trees, "images": of_images, "overload": of_overload}[part](Path(name), args)
+            tables[part] = PARTS[part](Path(name), args)
         if not args.json:
             show(tables[part])
     if args.json:
@@ -92,10 +93,32 @@ def of_trees(folder: Path, args: argparse.Namespace) -> Table:
     return Table(asked.title, rows_of(contenders, figures, args.connections), figures)
 
 
+def of_trees_apart(folder: Path, args: argparse.Namespace) -> Table:
+    """The same with a core for each server, and one for its callers."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SystemExit("callers and servers apart need two cores")
+    asked = trees(folder)
+    contenders = [echo(asked), trimtab(asked, folder)]
+    if args.peers is not None:
+        contenders += best_peer(asked, folder, args.peers.resolve())
+    for one in contenders:
+        one.apart = (cores[0], cores[1])
+    figures = measure(contenders, folder, asked.expected, args)
+    return Table(
+        f"{asked.title}; callers on a core of their own", rows_of(contenders, figures, args.connections), figures
+    )
+
+
 def of_images(folder: Path, args: argparse.Namespace) -> Table:
     """A convolutional network on images as bytes, against the network alone."""
     asked = images(folder)
-    contenders = [alone(asked), trimtab_in_bytes(asked, folder), trimtab_with_files(asked, folder, photo())]
+    contenders = [
+        alone(asked),
+        trimtab_in_bytes(asked, folder),
+        trimtab_in_bytes(asked, folder, processes=2),
+        trimtab_with_files(asked, folder, photo()),
+    ]
     if args.peers is not None:
         contenders += peers(asked, folder, args.peers.resolve(), raw=True)
     figures = measure(contenders, folder, asked.expected, args)
@@ -198,6 +221,8 @@ def say(what: str) -> None:
     """Where it is, on standard error."""
     print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
+
+PARTS = {"trees": of_trees, "apart": of_trees_apart, "images": of_images, "overload": of_overload}
 
 if __name__ == "__main__":
     main()
