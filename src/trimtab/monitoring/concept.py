@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures.adwin import Adwin
 from trimtab.measures.arrays import Floats, block_index
+from trimtab.measures.drift.adwin import Adwin
 from trimtab.measures.intervals import block_error, normal_quantile, row_error, t_quantile
 from trimtab.records.base import Record
 from trimtab.records.requirement import Estimate

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.measures.arrays import Floats
-from trimtab.measures.distance import Distance, Sample, design_effect, ks, psi, tv
+from trimtab.measures.drift.distance import Distance, Sample, design_effect, ks, psi, tv
 from trimtab.measures.intervals import normal_quantile, t_quantile
 from trimtab.monitoring.cells import Rows, category_counts, number_counts
 from trimtab.monitoring.profile import FeatureProfile, Profile

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.measures.arrays import Floats
-from trimtab.measures.distance import design_effect
+from trimtab.measures.drift.distance import design_effect
 from trimtab.monitoring.cells import Rows, category_counts, number_counts
 from trimtab.records.base import Record
 from trimtab.records.model import Feature, Signature

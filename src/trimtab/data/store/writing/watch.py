@@ -2,7 +2,7 @@
 look like the former ones in another unit.
 
 Columns are told by the versions. The quantiles of the blocks of late, by which units are told
-(`trimtab.measures.units`), lie beside the table in a file that may be lost: then some blocks have to come again before
+(`trimtab.measures.drift.units`), lie beside the table in a file that may be lost: then some blocks have to come again before
 units can be told. Personal columns leave nothing in it.
 """
 
@@ -22,7 +22,7 @@ from trimtab.data.port import UNREAD, DataError
 from trimtab.data.quality.rules import WRONG_TYPE
 from trimtab.data.spec import DatasetSpec
 from trimtab.data.store.state import DatasetVersion
-from trimtab.measures.units import AT, Conversion, unit_shift
+from trimtab.measures.drift.units import AT, Conversion, unit_shift
 from trimtab.records.facts import SchemaChange
 
 _KEPT = 30

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.measures.adwin import Adwin
+from trimtab.measures.drift.adwin import Adwin
 
 
 @pytest.mark.parametrize("rise", [0.02, 0.05, 0.1, 0.3, -0.1])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from trimtab.measures.distance import Distance, Sample, design_effect, ks, psi, tv
+from trimtab.measures.drift.distance import Distance, Sample, design_effect, ks, psi, tv
 
 Z = 1.959964
 counts = st.lists(st.integers(0, 500), min_size=2, max_size=12).filter(lambda c: sum(c) >= 2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trimtab.measures.units import AT, CONVERSIONS, Conversion, unit_shift
+from trimtab.measures.drift.units import AT, CONVERSIONS, Conversion, unit_shift
 
 
 def blocks_of(draw: np.random.Generator, count: int, *, level: float, season: float) -> NDArray[np.float64]:
