@@ -15,8 +15,8 @@ from tests.data.test_media_sources import collected, settle, spec_of
 from trimtab.data.quality.measure import measure
 from trimtab.data.quality.suggest import suggest
 from trimtab.data.spec import ColumnRule
-from trimtab.measures.images import image_figures
-from trimtab.measures.sounds import sound_figures
+from trimtab.measures.media.images import image_figures
+from trimtab.measures.media.sounds import sound_figures
 from trimtab.records.requirement import Requirement
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ from tests.declaration.test_reference import completed
 
 from trimtab.data.spec import METRICS
 from trimtab.declaration.load import parse
-from trimtab.measures.images import ImageFigures
-from trimtab.measures.sounds import SoundFigures
+from trimtab.measures.media.images import ImageFigures
+from trimtab.measures.media.sounds import SoundFigures
 
 TEXT = (Path(__file__).parents[2] / "docs" / "quality.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)

@@ -7,7 +7,7 @@ import polars as pl
 
 from trimtab.data.port import DataError
 from trimtab.data.quality.check import Answer, Batch, Check, nothing
-from trimtab.measures.similar import near_duplicates
+from trimtab.measures.media.similar import near_duplicates
 from trimtab.records.requirement import Estimate, Requirement
 
 CORRUPT = "corrupt"

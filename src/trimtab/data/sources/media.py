@@ -25,8 +25,8 @@ from trimtab.inference.media.contents import pixels_of, samples_of
 from trimtab.inference.media.images import describe_image
 from trimtab.inference.media.sounds import describe_sound
 from trimtab.inference.tensors.refused import InputError
-from trimtab.measures.images import image_figures
-from trimtab.measures.sounds import sound_figures
+from trimtab.measures.media.images import image_figures
+from trimtab.measures.media.sounds import sound_figures
 
 _BOTH: dict[str, pl.DataType] = {
     "path": pl.String(), "folder": pl.String(), "digest": pl.String(), "bytes": pl.Int64(), "format": pl.String(),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.measures.balance import covered_share, evenness, rarest_rows, rarest_share
-from trimtab.measures.similar import near_duplicates
+from trimtab.measures.media.similar import near_duplicates
 
 
 @given(st.integers(0, 100_000), st.integers(1, 60), st.integers(0, 15))

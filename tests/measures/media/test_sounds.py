@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from trimtab.measures.arrays import Floats
-from trimtab.measures.sounds import QUIETEST, clipping, loudness, rms, silence, snr, sound_figures
+from trimtab.measures.media.sounds import QUIETEST, clipping, loudness, rms, silence, snr, sound_figures
 
 RATES = (8_000, 16_000, 22_050, 44_100, 48_000)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trimtab.measures.images import brightness, contrast, entropy, image_figures, look_hash, luma, sharpness
+from trimtab.measures.media.images import brightness, contrast, entropy, image_figures, look_hash, luma, sharpness
 
 Picture = NDArray[np.uint8]
 

@@ -1,0 +1,1 @@
+"""What pictures and sounds are like, in figures, and which are nearly the same."""
