@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.measures.paired import Paired, paired_difference
+from trimtab.measures.comparison.paired import Paired, paired_difference
 from trimtab.records.base import Record
 
 PRIOR_DAYS = 4.0

@@ -26,8 +26,8 @@ from trimtab.experiments.spec import Change, Expectation, ExperimentSpec
 from trimtab.loop.analysis import kept
 from trimtab.loop.analysis.kept import Bin, Contribution, ModelAnalysis
 from trimtab.loop.trials.effects import Effects, Figures, SliceEffect, Worth
-from trimtab.measures.groups import Compared
-from trimtab.measures.reliance import Loss, Point
+from trimtab.measures.comparison.groups import Compared
+from trimtab.measures.comparison.reliance import Loss, Point
 from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.loop.trials.choice import choose
-from trimtab.measures.paired import Paired
+from trimtab.measures.comparison.paired import Paired
 from trimtab.records.studies import TrialFinished
 from trimtab.training.spec import SearchSpec
 

@@ -14,7 +14,7 @@ from trimtab.declaration.system import CardSpec, System
 from trimtab.deployment.package.contents import DataReference
 from trimtab.loop.analysis.kept import ModelAnalysis
 from trimtab.loop.people.forgotten import tainted_models
-from trimtab.measures.groups import Compared
+from trimtab.measures.comparison.groups import Compared
 from trimtab.records.base import Record
 from trimtab.records.facts import (
     ColumnDrift,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trimtab.console import words
 from trimtab.console.cards.card import Figure, ModelCard, Weakness
-from trimtab.measures.groups import Compared
+from trimtab.measures.comparison.groups import Compared
 from trimtab.records.requirement import Estimate
 
 CRITERIA = {

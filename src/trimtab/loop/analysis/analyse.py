@@ -21,10 +21,10 @@ from trimtab.loop.analysis.judged import Judged
 from trimtab.loop.analysis.kept import Bin, Contribution, Curve, ModelAnalysis
 from trimtab.loop.passes.evidence import deciding_metric
 from trimtab.measures.arrays import block_index
-from trimtab.measures.groups import Compared, compare_groups, criteria
+from trimtab.measures.comparison.groups import Compared, compare_groups, criteria
+from trimtab.measures.comparison.reliance import Loss, dependence, grid, permutation_loss
 from trimtab.measures.intervals import block_error, normal_quantile, t_quantile, wilson
 from trimtab.measures.metrics import measurable
-from trimtab.measures.reliance import Loss, dependence, grid, permutation_loss
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 

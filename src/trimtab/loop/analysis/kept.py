@@ -7,8 +7,8 @@ import msgspec
 
 from trimtab.data.privacy.bias import Combination, Slice
 from trimtab.errors import PermanentError
-from trimtab.measures.groups import Compared
-from trimtab.measures.reliance import Loss, Point
+from trimtab.measures.comparison.groups import Compared
+from trimtab.measures.comparison.reliance import Loss, Point
 from trimtab.records.base import Record, canonical_json
 from trimtab.records.blobs import Blobs
 

@@ -26,8 +26,8 @@ from trimtab.measures.answered.families import (
     parts_of,
     statistic_of_answers,
 )
+from trimtab.measures.comparison.paired import Paired, paired_statistics
 from trimtab.measures.judge import judge, judge_slices
-from trimtab.measures.paired import Paired, paired_statistics
 from trimtab.measures.statistic import Statistic
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained

@@ -19,9 +19,9 @@ from trimtab.loop.past.scored import scores_on
 from trimtab.loop.people.forgotten import tainted_models
 from trimtab.loop.ports import Datasets
 from trimtab.loop.releases import ReleaseState
+from trimtab.measures.comparison.paired import Paired
 from trimtab.measures.judge import acceptable, judge, judge_slices
 from trimtab.measures.metrics import estimate, measurable
-from trimtab.measures.paired import Paired
 from trimtab.measures.statistic import Undefined
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs

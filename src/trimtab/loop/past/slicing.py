@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.measures.weak import Coded
+from trimtab.measures.comparison.weak import Coded
 
 if TYPE_CHECKING:
     import polars as pl

@@ -20,7 +20,7 @@ from trimtab.experiments.spec import ExperimentSpec
 from trimtab.loop.passes.evidence import truth_of
 from trimtab.loop.past.history import MOMENT
 from trimtab.loop.past.scored import scores_on
-from trimtab.measures.hypothesis import Effect, Fold, effect_of, look
+from trimtab.measures.comparison.hypothesis import Effect, Fold, effect_of, look
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained

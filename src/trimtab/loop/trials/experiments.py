@@ -24,8 +24,8 @@ from trimtab.inference.model import load_model
 from trimtab.loop.passes.evidence import truth_of
 from trimtab.loop.passes.jobs import job_of
 from trimtab.loop.ports import Datasets
-from trimtab.measures.hypothesis import Effect, Fold, Look, effect_of, look
-from trimtab.measures.spending import shared, spent
+from trimtab.measures.comparison.hypothesis import Effect, Fold, Look, effect_of, look
+from trimtab.measures.comparison.spending import shared, spent
 from trimtab.records.base import canonical_json
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained

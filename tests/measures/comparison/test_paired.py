@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trimtab.measures.paired import Paired, paired_difference
+from trimtab.measures.comparison.paired import Paired, paired_difference
 from trimtab.records.requirement import Value
 
 VALUE = Value(true_positive=8.0, false_positive=-3.0)

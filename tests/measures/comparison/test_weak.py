@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trimtab.measures.comparison.weak import Coded, tail, weak_slices
 from trimtab.measures.intervals import t_quantile
-from trimtab.measures.weak import Coded, tail, weak_slices
 
 VALUES = 8
 

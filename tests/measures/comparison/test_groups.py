@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.measures.groups import LEAST_ROWS, MEAN_ERROR, Compared, compare_groups, criteria
+from trimtab.measures.comparison.groups import LEAST_ROWS, MEAN_ERROR, Compared, compare_groups, criteria
 
 DAYS = 20
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.measures.reliance import dependence, grid, permutation_loss
+from trimtab.measures.comparison.reliance import dependence, grid, permutation_loss
 
 ROWS = 2000
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.measures.hypothesis import Effect, Fold, effect_of, look
-from trimtab.measures.spending import shared, spent
+from trimtab.measures.comparison.hypothesis import Effect, Fold, effect_of, look
+from trimtab.measures.comparison.spending import shared, spent
 
 DAYS, A_DAY = 16, 20
 

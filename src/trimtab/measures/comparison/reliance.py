@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.measures.arrays import block_index
+from trimtab.measures.comparison.paired import paired_difference
 from trimtab.measures.intervals import block_error, t_quantile
-from trimtab.measures.paired import paired_difference
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Value
