@@ -15,9 +15,9 @@ import pytest
 from sklearn.metrics import jaccard_score
 from tests.adapters.nimfa.test_faces import serving, trimtab
 from tests.adapters.torch.test_torch import free_port
-from tests.measures.answered.test_detection import summary
+from tests.measures.metrics.answered.test_detection import summary
 
-from trimtab.measures.answered.detection import Boxes
+from trimtab.measures.metrics.answered.detection import Boxes
 from trimtab.serving.client.sync import Client
 
 pytestmark = pytest.mark.slow

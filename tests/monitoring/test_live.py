@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from trimtab.errors import PermanentError
-from trimtab.measures.metrics import estimate
+from trimtab.measures.metrics.declared import estimate
 from trimtab.monitoring.live import live_verdicts
 from trimtab.monitoring.serving_figures import ServingFigures, latency_quantile, serving_figures
 from trimtab.records.requirement import Requirement, Value, Verdict

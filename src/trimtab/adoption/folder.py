@@ -12,7 +12,7 @@ from typing import Any
 from trimtab.adoption.code import Written
 from trimtab.adoption.rows import Adopted
 from trimtab.declaration.units import format_duration
-from trimtab.measures.metrics import better_when
+from trimtab.measures.metrics.declared import better_when
 from trimtab.records.durable import write_atomically
 from trimtab.records.requirement import Estimate
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from trimtab.measures.arrays import Floats
-from trimtab.measures.resample import draw_weights
+from trimtab.measures.metrics.resample import draw_weights
 from trimtab.records.requirement import Estimate
 
 Level = Literal["nominal", "ordinal", "interval"]

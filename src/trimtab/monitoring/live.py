@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
 from trimtab.measures.judge import judge, judge_slices
-from trimtab.measures.metrics import estimate, measurable
+from trimtab.measures.metrics.declared import estimate, measurable
 from trimtab.monitoring.serving_figures import ServingFigures
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Estimate, Requirement, Value, Verdict

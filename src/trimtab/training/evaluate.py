@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures.metrics import decision_threshold, estimate, measurable
+from trimtab.measures.metrics.declared import decision_threshold, estimate, measurable
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Estimate, Requirement, Value
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError, TrimtabError
 from trimtab.inference.features_code import FeaturesFunction, derive
 from trimtab.inference.signature import column_kind, fit_signature
-from trimtab.measures.threshold import choose_threshold
+from trimtab.measures.metrics.threshold import choose_threshold
 from trimtab.records.durable import write_atomically
 from trimtab.records.model import Column, Signature
 from trimtab.records.requirement import ThresholdChosen

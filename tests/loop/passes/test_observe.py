@@ -13,7 +13,7 @@ from tests.loop.conftest import Make, Run
 from trimtab.declaration.system import ReleaseStep, Trigger
 from trimtab.loop.past.history import KNOWN_AT, MOMENT
 from trimtab.loop.replay.steps import row_ids
-from trimtab.measures.metrics import estimate
+from trimtab.measures.metrics.declared import estimate
 from trimtab.records.facts import Compared, DriftMeasured, PassFinished, ReleaseMoved, VerdictsGiven
 from trimtab.records.requirement import Requirement
 

@@ -12,7 +12,7 @@ from tests.loop.conftest import Make
 from trimtab.declaration.load import parse
 from trimtab.declaration.problems import DeclarationErrors
 from trimtab.loop.source_code import SourceCode
-from trimtab.measures.worth import decision_threshold
+from trimtab.measures.metrics.worth import decision_threshold
 from trimtab.records.facts import ModelTrained
 from trimtab.records.requirement import ThresholdChosen
 

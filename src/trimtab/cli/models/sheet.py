@@ -27,7 +27,7 @@ def required(system: System) -> list[Requirement]:
     """The requirements on all rows that a training measures; where there is none, the figure that releases are told
     apart by, with no limit."""
     from trimtab.loop.passes.evidence import deciding_metric
-    from trimtab.measures.metrics import measurable
+    from trimtab.measures.metrics.declared import measurable
     from trimtab.records.requirement import Requirement
 
     known = measurable(system.task)

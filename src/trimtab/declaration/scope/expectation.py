@@ -23,7 +23,7 @@ import math
 from collections.abc import Sequence
 
 from trimtab.declaration.requirements.conflicts import interval
-from trimtab.measures.worth import decision_threshold
+from trimtab.measures.metrics.worth import decision_threshold
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Requirement, Value

@@ -24,7 +24,7 @@ from trimtab.measures.arrays import block_index
 from trimtab.measures.comparison.groups import Compared, compare_groups, criteria
 from trimtab.measures.comparison.reliance import Loss, dependence, grid, permutation_loss
 from trimtab.measures.intervals import block_error, normal_quantile, t_quantile, wilson
-from trimtab.measures.metrics import measurable
+from trimtab.measures.metrics.declared import measurable
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 

@@ -18,7 +18,7 @@ from trimtab.inference.encode import encode_frame
 from trimtab.inference.features_code import apply_features
 from trimtab.inference.model import Model, load_model
 from trimtab.loop.past.again import rows_then
-from trimtab.measures.metrics import estimate
+from trimtab.measures.metrics.declared import estimate
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.journal import Entry

@@ -18,7 +18,9 @@ from trimtab.inference.media_rows import decode, load_tensor_model
 from trimtab.loop.passes.evidence import USUAL, days, deciding_metric
 from trimtab.loop.past.history import MOMENT
 from trimtab.loop.ports import Datasets
-from trimtab.measures.answered.families import (
+from trimtab.measures.comparison.paired import Paired, paired_statistics
+from trimtab.measures.judge import judge, judge_slices
+from trimtab.measures.metrics.answered.families import (
     WORTH,
     Judged,
     answered_metrics,
@@ -26,9 +28,7 @@ from trimtab.measures.answered.families import (
     parts_of,
     statistic_of_answers,
 )
-from trimtab.measures.comparison.paired import Paired, paired_statistics
-from trimtab.measures.judge import judge, judge_slices
-from trimtab.measures.statistic import Statistic
+from trimtab.measures.metrics.statistic import Statistic
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.metric import PART, Place

@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.declaration.system import System
-from trimtab.measures.answered.families import answered_metrics
 from trimtab.measures.comparison.paired import Paired, paired_difference
-from trimtab.measures.metrics import decision_threshold
+from trimtab.measures.metrics.answered.families import answered_metrics
+from trimtab.measures.metrics.declared import decision_threshold
 from trimtab.records.facts import Compared, ModelTrained
 from trimtab.records.metric import Task, is_answered
 from trimtab.training.rows import encode_labels

@@ -21,8 +21,8 @@ from trimtab.loop.ports import Datasets
 from trimtab.loop.releases import ReleaseState
 from trimtab.measures.comparison.paired import Paired
 from trimtab.measures.judge import acceptable, judge, judge_slices
-from trimtab.measures.metrics import estimate, measurable
-from trimtab.measures.statistic import Undefined
+from trimtab.measures.metrics.declared import estimate, measurable
+from trimtab.measures.metrics.statistic import Undefined
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import Compared, ModelTrained, VerdictsGiven

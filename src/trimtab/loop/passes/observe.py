@@ -20,7 +20,7 @@ from trimtab.loop.passes.offsets import as_fitted, newest_truth, offset_in_force
 from trimtab.loop.people.forgotten import forgotten_by, tainted_models
 from trimtab.loop.ports import Datasets, Serving
 from trimtab.loop.releases import Releases, ReleaseState, fold
-from trimtab.measures.metrics import measurable
+from trimtab.measures.metrics.declared import measurable
 from trimtab.monitoring.concept import detect
 from trimtab.monitoring.live import SLICED, live_verdicts
 from trimtab.monitoring.moving import MovingDrift

@@ -12,7 +12,7 @@ from trimtab.declaration.system import System
 from trimtab.loop.past.history import MOMENT
 from trimtab.loop.past.slicing import coded
 from trimtab.measures.comparison.weak import weak_slices
-from trimtab.measures.losses import row_losses
+from trimtab.measures.metrics.losses import row_losses
 from trimtab.monitoring.surprise import promises
 from trimtab.records.facts import ModelTrained
 from trimtab.records.requirement import Value

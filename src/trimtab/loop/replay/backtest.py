@@ -17,7 +17,7 @@ from trimtab.inference.model import load_model
 from trimtab.loop.passes.evidence import compare, deciding_metric, scores_of, truth_of
 from trimtab.loop.past.history import MOMENT
 from trimtab.loop.replay.steps import between
-from trimtab.measures.metrics import value_of
+from trimtab.measures.metrics.declared import value_of
 from trimtab.monitoring.business import value_difference
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs

@@ -23,8 +23,8 @@ from trimtab.loop.past.history import MOMENT
 from trimtab.loop.past.scored import scores_on
 from trimtab.loop.ports import Datasets
 from trimtab.loop.standing import stood_on
-from trimtab.measures.metrics import measurable
-from trimtab.measures.statistic import Undefined
+from trimtab.measures.metrics.declared import measurable
+from trimtab.measures.metrics.statistic import Undefined
 from trimtab.records.base import Record
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained, ReleaseMoved, VerdictsGiven

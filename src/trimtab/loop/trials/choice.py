@@ -15,7 +15,7 @@ from trimtab.loop.passes.evidence import truth_of
 from trimtab.loop.past.scored import scores_on
 from trimtab.measures.comparison.paired import Paired, paired_difference
 from trimtab.measures.front import pareto
-from trimtab.measures.metrics import measurable
+from trimtab.measures.metrics.declared import measurable
 from trimtab.records.blobs import Blobs
 from trimtab.records.facts import ModelTrained
 from trimtab.records.studies import TrialFinished

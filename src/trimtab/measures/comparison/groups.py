@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from trimtab.measures.arrays import Floats, Ints, block_index
 from trimtab.measures.intervals import row_error, t_quantile, wilson
-from trimtab.measures.metrics import statistic_of
-from trimtab.measures.resample import resampled
-from trimtab.measures.statistic import Statistic, Undefined
+from trimtab.measures.metrics.declared import statistic_of
+from trimtab.measures.metrics.resample import resampled
+from trimtab.measures.metrics.statistic import Statistic, Undefined
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Value

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from trimtab.measures.arrays import Floats, Ints, block_index, block_sums
 from trimtab.measures.intervals import block_error, normal_quantile, row_error, t_quantile
-from trimtab.measures.losses import MEANS
-from trimtab.measures.metrics import better_when, statistic_of
-from trimtab.measures.resample import draw_weights, without_each_block
-from trimtab.measures.statistic import Statistic, Undefined
+from trimtab.measures.metrics.declared import better_when, statistic_of
+from trimtab.measures.metrics.losses import MEANS
+from trimtab.measures.metrics.resample import draw_weights, without_each_block
+from trimtab.measures.metrics.statistic import Statistic, Undefined
 from trimtab.records.base import Record
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Value

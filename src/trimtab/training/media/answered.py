@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from trimtab.errors import PermanentError
 from trimtab.inference.media_rows import Decoded, answers
 from trimtab.inference.tensors.model import TensorModel
-from trimtab.measures.answered.detection import Boxes, judge_boxes
-from trimtab.measures.answered.families import (
+from trimtab.measures.metrics.answered.detection import Boxes, judge_boxes
+from trimtab.measures.metrics.answered.families import (
     WORTH,
     Judged,
     answered_metrics,
     estimate_of_answers,
     parts_of,
 )
-from trimtab.measures.answered.recognition import judge_probes
-from trimtab.measures.answered.segmentation import IGNORED, judge_masks
-from trimtab.measures.answered.transcription import judge_transcripts
+from trimtab.measures.metrics.answered.recognition import judge_probes
+from trimtab.measures.metrics.answered.segmentation import IGNORED, judge_masks
+from trimtab.measures.metrics.answered.transcription import judge_transcripts
 from trimtab.records.metric import PART, Task
 from trimtab.records.model import Signature
 from trimtab.records.requirement import Estimate, Requirement, Value

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trimtab.inference.media_rows import Decoded, decode
-from trimtab.measures.answered.segmentation import stretched
+from trimtab.measures.metrics.answered.segmentation import stretched
 from trimtab.records.tensors import MediaModel
 
 

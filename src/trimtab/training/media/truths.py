@@ -13,8 +13,8 @@ import polars as pl
 from trimtab.errors import PermanentError
 from trimtab.inference.tensors.masks import mask_of
 from trimtab.inference.tensors.refused import InputError
-from trimtab.measures.answered.detection import Boxes
-from trimtab.measures.answered.segmentation import IGNORED
+from trimtab.measures.metrics.answered.detection import Boxes
+from trimtab.measures.metrics.answered.segmentation import IGNORED
 from trimtab.records.metric import Task
 
 _SLIP = 1e-6

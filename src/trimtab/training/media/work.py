@@ -15,7 +15,7 @@ from trimtab.errors import PermanentError
 from trimtab.inference.postprocess_code import load_postprocess
 from trimtab.inference.tensors.model import TensorModel
 from trimtab.inference.tensors.rows import TensorRows
-from trimtab.measures.answered.families import answered_metrics
+from trimtab.measures.metrics.answered.families import answered_metrics
 from trimtab.records.metric import PART
 from trimtab.records.tensors import MediaModel
 from trimtab.training.code.snapshot import dotted

@@ -2,8 +2,8 @@
 look like the former ones in another unit.
 
 Columns are told by the versions. The quantiles of the blocks of late, by which units are told
-(`trimtab.measures.drift.units`), lie beside the table in a file that may be lost: then some blocks have to come again before
-units can be told. Personal columns leave nothing in it.
+(`trimtab.measures.drift.units`), lie beside the table in a file that may be lost: then some blocks have to come again
+before units can be told. Personal columns leave nothing in it.
 """
 
 from __future__ import annotations

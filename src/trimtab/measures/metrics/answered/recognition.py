@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trimtab.measures.answered.sums import proportion
 from trimtab.measures.arrays import Floats, Ints
-from trimtab.measures.statistic import Statistic, Undefined
+from trimtab.measures.metrics.answered.sums import proportion
+from trimtab.measures.metrics.statistic import Statistic, Undefined
 from trimtab.records.requirement import Value
 
 FALSE_ACCEPT = 0.01

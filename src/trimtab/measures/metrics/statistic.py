@@ -9,8 +9,8 @@ from math import inf, sqrt
 
 import numpy as np
 
-from trimtab.measures import ranking
 from trimtab.measures.arrays import Floats, inner
+from trimtab.measures.metrics import ranking
 
 Combine = Callable[[Floats], Floats]
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures.answered import detection, recognition, segmentation, transcription
 from trimtab.measures.arrays import Floats
-from trimtab.measures.estimates import estimate_of
-from trimtab.measures.statistic import Statistic, Undefined, mean
+from trimtab.measures.metrics.answered import detection, recognition, segmentation, transcription
+from trimtab.measures.metrics.estimates import estimate_of
+from trimtab.measures.metrics.statistic import Statistic, Undefined, mean
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Estimate, Value
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.measures.answered.detection import Boxes, judge_boxes
-from trimtab.measures.answered.families import estimate_of_answers, statistic_of_answers
-from trimtab.measures.statistic import Undefined
+from trimtab.measures.metrics.answered.detection import Boxes, judge_boxes
+from trimtab.measures.metrics.answered.families import estimate_of_answers, statistic_of_answers
+from trimtab.measures.metrics.statistic import Undefined
 from trimtab.records.requirement import Value
 
 METRICS = ("quality.mean_average_precision", "quality.average_precision_50", "quality.average_recall")

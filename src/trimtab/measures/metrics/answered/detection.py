@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures.answered.sums import mean_of_ratios, proportion, ratio
 from trimtab.measures.arrays import Floats, Ints
-from trimtab.measures.statistic import Statistic, Undefined
+from trimtab.measures.metrics.answered.sums import mean_of_ratios, proportion, ratio
+from trimtab.measures.metrics.statistic import Statistic, Undefined
 from trimtab.records.requirement import Value
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 
 from trimtab.measures.arrays import Floats
-from trimtab.measures.statistic import Statistic, Undefined
+from trimtab.measures.metrics.statistic import Statistic, Undefined
 
 
 def proportion(hits: Floats, trials: Floats, nothing: str) -> Statistic:

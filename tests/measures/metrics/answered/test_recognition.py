@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from sklearn.metrics import roc_curve
 
-from trimtab.measures.answered.families import estimate_of_answers, statistic_of_answers
-from trimtab.measures.answered.recognition import Probes, judge_probes
-from trimtab.measures.resample import resampled
+from trimtab.measures.metrics.answered.families import estimate_of_answers, statistic_of_answers
+from trimtab.measures.metrics.answered.recognition import Probes, judge_probes
+from trimtab.measures.metrics.resample import resampled
 from trimtab.records.requirement import Value
 
 RATES = ("quality.equal_error_rate", "quality.tar_at_far")

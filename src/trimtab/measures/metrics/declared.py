@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures import statistic as of
-from trimtab.measures.answered.families import answered_metrics, better_when_answered
-from trimtab.measures.estimates import estimate_of
-from trimtab.measures.statistic import Answers, Statistic, Undefined
-from trimtab.measures.worth import decision_threshold, value_of
+from trimtab.measures.metrics import statistic as of
+from trimtab.measures.metrics.answered.families import answered_metrics, better_when_answered
+from trimtab.measures.metrics.estimates import estimate_of
+from trimtab.measures.metrics.statistic import Answers, Statistic, Undefined
+from trimtab.measures.metrics.worth import decision_threshold, value_of
 from trimtab.records.metric import Task, is_answered
 from trimtab.records.requirement import Estimate, Value
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.errors import PermanentError
-from trimtab.measures.answered.families import estimate_of_answers, statistic_of_answers
-from trimtab.measures.answered.transcription import judge_transcripts
-from trimtab.measures.resample import resampled
+from trimtab.measures.metrics.answered.families import estimate_of_answers, statistic_of_answers
+from trimtab.measures.metrics.answered.transcription import judge_transcripts
+from trimtab.measures.metrics.resample import resampled
 from trimtab.records.requirement import Value
 
 TEXTS = st.lists(st.sampled_from(["one", "two", "three", "four"]), max_size=6).map(" ".join)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.measures.arrays import Floats
-from trimtab.measures.metrics import better_when, statistic_of
+from trimtab.measures.metrics.declared import better_when, statistic_of
 from trimtab.records.metric import Task
 from trimtab.records.requirement import Value
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, jaccard_score
 
 from trimtab.errors import PermanentError
-from trimtab.measures.answered.families import estimate_of_answers, statistic_of_answers
-from trimtab.measures.answered.segmentation import IGNORED, judge_masks, stretched
+from trimtab.measures.metrics.answered.families import estimate_of_answers, statistic_of_answers
+from trimtab.measures.metrics.answered.segmentation import IGNORED, judge_masks, stretched
 
 CLASSES = ("background", "scratch", "crack")
 

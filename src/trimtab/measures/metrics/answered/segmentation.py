@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimtab.errors import PermanentError
-from trimtab.measures.answered.sums import mean_of_ratios, ratio
 from trimtab.measures.arrays import Floats
-from trimtab.measures.statistic import Statistic
+from trimtab.measures.metrics.answered.sums import mean_of_ratios, ratio
+from trimtab.measures.metrics.statistic import Statistic
 
 IGNORED = 255
 """A pixel of the truth with this number is of no class and counts nowhere."""

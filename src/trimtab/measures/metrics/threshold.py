@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from trimtab.measures.arrays import Floats, block_index
 from trimtab.measures.intervals import block_error, row_error, t_quantile
-from trimtab.measures.worth import value_of
+from trimtab.measures.metrics.worth import value_of
 from trimtab.records.requirement import ThresholdChosen, Value
 
 _FOLDS = 5

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from trimtab.errors import PermanentError
-from trimtab.measures.metrics import (
+from trimtab.measures.metrics.declared import (
     better_when,
     decision_threshold,
     estimate,

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trimtab.measures.arrays import Ints, block_index
 from trimtab.measures.intervals import block_error, normal_quantile, row_error, t_quantile, wilson
-from trimtab.measures.resample import bootstrap_interval
-from trimtab.measures.statistic import Statistic, Undefined
+from trimtab.measures.metrics.resample import bootstrap_interval
+from trimtab.measures.metrics.statistic import Statistic, Undefined
 from trimtab.records.requirement import Estimate
 
 

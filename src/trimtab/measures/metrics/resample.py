@@ -9,7 +9,7 @@ import numpy as np
 from trimtab.errors import PermanentError
 from trimtab.measures.arrays import Floats, Ints, block_sums
 from trimtab.measures.intervals import normal_quantile, t_quantile
-from trimtab.measures.statistic import Statistic
+from trimtab.measures.metrics.statistic import Statistic
 
 _CELLS = 4_000_000
 

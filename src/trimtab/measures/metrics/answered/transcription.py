@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from trimtab.errors import PermanentError
-from trimtab.measures.answered.sums import proportion, ratio
 from trimtab.measures.arrays import Floats
-from trimtab.measures.statistic import Statistic
+from trimtab.measures.metrics.answered.sums import proportion, ratio
+from trimtab.measures.metrics.statistic import Statistic
 from trimtab.measures.words import spoken
 from trimtab.records.requirement import Value
 

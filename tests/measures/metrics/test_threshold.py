@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.measures.threshold import best_threshold, choose_threshold
-from trimtab.measures.worth import decision_threshold, value_of
+from trimtab.measures.metrics.threshold import best_threshold, choose_threshold
+from trimtab.measures.metrics.worth import decision_threshold, value_of
 from trimtab.records.requirement import Value
 
 VALUE = Value(true_positive=8.0, false_positive=-3.0, per_prediction=-0.001)

@@ -1,0 +1,1 @@
+"""Metrics: their figures over rows, what each row adds to them, and their intervals."""
