@@ -7,11 +7,8 @@ and pass over the frames, should they still be there.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import blake3
@@ -26,9 +23,9 @@ from trimtab.serving.telemetry.archives.history import IDS, hashed_ids, secret_o
 from trimtab.serving.telemetry.archives.tables import answers_table, failures_table, truths_table, unnamed
 from trimtab.serving.telemetry.events import Events
 from trimtab.serving.telemetry.framed import FramedSegment
+from trimtab.serving.telemetry.maintenance.alone import alone
 from trimtab.serving.telemetry.segments import SUFFIX, read_seal
 
-_LOCK = ".compaction"
 _DRAFT = ".draft"
 _BATCH = 8192  # rows that are read together
 Step = Callable[[str], None]
@@ -41,8 +38,8 @@ def compact(folder: Path, *, step: Step = lambda _: None, told: Step = lambda _:
     Raises OSError where the disk does not take the files; what was compacted before stands.
     """
     done: list[str] = []
-    with _alone(folder) as alone:
-        if not alone:
+    with alone(folder) as free:
+        if not free:
             return done
         for draft in folder.glob(f"*{_DRAFT}"):
             shutil.rmtree(draft)
@@ -167,16 +164,3 @@ def _check(draft: Path, rows: int) -> None:
             found += pl.scan_ipc(draft / file.name).select(pl.len()).collect().item()
     if found != rows:
         raise PermanentError(f"{draft.name}: {found:,} rows came back of {rows:,}", hint="the frames stay")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
-    finally:
-        os.close(fd)

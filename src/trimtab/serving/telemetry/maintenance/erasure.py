@@ -21,6 +21,7 @@ from trimtab.errors import TemporaryError
 from trimtab.records.durable import flush_file, flush_folder
 from trimtab.serving.telemetry.archives.archive import MANIFEST, ArchivedFile, ArchivedSegment, Manifest
 from trimtab.serving.telemetry.folder import Found, segments_in
+from trimtab.serving.telemetry.maintenance.alone import alone
 from trimtab.serving.telemetry.maintenance.compaction import compact, write_id_hashes, write_table
 from trimtab.serving.telemetry.segments import SUFFIX
 from trimtab.serving.telemetry.writing.recovery import abandoned
@@ -140,6 +141,13 @@ def holding(folder: Path, traces: Traces) -> list[Erased]:
 def erase(folder: Path, traces: Traces) -> list[Erased]:
     """Write the segments that tell the person again without those rows; returns what they held. Doing so again, also
     after a kill, finds what is left."""
+    if not folder.is_dir():
+        return []
+    with alone(folder, wait=True):
+        return _erase(folder, traces)
+
+
+def _erase(folder: Path, traces: Traces) -> list[Erased]:
     those = holding(folder, traces)
     ids = set[str]()
     for segment in _archived(folder):
@@ -148,10 +156,9 @@ def erase(folder: Path, traces: Traces) -> list[Erased]:
                 ids.update(frame.filter(traces.matches(frame)).get_column("id").to_list())
     for one in those:
         _write_again(folder, one.segment, traces, ids)
-    if folder.is_dir():
-        flush_folder(folder)
-        for path in folder.glob(f".*{_GOING}"):
-            shutil.rmtree(path)
+    flush_folder(folder)
+    for path in folder.glob(f".*{_GOING}"):
+        shutil.rmtree(path)
     return those
 
 

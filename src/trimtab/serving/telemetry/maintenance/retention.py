@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from trimtab.records.base import Record
 from trimtab.records.durable import flush_folder
 from trimtab.serving.telemetry.archives.archive import read_manifest
 from trimtab.serving.telemetry.folder import segments_in
+from trimtab.serving.telemetry.maintenance.alone import alone
 from trimtab.serving.telemetry.segments import micros
 
 _GOING = ".going"
@@ -50,8 +52,12 @@ def prunable(folder: Path, before: datetime) -> list[Prunable]:
 def prune(folder: Path, those: Sequence[Prunable]) -> None:
     """Removes them: each goes from the readers' sight in one step, and then from the disk. What a killed run has left
     half removed goes, too."""
-    for one in those:
-        (folder / one.name).rename(folder / f".{one.name}{_GOING}")
-    flush_folder(folder)
-    for path in folder.glob(f".*{_GOING}"):
-        shutil.rmtree(path)
+    if not folder.is_dir():
+        return
+    with alone(folder, wait=True):
+        for one in those:
+            with suppress(FileNotFoundError):  # somebody was forgotten meanwhile: it has another name now
+                (folder / one.name).rename(folder / f".{one.name}{_GOING}")
+        flush_folder(folder)
+        for path in folder.glob(f".*{_GOING}"):
+            shutil.rmtree(path)
