@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -75,6 +76,62 @@ def test_callers_verify_the_server_and_the_loop_goes_on_asking_it(place: Place, 
     status = server.local.status()
     assert status is not None
     assert status.ready
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_plain_http_at_the_port_that_speaks_tls_is_told(place: Place, processes: int) -> None:
+    """In plain HTTP, which the caller understands; those who speak TLS go on."""
+    server = place.server(processes=processes)
+    log = server.layout.serve / "server.log"
+    with place.client(server) as client:
+        for request in (LIVE, post(), b"OPTIONS * HTTP/1.1\r\n", post(b"x" * 300_000)):
+            with server.connect() as sock:
+                with suppress(ConnectionError):  # it need not read all of what it does not understand
+                    sock.sendall(request)
+                sock.shutdown(socket.SHUT_WR)
+                came = receive_all(sock)
+            assert came.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+            assert b"this port speaks TLS" in came
+            assert b"https://" in came
+            assert int(came.partition(b"content-length: ")[2].partition(b"\r\n")[0]) == len(
+                came.partition(b"\r\n\r\n")[2]
+            )
+        assert client.predict([ROW])[0].release == "r1"
+    told = [line for line in log.read_text().splitlines() if "plain HTTP reached the port that speaks TLS" in line]
+    assert 1 <= len(told) <= processes, "a flood of them does not fill the log"
+
+
+def test_plain_http_that_stays_is_not_waited_for_longer_than_a_handshake(place: Place) -> None:
+    server = place.server(header_timeout=0.5)
+    with server.connect() as sock:
+        sock.sendall(LIVE)
+        began = time.monotonic()
+        with suppress(ConnectionError):
+            assert b"this port speaks TLS" in receive_all(sock)
+        assert time.monotonic() - began < 5.0
+
+
+def test_a_caller_who_does_not_trust_the_certificate_is_told_of_in_the_log(place: Place) -> None:
+    server = place.server()
+    log = server.layout.serve / "server.log"
+    with server.connect() as sock, pytest.raises(ssl.SSLCertVerificationError):
+        ssl.create_default_context().wrap_socket(sock, server_hostname="localhost")
+    until(lambda: "the caller does not trust the certificate" in log.read_text(), 5.0)
+    with server.connect() as sock:
+        sock.sendall(b"\x00\x01 whatever this is \r\n\r\n")
+        with suppress(ConnectionError):
+            assert b"HTTP" not in receive_all(sock), "what is no HTTP is not answered in it"
+
+
+def test_tls_at_the_port_that_speaks_plain_http_is_told_in_the_log(make: Make) -> None:
+    server = make()
+    with server.connect() as sock, pytest.raises(ssl.SSLError):
+        ssl.create_default_context().wrap_socket(sock, server_hostname="localhost")
+    log = server.layout.serve / "server.log"
+    until(lambda: "TLS reached the port that speaks plain HTTP" in log.read_text(), 5.0)
+    with server.connect() as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+        assert b"this port speaks plain HTTP" in receive_all(sock)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -168,12 +225,13 @@ def _holds(ask: Callable[[], bool]) -> bool:
 def test_what_speaks_no_tls_is_closed_and_fills_no_log(place: Place) -> None:
     server = place.server(header_timeout=0.5)
     log = server.layout.serve / "server.log"
-    before = log.read_text()
-    for sent in (LIVE, b"\x16\x03\x01\x00\x05hello", b"\0" * 1000):
+    for sent in (LIVE, LIVE, b"\x16\x03\x01\x00\x05hello", b"\0" * 1000):
         with server.connect() as sock:
             sock.sendall(sent)
             with suppress(ConnectionResetError):
                 assert b"HTTP/1.1 200" not in receive_all(sock)
+    assert log.read_text().count("plain HTTP reached the port") == 1
+    before = log.read_text()
     began = time.monotonic()
     with server.connect() as slow:  # says nothing at all
         with suppress(ConnectionResetError):

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from trimtab.errors import PermanentError
+from trimtab.serving.access.greeting import greeting_context
+from trimtab.serving.access.seldom import Seldom
 
 _LOG = logging.getLogger("trimtab.serving")
 _DAY = 86_400.0
@@ -53,6 +55,7 @@ class ServerTls:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._files = (certificate, key)
+        self._seldom = Seldom()
         self._now = now
         self._shown = shown
         self._complaint = ""
@@ -99,7 +102,7 @@ class ServerTls:
 
     def _load(self, *, valid: bool = False) -> tuple[ssl.SSLContext, tuple[bytes, bytes], Validity]:
         certificate, key = self._files
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = greeting_context(self._seldom)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(_PROTOCOLS)

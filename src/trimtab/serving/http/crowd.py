@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Protocol
 
 from trimtab.records.server import ServerConfig
+from trimtab.serving.access.seldom import Seldom
 from trimtab.serving.refusals import RefusalError
 
 _LATELY = 1.0  # seconds: who waits for longer is idle
@@ -37,11 +38,13 @@ class Guest(Protocol):
 
 
 class Crowd:
-    """`connections` are all there are, and `most` how many there may be. Belongs to the event loop."""
+    """`connections` are all there are, and `most` how many there may be; `seldom` tells the log of those who are at the
+    wrong port. Belongs to the event loop."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.connections: set[Guest] = set()
         self.most = config.max_connections
+        self.seldom = Seldom()
         self._config = config
         self._room = max(config.max_held, config.max_body)
         self._of: dict[str, int] = {}

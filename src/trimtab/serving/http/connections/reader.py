@@ -9,6 +9,7 @@ from typing import Protocol
 import httptools
 
 from trimtab.serving.http.connections.known_head import KnownHead, known_head
+from trimtab.serving.http.connections.strangers import stranger
 from trimtab.serving.http.crowd import no_room
 from trimtab.serving.http.port import Desk
 from trimtab.serving.http.request import Request
@@ -179,7 +180,7 @@ class Reader:
             _LOG.error("a request could not be taken", exc_info=error)
             self._fail(RefusalError(500, "the server failed"))
         else:
-            self._fail(RefusalError(400, f"not HTTP/1.1: {error}"))
+            self._fail(stranger(error, data if self._new else b"", self._desk.crowd.seldom))
 
     def _without_upgrade(self) -> bytes:
         """The head of a request that asks for another protocol, without that wish: we stay with HTTP/1.1, as a server
