@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tests.serving import models
 from tests.serving.execution.inside import REGRESSION, Inside, Listener, row, told
-from trimtab.serving.telemetry.commits import GroupCommit
 
 from trimtab.serving.execution.lane import Limits
 from trimtab.serving.processes.marks import Marks, new_marks
+from trimtab.serving.telemetry.writing.commits import GroupCommit
 
 SLOW = "import time\ndef features(rows):\n    time.sleep(0.1)\n    return rows\n"
 

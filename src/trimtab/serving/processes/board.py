@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mmap
-import os
-import tempfile
 from typing import Literal
+
+from trimtab.serving.processes.shared_memory import shared_memory
 
 State = Literal["empty", "starting", "serving", "ending"]
 EMPTY, STARTING, SERVING, ENDING = range(4)
@@ -104,14 +104,8 @@ class Board:
 
 
 def new_board(count: int) -> Board:
-    """A board of empty seats, in a file without a name that child processes may inherit."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("trimtab-board")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, _size(count))
-    return Board(descriptor, count)
+    """A board of empty seats, in memory that child processes may inherit."""
+    return Board(shared_memory("trimtab-board", _size(count)), count)
 
 
 def _size(count: int) -> int:

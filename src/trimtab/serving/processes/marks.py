@@ -8,8 +8,8 @@ cache and holds the last seven questions that fell into it.
 from __future__ import annotations
 
 import mmap
-import os
-import tempfile
+
+from trimtab.serving.processes.shared_memory import shared_memory
 
 _WORDS = 8  # of 8 bytes: how many were written, then one a question: 56 bits of its mark, 8 of the seat
 _BUCKETS = 8_192  # for each process: twice as many places as answers that it remembers
@@ -53,15 +53,8 @@ class Marks:
 
 
 def new_marks(count: int) -> Marks:
-    """An empty table for so many processes, in a file without a name that they may inherit. Its memory is taken as it
-    is written to."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("trimtab-marks")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, _size(count))
-    return Marks(descriptor, count)
+    """An empty table for so many processes, in memory that they may inherit, which is taken as it is written to."""
+    return Marks(shared_memory("trimtab-marks", _size(count)), count)
 
 
 def _size(count: int) -> int:
