@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import psutil
@@ -35,6 +36,20 @@ def test_what_a_seat_writes_falls_to_whoever_takes_it_next(count: int, data: st.
     run = first.new_run()
     assert Seat(slot=slot, count=count, turn=2).inherits(run)
     assert first.alone == (count == 1)
+
+
+def test_a_clock_that_is_set_back_changes_no_heir(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process wrote that was started after it is its seat's, and told from what was there before."""
+    count, born, began = 3, time.time_ns(), time.monotonic_ns()
+    monkeypatch.setattr("time.time_ns", lambda: born - 3600 * 10**9)
+    runs = []
+    for turn in (1, 2, 3):
+        time.sleep(0.000_1)
+        seat = Seat(slot=2, count=count, turn=turn, born=born, began=began)
+        runs.append(seat.new_run())
+        heirs = [slot for slot in range(count) if Seat(slot=slot, count=count, born=born).inherits(runs[-1])]
+        assert heirs == [2]
+    assert runs == sorted(set(runs))
 
 
 @pytest.mark.parametrize(
