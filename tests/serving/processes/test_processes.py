@@ -231,6 +231,38 @@ def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
     assert "was ended by SIGKILL" in said
 
 
+@pytest.mark.slow
+def test_one_that_begins_slowly_is_not_taken_for_the_one_that_hung_before(tmp_path: Path) -> None:
+    script = (
+        "import logging, os, signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from trimtab.records.layout import Layout\n"
+        "from trimtab.records.server import ServerConfig\n"
+        "from trimtab.serving.processes.board import SERVING, Board\n"
+        "from trimtab.serving.processes.supervisor import Supervisor\n"
+        "logging.basicConfig()\n"
+        "def work(seat):\n"
+        "    board = Board(seat.board, seat.count)\n"
+        "    if seat.turn == 1:\n"
+        "        board.tell(seat.slot, SERVING)\n"
+        "        time.sleep(0.8)\n"  # hangs, and then dies by itself
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    time.sleep(0.7)\n"  # reads what is left of the former, say
+        "    while True:\n"
+        "        board.beat(seat.slot)\n"
+        "        time.sleep(0.02)\n"
+        "layout = Layout(Path(sys.argv[1]))\n"
+        "supervisor = Supervisor(ServerConfig(system='flights', port=0), [layout], ['flights'], 1, patience=1.0)\n"
+        "sys.exit(supervisor.run(work))\n"
+    )
+    supervisor = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE)
+    time.sleep(3.5)
+    supervisor.terminate()
+    said = supervisor.communicate(timeout=20)[1].decode()
+    assert said.count("was ended by SIGKILL") == 1, said
+    assert "hangs" not in said
+
+
 def test_it_tells_a_service_manager_how_it_goes(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     for processes in (1, 2):

@@ -82,7 +82,7 @@ class Supervisor:
         self._grpc = _reserve(config, (before and before.grpc_port) or 0)
         self._board = new_board(count)
         self._marks = new_marks(count)
-        self._born = time.time_ns()
+        self._born, self._began = time.time_ns(), time.monotonic_ns()
         self._posts = [_Post(slot) for slot in range(count)]
         self._over = self._asked = False
         self._announced = False
@@ -163,6 +163,7 @@ class Supervisor:
             count=len(self._posts),
             turn=self._board.starts(post.slot) + 1,
             born=self._born,
+            began=self._began,
             listening=self._listening.fileno(),
             board=self._board.descriptor,
             marks=self._marks.descriptor,
@@ -178,7 +179,7 @@ class Supervisor:
             _LOG.error("process %d cannot be started: %s; tried again in %g s", post.slot, error.strerror, pause)
             return
         self._board.name(post.slot, post.process.pid)
-        post.since = now
+        post.since, post.still = now, 0
 
     def _hand_over(self, seat: Seat) -> int:
         """In the new process."""
