@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import tracemalloc
 import weakref
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.serving import models
@@ -16,6 +18,7 @@ from tests.serving.execution.inside import REGRESSION, Inside, Listener, row, to
 
 from trimtab.serving.execution.questions import Answers, Question
 from trimtab.serving.execution.repeats import Repeats, mark_of
+from trimtab.serving.refusals import RefusalError
 
 SLOW = "import time\ndef features(rows):\n    time.sleep(0.05)\n    return rows\n"
 
@@ -238,3 +241,13 @@ def test_what_is_remembered_keeps_no_model_in_memory(tmp_path: Path) -> None:
         inside.close()
 
     asyncio.run(main())
+
+
+def test_an_id_that_is_given_twice_among_very_many_is_found_at_once() -> None:
+    question = Question.__new__(Question)
+    question.count = 10_000
+    ids = [f"prediction-{number:09}" for number in range(9_999)]
+    begun = time.process_time()
+    with pytest.raises(RefusalError, match="'prediction-000009998' is given twice"):
+        question.identify([*ids, ids[-1]], "ids")
+    assert time.process_time() - begun < 0.25, "everybody else waits meanwhile"

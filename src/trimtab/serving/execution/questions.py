@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import TimerHandle
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from time import time as clock
@@ -237,7 +238,7 @@ class Question:
         for position, one in enumerate(ids):
             check_id(one, f"{where}[{position}]")
         if len(set(ids)) != len(ids):
-            twice = next(one for one in ids if ids.count(one) > 1)
+            twice = Counter(ids).most_common(1)[0][0]
             raise RefusalError(422, f"{where}: id {twice!r} is given twice")
         self.ids = ids
         self.given = True
