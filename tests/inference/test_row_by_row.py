@@ -142,6 +142,64 @@ def test_rows_that_come_to_shapes_of_their_own_are_not_walked_over(tmp_path):
     assert row_by_row(path, session, {"x": np.ones((1, 3), np.float32)}) is None
 
 
+def test_a_shape_that_is_declared_and_does_not_hold_for_every_row_is_not_walked_for(tmp_path, capfd):
+    nodes = [
+        helper.make_node("Equal", ["x", "zero"], ["empty"]),
+        helper.make_node("NonZero", ["empty"], ["places"]),
+        helper.make_node("Gather", ["places", "one"], ["columns"], axis=0),
+        helper.make_node("Unsqueeze", ["columns", "axis"], ["y"]),
+    ]
+    path = saved(
+        tmp_path,
+        nodes,
+        [("x", T.FLOAT, ["n", 3])],
+        [("y", T.INT64, ["n", 3])],
+        zero=np.float32(0),
+        one=np.int64(1),
+        axis=np.array([0], np.int64),
+    )
+    session = open_session(path)
+    assert session.run(None, {"x": np.float32([[1, 0, 1]])})[0].tolist() == [[1]]
+    capfd.readouterr()
+    assert row_by_row(path, session, {"x": np.zeros((1, 3), np.float32)}) is None
+    assert capfd.readouterr().err == "", "nobody need be told"
+
+
+def test_a_graph_that_also_tells_a_number_for_all_rows_is_not_walked_for(tmp_path):
+    path = saved(
+        tmp_path,
+        [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0)],
+        [("x", T.FLOAT, ["n", 3])],
+        [("y", T.FLOAT, ["n", 3]), ("sum", T.FLOAT, [])],
+    )
+    session = open_session(path)
+    assert row_by_row(path, session, {"x": np.ones((1, 3), np.float32)}) is None
+
+
+def test_branches_that_name_what_is_around_them_and_half_floats(tmp_path):
+    """The body of the walk is around the branches; and a single number is a row."""
+    branches = {
+        name: helper.make_graph(
+            [helper.make_node(kind, ["x", "two"], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, T.FLOAT16, None)],
+        )
+        for name, kind in (("more", "Add"), ("less", "Mul"))
+    }
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "two"], ["high"]),
+        helper.make_node("If", ["high"], ["y"], then_branch=branches["more"], else_branch=branches["less"]),
+    ]
+    path = saved(tmp_path, nodes, [("x", T.FLOAT16, ["n"])], [("y", T.FLOAT16, ["n"])], two=np.float16(2))
+    session = open_session(path)
+    walking = row_by_row(path, session, {"x": np.zeros(1, np.float16)})
+    assert walking is not None
+    (found,) = walking.run(["y"], {"x": np.float16([1, 5, -1])})
+    assert found.tolist() == [2, 7, -2]
+
+
 def test_an_answer_that_depends_on_other_rows_is_not_walked_for(tmp_path):
     path = saved(
         tmp_path,

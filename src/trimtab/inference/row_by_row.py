@@ -55,7 +55,7 @@ class RowByRow:
 
 def row_by_row(file: Path, session: Any, row: Mapping[str, Array]) -> RowByRow | None:
     """What walks over rows with the graph in the `file` that `session` was made of; None where little is gained, or
-    where that would not answer just as the session does, which is tried with the `row` [1, ...]."""
+    where that would not answer just as the session does, which is tried with the `row` [1, ...] and one of ones."""
     if file.stat().st_size > _LARGEST:
         return None
     inputs = {one.name: one.type for one in session.get_inputs()}
@@ -66,13 +66,13 @@ def row_by_row(file: Path, session: Any, row: Mapping[str, Array]) -> RowByRow |
         with TemporaryDirectory() as folder:  # a session of bytes would be made under the interpreter's lock
             path = Path(folder) / "row-by-row.onnx"
             path.write_bytes(walking_graph(file.read_bytes(), inputs, outputs))
-            walking = RowByRow(open_session(path))
-        two = {name: np.concatenate([values, values]) for name, values in row.items()}
-        made = walking.run(list(outputs), two)
-        alone = session.run(list(outputs), dict(row))
+            walking = RowByRow(open_session(path, trial=True))
+        other = {name: values if values.dtype.kind in "OU" else np.ones_like(values) for name, values in row.items()}
+        made = walking.run(list(outputs), {name: np.concatenate([row[name], other[name]]) for name in row})
+        alone = [session.run(list(outputs), dict(one)) for one in (row, other)]
+        same = all(_same(many, np.concatenate(each)) for many, *each in zip(made, *alone, strict=True))
     except Exception:  # the runtime's errors share no root; whatever it is, rows can be run one after the other
         return None
-    same = all(_same(many, np.concatenate([one, one])) for many, one in zip(made, alone, strict=True))
     return walking if same else None
 
 

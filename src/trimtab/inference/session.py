@@ -19,14 +19,15 @@ def runtime() -> Any:
     return onnxruntime
 
 
-def open_session(onnx: bytes | Path, *, threads: int = 1) -> Any:
+def open_session(onnx: bytes | Path, *, threads: int = 1, trial: bool = False) -> Any:
     """A session of ONNX Runtime; raises PermanentError when the graph does not make one. From a file it is loaded
-    without holding up the other threads of the process; bytes are read under the interpreter's lock."""
+    without holding up the other threads of the process; bytes are read under the interpreter's lock. What goes wrong
+    in a `trial` is raised, and nothing else said of it."""
     onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4 if trial else 3
     # A spinning thread would take a core from the rest of the machine between two requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
