@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 import pytest
 from tests.serving import models
+from tests.serving.callers import Callers
 from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 
@@ -114,9 +115,9 @@ def test_no_spelling_of_an_address_goes_around_the_guard(guarded: Running, path:
 def test_a_token_made_and_taken_away_counts_at_once_and_nobody_else_notices(guarded: Running) -> None:
     steady, _ = add_token(guarded.layout.tokens, f"steady-{time.monotonic_ns()}", ("predict",), datetime.now(UTC))
     until(lambda: ask(guarded, steady)[0] == 200)
-    over, failures, answered = threading.Event(), list[int](), [0]
+    failures, answered = list[int](), [0]
 
-    def go_on() -> None:
+    def go_on(_: int, over: threading.Event) -> None:
         connection = http.client.HTTPConnection(urlsplit(guarded.url).netloc, timeout=10)
         while not over.is_set():
             connection.request("POST", "/predict", orjson.dumps([ROW]), {"authorization": f"Bearer {steady}"})
@@ -127,10 +128,7 @@ def test_a_token_made_and_taken_away_counts_at_once_and_nobody_else_notices(guar
                 failures.append(response.status)
         connection.close()
 
-    callers = [threading.Thread(target=go_on) for _ in range(3)]
-    for one in callers:
-        one.start()
-    try:
+    with Callers(go_on, 3):
         for number in range(5):
             name = f"brief-{time.monotonic_ns()}"
             brief, _ = add_token(guarded.layout.tokens, name, ("predict",), datetime.now(UTC))
@@ -139,10 +137,6 @@ def test_a_token_made_and_taken_away_counts_at_once_and_nobody_else_notices(guar
             until(lambda: ask(guarded, brief)[0] == 200, 3.0)  # noqa: B023
             revoke_token(guarded.layout.tokens, name)
             until(lambda: ask(guarded, brief)[0] == 401, 3.0)  # noqa: B023
-    finally:
-        over.set()
-        for one in callers:
-            one.join()
     assert not failures
     assert answered[0] > 100
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import threading
 import time
 from pathlib import Path
 
 import pytest
 from tests.serving import models
+from tests.serving.callers import ROW, Replay
 from tests.serving.conftest import Make
 from tests.serving.running import Running, receive_all, until
 
@@ -18,48 +18,6 @@ from trimtab.errors import TemporaryError
 from trimtab.serving.client.answers import Truth
 from trimtab.serving.client.sync import Client
 from trimtab.serving.telemetry.segments import read_seal
-
-ROW = {"distance": 1.0, "carrier": "AA"}
-
-
-class Replay:
-    """Callers with ids of their own that try again whenever the server goes, as a replay does."""
-
-    def __init__(self, server: Running, callers: int, rows: int = 8) -> None:
-        self.answered: dict[str, float] = {}
-        self.truths: list[str] = []
-        self.errors: list[str] = []
-        self._server = server
-        self._rows = rows
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(callers)]
-
-    def __enter__(self) -> Replay:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, caller: int) -> None:
-        with self._server.client(patience=20.0) as client:
-            turn = 0
-            while not self._over.is_set():
-                ids = [f"{caller}-{turn}-{row}" for row in range(self._rows)]
-                rows = [{"distance": float(turn + row), "carrier": "AA"} for row in range(self._rows)]
-                try:
-                    answers = client.predict(rows, ids)
-                    unknown = client.feedback([Truth(ids[0], "late")])
-                except Exception as error:  # whatever reaches the caller is a lost request
-                    self.errors.append(repr(error))
-                    return
-                self.answered.update((one.id, one.score) for one in answers)  # type: ignore[misc]
-                self.truths.append(ids[0])
-                self.errors += [f"{name} is unknown" for name in unknown]
-                turn += 1
 
 
 def test_kills_under_load_lose_nothing(make: Make) -> None:
@@ -74,23 +32,9 @@ def test_kills_under_load_lose_nothing(make: Make) -> None:
             time.sleep(0.15 + 0.037 * number)
             server.kill()
             until(lambda: server.local.status() is not None)
-    assert replay.errors == []
     assert len(replay.answered) > 500
     server.wait_ready()
-    with server.client() as client:
-        client.settle()
-    reader = server.reader()
-    frame = reader.predictions()
-    assert not frame.select("id", "release").is_duplicated().any()
-    answers = frame.filter(frame["stage"] != "shadow")
-    scores = dict(zip(answers["id"], answers["score"], strict=True))
-    assert len(scores) == len(answers)  # a row has one answer, however often it was asked for
-    assert {name: scores[name] for name in replay.answered} == pytest.approx(replay.answered, abs=1e-6)
-    shadowed = set(frame.filter(stage="shadow")["id"])
-    assert set(replay.answered) <= shadowed  # what the shadow owed when it was killed was paid afterwards
-    told = set(frame.filter(frame["label"].is_not_null())["id"])
-    assert set(replay.truths) <= told
-    assert reader.orphans == 0
+    replay.check()
 
 
 def test_an_end_in_order_answers_what_has_been_asked(make: Make) -> None:

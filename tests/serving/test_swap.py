@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
 from tests.serving import models
+from tests.serving.callers import ROW, Load
 from tests.serving.conftest import Make
 from tests.serving.running import Running, until
 
 from trimtab.errors import PermanentError
-from trimtab.serving.client.sync import Client
 
-ROW = {"distance": 1.0, "carrier": "AA"}
 REGRESSION = models.signature("regression", classes=())
-
-
-class Load:
-    """Callers that ask without pause and keep all they get; none of them ever tries again."""
-
-    def __init__(self, server: Running, callers: int = 3, system: str = "") -> None:
-        self.answers: list[tuple[float, float, float]] = []  # asked, answered, score
-        self.failures: list[str] = []
-        self._over = threading.Event()
-        self._system = system
-        self._threads = [threading.Thread(target=self._ask, args=(server.url,)) for _ in range(callers)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, url: str) -> None:
-        with Client(url, patience=0.0, system=self._system) as client:
-            while not self._over.is_set():
-                asked = time.monotonic()
-                try:
-                    score = client.predict([ROW, ROW])[1].score
-                except Exception as error:  # any failure at all is what the test is about
-                    self.failures.append(str(error))
-                else:
-                    self.answers.append((asked, time.monotonic(), float(score)))  # type: ignore[arg-type]
 
 
 def test_swaps_under_load_drop_nothing(make: Make) -> None:

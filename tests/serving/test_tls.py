@@ -16,6 +16,7 @@ import grpc
 import pytest
 from tests.serving import models
 from tests.serving.access.certificates import Authority
+from tests.serving.callers import Callers
 from tests.serving.conftest import Make
 from tests.serving.grpc.calls import Caller
 from tests.serving.raw import LIVE, ROW, answers, post
@@ -137,12 +138,13 @@ def test_tls_at_the_port_that_speaks_plain_http_is_told_in_the_log(make: Make) -
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_certificate_is_renewed_and_nobody_notices(place: Place, processes: int) -> None:
     server = place.server(processes=processes)
-    over, failures, answered = threading.Event(), list[str](), [0]
+    failures, answered = list[str](), [0]
 
-    def go_on(lasting: bool) -> None:
+    def go_on(number: int, over: threading.Event) -> None:
+        turns = 2 if number == 2 else 1000  # one comes again and again, the others stay
         while not over.is_set():
             with place.client(server, patience=0.0) as client:
-                for _ in range(1000 if lasting else 2):
+                for _ in range(turns):
                     try:
                         client.predict([ROW])
                         answered[0] += 1
@@ -151,19 +153,12 @@ def test_a_certificate_is_renewed_and_nobody_notices(place: Place, processes: in
                     if over.is_set():
                         return
 
-    callers = [threading.Thread(target=go_on, args=(lasting,)) for lasting in (True, True, False)]
-    for one in callers:
-        one.start()
-    try:
+    with Callers(go_on, 3):
         for number in range(3):
             serial = place.renew()
             if number == 1:
                 os.kill(server.local.pid or 0, signal.SIGHUP)
             until(lambda: all(place.shown(server) == serial for _ in range(2 * processes)), 5.0)  # noqa: B023
-    finally:
-        over.set()
-        for one in callers:
-            one.join()
     assert not failures
     assert answered[0] > 50
     assert server.local.status() is not None  # the loop trusts the new one

@@ -10,34 +10,25 @@ import time
 
 import pytest
 from tests.serving import models
+from tests.serving.callers import Callers, Replay
 from tests.serving.conftest import Make
 from tests.serving.processes.company import ROW, processes_of, series, started
 from tests.serving.running import Running, until
-from tests.serving.test_durability import Replay
 
 from trimtab.serving.client.answers import Truth
 
 
-class Scrapes:
+class Scrapes(Callers):
     """Counters read over and over, by a connection each, so that any process is asked."""
 
     def __init__(self, server: Running) -> None:
+        super().__init__(self._scrape, 1)
         self.rows: list[float] = []
         self.failures: list[str] = []
         self._server = server
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._scrape)
 
-    def __enter__(self) -> Scrapes:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _scrape(self) -> None:
-        while not self._over.wait(0.05):
+    def _scrape(self, _: int, over: threading.Event) -> None:
+        while not over.wait(0.05):
             try:
                 with self._server.client(patience=5.0) as client:
                     text = client.metrics()
@@ -52,22 +43,6 @@ def kill_one(server: Running, slot: int) -> None:
     before = processes_of(server)[slot]
     os.kill(before.pid, signal.SIGKILL)
     until(lambda: (one := processes_of(server)[slot]).starts > before.starts and one.state == "serving", 20.0)
-
-
-def check(server: Running, replay: Replay) -> None:
-    """Every answered row is in the telemetry exactly once, with its answer and its truth."""
-    assert replay.errors == []
-    with server.client() as client:
-        client.settle()
-    reader = server.reader()
-    frame = reader.predictions()
-    assert not frame.select("id", "release").is_duplicated().any()
-    answers = frame.filter(frame["stage"] != "shadow")
-    scores = dict(zip(answers["id"], answers["score"], strict=True))
-    assert {name: scores[name] for name in replay.answered} == pytest.approx(replay.answered, abs=1e-6)
-    assert set(replay.answered) <= set(frame.filter(stage="shadow")["id"])
-    assert set(replay.truths) <= set(frame.filter(frame["label"].is_not_null())["id"])
-    assert reader.orphans == 0
 
 
 def routed(server: Running) -> Running:
@@ -88,7 +63,7 @@ def test_the_others_answer_on_and_it_is_back_within_seconds(make: Make) -> None:
     assert scrapes.failures == []
     assert scrapes.rows == sorted(scrapes.rows), "a counter of the whole server went back"
     assert sorted(one.starts for one in processes_of(server)) == [2, 3]
-    check(server, replay)
+    replay.check()
 
 
 def test_what_a_process_gave_out_is_known_after_its_death(make: Make) -> None:
@@ -121,4 +96,4 @@ def test_many_deaths_at_random_moments(make: Make) -> None:
         until(lambda: all(one.state == "serving" for one in processes_of(server)), 60.0)
     assert scrapes.failures == []
     assert scrapes.rows == sorted(scrapes.rows)
-    check(server, replay)
+    replay.check()

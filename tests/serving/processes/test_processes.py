@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.serving import models
+from tests.serving.callers import Load
 from tests.serving.conftest import Make
 from tests.serving.processes.company import REQUEST, ROW, connections, processes_of, series, started
 from tests.serving.running import Running, receive_all, until
-from tests.serving.test_swap import Load
 
 from trimtab.deployment.local import LocalServer
 from trimtab.errors import PermanentError

@@ -10,6 +10,7 @@ import time
 from urllib.parse import urlsplit
 
 import orjson
+from tests.serving.callers import Callers
 from tests.serving.conftest import Make
 from tests.serving.processes.company import ROW, processes_of, series, started
 from tests.serving.running import Running, until
@@ -17,30 +18,19 @@ from tests.serving.running import Running, until
 BODY = orjson.dumps([ROW])
 
 
-class Pool:
+class Pool(Callers):
     """Callers that each keep a connection for as long as the server does, and never ask again what failed."""
 
     def __init__(self, server: Running, callers: int) -> None:
+        super().__init__(self._ask, callers)
         self.answered = 0
         self.moved = 0
         self.failures: list[str] = []
-        self._over = threading.Event()
         self._address = urlsplit(server.url).netloc
-        self._threads = [threading.Thread(target=self._ask) for _ in range(callers)]
 
-    def __enter__(self) -> Pool:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self) -> None:
+    def _ask(self, _: int, over: threading.Event) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=10)
-        while not self._over.wait(0.01):
+        while not over.wait(0.01):
             try:
                 connection.request("POST", "/predict", BODY)
                 response = connection.getresponse()

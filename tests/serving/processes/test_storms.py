@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 from tests.serving import models
+from tests.serving.callers import Load, Replay
 from tests.serving.conftest import Make
 from tests.serving.processes.company import REQUEST, processes_of, started
-from tests.serving.processes.test_death import check, routed
+from tests.serving.processes.test_death import routed
 from tests.serving.running import Running, until
-from tests.serving.test_durability import Replay
-from tests.serving.test_swap import Load
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.config import write_config
@@ -55,7 +54,7 @@ def test_the_supervisors_death_under_load_loses_nothing(make: Make) -> None:
             until(lambda: server.local.status() is not None, 20.0)
             before = len(replay.answered)
             until(lambda before=before: len(replay.answered) > before, 20.0)  # type: ignore[misc]
-    check(server, replay)
+    replay.check()
 
 
 def test_settings_read_again_all_the_time_disturb_nobody(make: Make) -> None:

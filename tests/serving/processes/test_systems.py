@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from tests.serving import models
+from tests.serving.callers import Load
 from tests.serving.processes.company import ROW
 from tests.serving.running import Running, until
-from tests.serving.test_swap import Load
 
 from trimtab.errors import PermanentError, TemporaryError
 from trimtab.records.model import ModelBundle, Routes

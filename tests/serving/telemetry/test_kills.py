@@ -11,9 +11,9 @@ from contextlib import suppress
 import psutil
 import pytest
 from tests.serving import models
+from tests.serving.callers import Replay
 from tests.serving.conftest import Make
 from tests.serving.running import until
-from tests.serving.test_durability import Replay
 
 from trimtab.records.telemetry import TelemetryPolicy
 from trimtab.serving.telemetry.maintenance.compaction import compact
