@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.serving.running import Running
+
+from trimtab.serving.http.endpoints.meant import meanings
 
 INFER, PREDICT, FEEDBACK = "/v2/models/flights/infer", "/predict", "/feedback"
 ROW = {"distance": 1.0, "carrier": "AA"}
@@ -93,6 +96,12 @@ CASES: list[tuple[str, Any, int, str]] = [
     (PREDICT, 5, 422, "expected an object with `rows`"),
     (PREDICT, {"row": [ROW]}, 422, "unknown key 'row'"),
     (PREDICT, {"rows": ROW}, 422, "`rows`: expected a list"),
+    (PREDICT, {"instances": [ROW]}, 422, "unknown key 'instances'"),
+    (PREDICT, {}, 422, "`rows`: expected a list"),
+    (PREDICT, {"ids": ["a"]}, 422, "`rows`: expected a list"),
+    (PREDICT, {"distance": 1.0}, 422, "row 0: column 'carrier' is missing"),
+    (PREDICT, {"distance": "far", "carrier": "AA"}, 422, "row 0, column 'distance': expected a number or null"),
+    (PREDICT, ROW | {"ids": ["a"]}, 422, "row 0: unknown column 'ids'"),
     (PREDICT, [], 422, "no rows"),
     (PREDICT, [ROW] * 1001, 413, "1,001 rows"),
     (PREDICT, [ROW, 7], 422, "row 1: expected an object"),
@@ -161,3 +170,48 @@ def test_nothing_bad_left_a_trace(shared: Running) -> None:
     frame = shared.reader().predictions()
     assert "a" not in frame["id"].to_list()
     assert shared.reader().orphans == 0
+
+
+def test_one_row_is_taken_without_a_list_around_it(shared: Running) -> None:
+    (of_a_list,) = shared.ask("POST", PREDICT, [ROW])[1]["predictions"]
+    status, told = shared.ask("POST", PREDICT, ROW)
+    assert status == 200
+    (alone,) = told["predictions"]
+    assert (alone["score"], alone["label"]) == (of_a_list["score"], of_a_list["label"])
+
+
+@pytest.mark.parametrize("body", [5, {"instances": [ROW]}, {"rows": ROW}, {"distanse": 1.0}])
+def test_what_is_no_row_is_told_what_to_send(shared: Running, body: Any) -> None:
+    assert "send a list of rows, `[{...}]`, one row, or `rows`" in shared.ask("POST", PREDICT, body)[1]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "means"),
+    [
+        ("GET", "/health", "GET /v2/health/ready"),
+        ("GET", "/healthz", "GET /v2/health/ready"),
+        ("GET", "/Healthz/", "GET /v2/health/ready"),
+        ("GET", "/ping?x=1", "GET /v2/health/ready"),
+        ("GET", "/docs", "GET /openapi.json"),
+        ("POST", "/invocations", "POST /predict"),
+        ("POST", "/v1/models/flights:predict", "POST /predict"),
+        ("GET", "/v2/models", "POST /v2/repository/index"),
+        ("GET", "/info", "GET /v2/models/flights"),
+        ("GET", "/nothing/that/anybody/has", "GET /openapi.json"),
+    ],
+)
+def test_an_address_of_other_servers_is_answered_with_ours(shared: Running, method: str, path: str, means: str) -> None:
+    status, told = shared.ask(method, path, [ROW] if method == "POST" else None)
+    assert status == 404
+    assert f"`{means}`" in told["hint"]
+
+
+def test_every_address_that_is_meant_is_there(shared: Running) -> None:
+    listed = {
+        f"{method.upper()} {path}"
+        for path, of in shared.ask("GET", "/openapi.json")[1]["paths"].items()
+        for method in of
+    }
+    named = {told for text in meanings("flights") for told in re.findall(r"`((?:GET|POST) [^`?]*)", text)}
+    assert named <= listed
+    assert len(named) >= 8

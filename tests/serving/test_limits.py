@@ -157,6 +157,7 @@ def test_a_token_is_asked_for(make: Make) -> None:
             status, told = server.ask(method, path, [ROW] if method == "POST" else None, headers)
             assert (status, "bearer token" in told["error"]) == (401, True)
     assert server.ask("GET", "/nothing")[0] == 401
+    assert server.ask("GET", "/healthz")[0] == 404, "what a probe tries first is told what to ask, without a token"
     with server.client() as client:
         assert client.predict([ROW])[0].release == "r1"
     with pytest.raises(AnswerError) as caught, Client(server.url, "other") as client:

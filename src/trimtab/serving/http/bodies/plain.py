@@ -14,12 +14,14 @@ from trimtab.serving.open_inference.outputs import named_json
 from trimtab.serving.refusals import RefusalError
 
 _KEYS = frozenset(("rows", "ids", "time", "sticky_key", "explain"))
+_HINT = "send a list of rows, `[{...}]`, one row, or `rows` with `ids`, `time`, `sticky_key` or `explain` beside them"
+_MOST_NAMED = 20
 
 
 def read_request(question: Question, request: Request, config: ServerConfig) -> None:
-    """Fills a question from `{"rows": [{...}], "ids": [...], "time": "..."}` or a list of rows. `time` is one moment
-    or one a row. A body that is an image or a sound by its content type is a row by itself. Raises RefusalError naming
-    the row, the column and what was expected."""
+    """Fills a question from `{"rows": [{...}], "ids": [...], "time": "..."}`, a list of rows or one row. `time` is one
+    moment or one a row. A body that is an image or a sound by its content type is a row by itself. Raises RefusalError
+    naming the row, the column and what was expected."""
     if is_file(request):
         read_file(question, request)
         return
@@ -30,15 +32,17 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
         raise
     if isinstance(asked, list):
         asked = {"rows": asked}
+    elif isinstance(asked, dict) and "rows" not in asked and not asked.keys().isdisjoint(_columns(question)):
+        asked = {"rows": [asked]}
     if not isinstance(asked, dict):
-        raise RefusalError(422, f"expected an object with `rows`, or a list of rows, got {brief(asked)}")
+        raise RefusalError(422, f"expected an object with `rows`, or a list of rows, got {brief(asked)}", hint=_HINT)
     if not asked.keys() <= _KEYS:
         unknown = next(key for key in asked if key not in _KEYS)
-        hint = "a request has `rows`, and may have `ids`, `time`, `sticky_key` and `explain`"
-        raise RefusalError(422, f"unknown key {unknown!r}", hint=hint)
+        named = ", ".join(_columns(question)[:_MOST_NAMED])
+        raise RefusalError(422, f"unknown key {unknown!r}", hint=f"{_HINT}; a row has {named}" if named else _HINT)
     rows = asked.get("rows")
     if not isinstance(rows, list):
-        raise RefusalError(422, f"`rows`: expected a list of objects, got {brief(rows)}")
+        raise RefusalError(422, f"`rows`: expected a list of objects, got {brief(rows)}", hint=_HINT)
     refuse_many(len(rows), config.max_rows)
     core = question.target.tensors
     if core is None:
@@ -49,6 +53,15 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
     question.date(asked.get("time"), "time", config.max_future)
     question.stick(asked.get("sticky_key"), "sticky_key")
     question.ask_why(asked.get("explain"), "explain")
+
+
+def _columns(question: Question) -> list[str]:
+    """What a row may have: the model's columns, and those that others are looked up by."""
+    core = question.target.tensors
+    if core is not None:
+        return [one.name for one in core.spec.inputs]
+    found = [column.name for column in question.target.signature.inputs]
+    return found if question.lookups is None else [*found, *sorted(question.lookups.entities().difference(found))]
 
 
 def render(question: Question, answers: Answers, offset: int) -> bytes:

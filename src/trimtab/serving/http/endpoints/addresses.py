@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from trimtab.serving.http.endpoints.meant import meant
 from trimtab.serving.http.request import Address, Endpoint
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.desired import Desired
@@ -93,7 +94,8 @@ class Addresses:
             raise RefusalError(404, f"no such model or call: this server serves {self.system!r}")
         if path.startswith("/v2/") and (name := path.split("/")[2]) in _NOT_OFFERED:
             raise RefusalError(404, f"{_NOT_OFFERED[name]} is not offered", hint=_LISTED)
-        raise RefusalError(404, f"no such address: {shown}", hint="`GET /openapi.json` lists them all")
+        hint = meant(path, self.system) or "`GET /openapi.json` lists them all"
+        raise RefusalError(404, f"no such address: {shown}", hint=hint)
 
     def _of_model(self, rest: str) -> Address:
         verb = rest

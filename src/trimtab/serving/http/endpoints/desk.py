@@ -12,7 +12,7 @@ import orjson
 
 from trimtab.errors import TemporaryError
 from trimtab.serving.access.guard import Guard
-from trimtab.serving.access.scopes import ANY, FEEDBACK, PREDICT
+from trimtab.serving.access.scopes import ANY, FEEDBACK, OPEN, PREDICT
 from trimtab.serving.execution.feedback import Feedback, read_feedback
 from trimtab.serving.execution.questions import Question, read_json
 from trimtab.serving.http.bodies import open_inference, plain
@@ -21,6 +21,7 @@ from trimtab.serving.http.endpoints.about import About
 from trimtab.serving.http.endpoints.addresses import Addresses
 from trimtab.serving.http.endpoints.batch import Batches
 from trimtab.serving.http.endpoints.later import Later
+from trimtab.serving.http.endpoints.meant import meant
 from trimtab.serving.http.endpoints.pages import Pages
 from trimtab.serving.http.endpoints.terms import read_terms
 from trimtab.serving.http.request import Address, Request
@@ -102,11 +103,11 @@ class PredictionDesk:
 
     def admission(self, url: bytes) -> tuple[Guard, int]:
         """Who lets in whoever asks for this address, and the scopes of which a token needs one; any token will do to
-        hear that there is no such address."""
+        hear that there is no such address, and none is needed for one that every server is asked for."""
         try:
             return self._guard, self._addresses.find(url).scope
         except RefusalError:
-            return self._guard, ANY
+            return self._guard, OPEN if meant(url.partition(b"?")[0].decode("latin-1"), "") else ANY
 
     def resume(self) -> None:
         """Answers the feedback that waited for the ids of former runs, and for the classes of the live release."""

@@ -17,6 +17,7 @@ from trimtab.serving.http.caller import HttpCaller
 from trimtab.serving.http.crowd import Crowd, Guest
 from trimtab.serving.http.endpoints.desk import PredictionDesk
 from trimtab.serving.http.endpoints.later import Later
+from trimtab.serving.http.endpoints.meant import meant
 from trimtab.serving.http.endpoints.overview import Overview
 from trimtab.serving.http.origins import Origins
 from trimtab.serving.http.replies import JSON, TEXT
@@ -158,7 +159,7 @@ class Reception:
             raise RefusalError(404, f"no such system: {name[:200]!r}", hint=f"this server serves {told}")
         if any_of_them is None or any_of_them.knows(path):
             hint = f"this server has several systems: ask {path}/<system>, of {told}"
-        raise RefusalError(404, f"no such address: {path or '/'}", hint=hint)
+        raise RefusalError(404, f"no such address: {path or '/'}", hint=meant(path, "<system>") or hint)
 
     def _status_of(self, name: str) -> Work:
         async def status(_: Request) -> bytes:

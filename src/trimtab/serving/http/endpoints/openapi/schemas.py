@@ -71,6 +71,8 @@ def _predict(signature: Signature | None, most_rows: int) -> Schema:
         ["rows"],
     )  # fmt: skip
     told: Schema = {"anyOf": [asked, rows]}
+    if signature is None or all(name != "rows" for name in columns.row(signature, Found()).get("properties", ())):
+        told["anyOf"].append({"allOf": [ref("Row")], "minProperties": 1})  # one row by itself
     if signature is not None and signature.inputs:
         told["examples"] = [{"rows": [columns.example(signature)]}]
     return told
