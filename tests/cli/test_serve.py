@@ -55,7 +55,7 @@ def test_several_systems_and_processes_follow_their_own_loops(lived: Place, tmp_
     shutil.copytree(lived.folder, tmp_path / "other")
     other = Place(tmp_path / "other")
     lived.edit("trimtab.toml", "port = 8080", f"port = {free_port}")
-    other.edit("trimtab.toml", 'name    = "pump-alarm"', 'name    = "fan-alarm"')
+    other.edit("trimtab.toml", 'name    = "pump-alarm"', 'name    = "fan-alarm"\nformerly = "pump-alarm"')
     command = [sys.executable, "-m", "trimtab.cli.main", "serve", str(lived), str(other), "--processes", "2", "--json"]
     serving = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -95,9 +95,15 @@ def test_the_status_tells_what_is_wrong_with_the_server(lived: Place, free_port:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (10, limits[1]))
             client.predict([ROW] * 3)
             out = " ".join(real("status", lived).out.split())
+            document = real("status", lived, "--json").json
         assert "the server: telemetry cannot be written: File too large" in out
         assert "the server: 3 rows were answered and not kept since the server started" in out
+        first, second = document["trouble"]["server"]
+        assert "telemetry cannot be written: File too large" in first
+        assert second == "3 rows were answered and not kept since the server started"
     finally:
         serving.send_signal(signal.SIGTERM)
         serving.communicate(timeout=40)
     assert "the server:" not in real("status", lived).out
+    document = real("status", lived, "--json").json
+    assert (document["trouble"], document["live"]["release"]) == ({"server": [], "trackers": []}, "r-001")

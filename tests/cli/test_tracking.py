@@ -113,6 +113,8 @@ def test_a_tracker_that_cannot_be_written_fails_no_run_and_is_shown(cli: Cli, li
     assert ran.code == 0
     assert "1 trainings wait for folder:out: " in ran.out
     assert "? 1 trainings wait for folder:out: " in cli("status", lived).out
+    (line,) = cli("status", lived, "--json").json["trouble"]["trackers"]
+    assert line.startswith("1 trainings wait for folder:out: ")
     stands = cli("models", "track", lived, "--json")
     assert stands.code == 1
     assert stands.json[0]["waiting"] == 1

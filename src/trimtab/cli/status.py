@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
+
 from trimtab.cli.arguments import add_system
 from trimtab.cli.figures import limit
 from trimtab.cli.output import STATUS_MARK, STATUS_STYLE, emit_json, show_verdicts, worst
@@ -27,11 +29,11 @@ def run(args: argparse.Namespace) -> int:
 
     with open_place(args.system, args.state, create=False) as place:
         status = read_status(place.system, place.ledger)
-        trackers = waiting(place) if place.system.tracking.to and not args.json else ()
-        trouble = () if args.json else server_trouble(place)
+        trackers = waiting(place) if place.system.tracking.to else []
+        trouble = server_trouble(place)
     code = worst(status.verdicts) or int(status.live is None)
     if args.json:
-        emit_json(status)
+        emit_json(msgspec.structs.asdict(status) | {"trouble": {"server": trouble, "trackers": trackers}})
         return code
     live = (
         f"{styled(status.live.release, 'bold')} (model {status.live.model[:10]})"
