@@ -166,6 +166,29 @@ def test_a_process_that_says_nothing_takes_no_more_than_half_of_the_time(tmp_pat
     asyncio.run(main())
 
 
+def test_an_answer_of_a_release_that_is_not_in_force_here_yet_is_waited_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        two = Two(tmp_path)
+        first, second = two.those
+        for inside in two.those:
+            inside.route(models.route("r1", made(inside)))
+        newer = models.bundle(first.blobs, models.linear([1.0, 0.0], 5.0), REGRESSION)
+        first.route(models.route("r2", newer))
+        asked = first.ask([row(1.0)], ["a"])
+        await told([asked])
+        again = second.ask([row(1.0)], ["a"])
+        await asyncio.sleep(0.02)
+        assert not again.told
+        models.bundle(second.blobs, models.linear([1.0, 0.0], 5.0), REGRESSION)
+        second.route(models.route("r2", newer))
+        await told([again])
+        assert again.body == asked.body
+        assert counted(second, "r2") == (0, 1)
+        two.close()
+
+    asyncio.run(main())
+
+
 def test_an_answer_that_cannot_be_read_is_made_again(tmp_path: Path) -> None:
     async def main() -> None:
         two = Two(tmp_path)

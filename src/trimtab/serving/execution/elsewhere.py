@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from trimtab.serving.execution.questions import Question
+from trimtab.serving.execution.questions import Answers, Question
 from trimtab.serving.execution.retold import pack, unpack
 from trimtab.serving.execution.settling import Settling
 from trimtab.serving.routing.releases import Fleet, Release
@@ -22,6 +22,7 @@ _LOG = logging.getLogger("trimtab.serving")
 _UNKNOWN, _DUE, _KNOWN = b"-", b"~", b"+"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds until it is asked again what is due
 _SILENT = 0.25  # seconds: nobody waits longer for one that says nothing, and nobody for more than half of its time
+_BEHIND = 1.0  # seconds until a release that another process answers with is in force here, too
 _NAMES = 64  # releases whose answers can still be told after others took their place
 Ask = Callable[[int, bytes, float], Awaitable[bytes | None]]
 
@@ -94,9 +95,7 @@ class Elsewhere:
     async def _fetch(self, question: Question, slot: int) -> None:
         known = None
         try:
-            told = await self._told(question, slot)
-            if told is not None:
-                known = unpack(told, self._names | {one.release: one for one in question.fleet.releases})
+            known = await self._told(question, slot)
         except Exception:  # a fault of ours must not cost the caller its answer
             _LOG.exception("an answer could not be fetched from process %d", slot)
         if known is None:
@@ -105,18 +104,21 @@ class Elsewhere:
             self._settling.waiting -= 1
             self._settling.tell_again(question, known)
 
-    async def _told(self, question: Question, slot: int) -> bytes | None:
-        """The answer that the other process gave, once it is there; None where it is not to be had."""
+    async def _told(self, question: Question, slot: int) -> Answers | None:
+        """What the other process answered, once it has; None where that is not to be had."""
         now = time.perf_counter()
-        until = now + self._patience
-        silent = _SILENT
+        until, silent, pause = now + self._patience, _SILENT, _FIRST_PAUSE
         if question.deadline is not None:
             until = min(until, question.deadline)
             silent = min(silent, (until - now) / 2)
-        pause = _FIRST_PAUSE
         while told := await self._ask(slot, question.mark, silent):
-            if not told.startswith(_DUE):
-                return told[1:] if told.startswith(_KNOWN) else None
+            if told.startswith(_KNOWN):
+                known = unpack(told[1:], self._names)
+                if known is not None:
+                    return known
+                until = min(until, now + _BEHIND)
+            elif not told.startswith(_DUE):
+                return None
             left = until - time.perf_counter()
             if question.caller.gone or left <= 0.0:
                 return None
