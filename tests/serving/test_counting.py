@@ -107,6 +107,19 @@ def test_the_histogram_counts_every_latency_once() -> None:
     assert "trimtab_gauge 12345678\n" in text
 
 
+def test_a_release_in_force_is_counted_on_however_many_come_and_go_beside_it() -> None:
+    metrics = Metrics()
+    metrics.route(["live"])
+    metrics.of("live").rows["live"] = 7
+    for number in range(200):
+        metrics.route(["live", f"shadow-{number}"])
+        metrics.of(f"shadow-{number}").rows["shadow"] += 1
+    assert metrics.of("live").rows["live"] == 7
+    text = metrics.text({})
+    assert text.count("trimtab_failed_rows_total{") == 64
+    assert 'trimtab_rows_total{release="shadow-199",stage="shadow"} 1' in text
+
+
 def test_metrics_tell_what_happened(make: Make) -> None:
     server: Running = make()
     live = models.bundle(server.blobs, models.sigmoid([1.0, 0.0]))

@@ -189,8 +189,7 @@ class ServedSystem:
         self.metrics.load_errors += 1
 
     def _applied(self, fleet: Fleet) -> None:
-        for one in fleet.releases:
-            self.metrics.of(one.release)
+        self.metrics.route(one.release for one in fleet.releases)
         self.batcher.enter(fleet)
         if self._debts and fleet.generation == self.desired.applied:
             owed, self._debts = self._debts, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 BOUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -98,6 +98,12 @@ class Metrics:
                 del self._releases[next(iter(self._releases))]
             counts = self._releases[release] = Counts()
         return counts
+
+    def route(self, releases: Iterable[str]) -> None:
+        """They are in force now: others are forgotten first."""
+        for release in releases:
+            self.of(release)
+            self._releases[release] = self._releases.pop(release)
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
         """The Prometheus text; `gauges` maps a name to what it means and its value."""
