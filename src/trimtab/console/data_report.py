@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from trimtab.console import words
 from trimtab.console.collect import collect as history
 from trimtab.console.data_charts import completeness_chart, distribution, reasons_chart
 from trimtab.console.drift_chart import FULL, MOST_ROWS, STEPS, drift_chart
-from trimtab.console.report import environment
+from trimtab.console.page import page
 from trimtab.console.report_data import DriftTable, RequirementLine
 from trimtab.console.requirement_chart import requirement_chart
 from trimtab.data.quality.measure import longest_window, measure
@@ -116,27 +115,24 @@ def render(data: DataReport) -> str:
     seen = (min(marked), max(*marked, min(marked) + timedelta(hours=1))) if marked else span
     cells = data.told.rows * len(data.told.columns)
     nulls = sum(column.nulls for column in data.told.columns)
-    style = files("trimtab.console").joinpath("templates")
-    return (
-        environment()
-        .get_template("data.html.j2")
-        .render(
-            data=data,
-            style=style.joinpath("report.css").read_text("utf-8") + style.joinpath("data.css").read_text("utf-8"),
-            full=1 - nulls / cells if cells else None,
-            refused=sum(line.count for line in data.refused),
-            held={status: sum(v.status == status for v in data.verdicts) for status in ("met", "unknown", "broken")},
-            line_charts=[(line, requirement_chart(line, [], seen)) for line in data.lines],
-            reasons=reasons_chart([(line.reason, line.count) for line in data.refused]),
-            drift=drift_chart(data.drift, seen),
-            drift_left_out=max(0, len(data.drift.rows) - MOST_ROWS),
-            columns_left_out=max(0, len(data.told.columns) - MOST_COLUMNS),
-            heat_steps=range(STEPS + 1),
-            heat_full=FULL["ks"],
-            span_of=span_of,
-            often=often,
-            shown=shown,
-        )
+    return page(
+        "data.html.j2",
+        "report.css",
+        "data.css",
+        data=data,
+        full=1 - nulls / cells if cells else None,
+        refused=sum(line.count for line in data.refused),
+        held={status: sum(v.status == status for v in data.verdicts) for status in ("met", "unknown", "broken")},
+        line_charts=[(line, requirement_chart(line, [], seen)) for line in data.lines],
+        reasons=reasons_chart([(line.reason, line.count) for line in data.refused]),
+        drift=drift_chart(data.drift, seen),
+        drift_left_out=max(0, len(data.drift.rows) - MOST_ROWS),
+        columns_left_out=max(0, len(data.told.columns) - MOST_COLUMNS),
+        heat_steps=range(STEPS + 1),
+        heat_full=FULL["ks"],
+        span_of=span_of,
+        often=often,
+        shown=shown,
     )
 
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from trimtab.console import words
 from trimtab.console.charts import marks_of
 from trimtab.console.collect import collect
 from trimtab.console.drift_chart import FULL, MOST_ROWS, STEPS, drift_chart
+from trimtab.console.page import page
 from trimtab.console.report_data import PolicyLine, ReportData, RequirementLine
 from trimtab.console.requirement_chart import requirement_chart
 from trimtab.console.timeline_chart import MOST, timeline_chart
 from trimtab.console.value_chart import lead_chart, policy_class, totals_chart
-from trimtab.errors import PermanentError
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 __all__ = ["ReportData", "collect", "render"]
 
@@ -29,10 +24,10 @@ def render(data: ReportData) -> str:
     """The page. PermanentError when jinja2 is not installed."""
     span = _span(data)
     found = marks_of(data.releases)
-    page = environment().get_template("report.html.j2")
-    return page.render(
+    return page(
+        "report.html.j2",
+        "report.css",
         data=data,
-        style=files("trimtab.console").joinpath("templates", "report.css").read_text("utf-8"),
         summary=_summary(data),
         held=_held(data.requirements),
         requirement_charts=[(line, requirement_chart(line, found, span)) for line in data.requirements],
@@ -50,22 +45,6 @@ def render(data: ReportData) -> str:
         doings=[row for row in data.actions if row.verb not in _QUIET_VERBS or row.outcome == "failed"],
         model_metrics=_model_metrics(data),
     )
-
-
-def environment() -> Environment:
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined  # only a report needs it
-    except ImportError as error:
-        raise PermanentError("a report needs jinja2", hint="pip install 'trimtab[report]'") from error
-    environment = Environment(
-        loader=PackageLoader("trimtab.console"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.globals["words"] = words
-    return environment
 
 
 def _span(data: ReportData) -> tuple[datetime, datetime]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from trimtab.console import words
 from trimtab.console.cards import words as card_words
 from trimtab.console.cards.card import ModelCard
 from trimtab.console.cards.charts import curve_chart, reliability_chart
 from trimtab.console.charts import padded
 from trimtab.console.interval_strip import span_of, strip
-from trimtab.console.report import environment
+from trimtab.console.page import page
 from trimtab.loop.analysis.kept import Curve
 
 MOST_FEATURES = 20
@@ -24,30 +22,22 @@ def card_page(card: ModelCard) -> str:
     values = padded(*_range(curves)) if curves else (0.0, 1.0)
     numbers = [(curve, curve_chart(curve, values)) for curve in curves if not curve.words and len(curve.points) > 1]
     named = [(curve, _named(curve)) for curve in curves if curve.words]
-    return (
-        environment()
-        .get_template("card.html.j2")
-        .render(
-            card=card,
-            told=told,
-            style=style(),
-            card_words=card_words,
-            curves=numbers,
-            named=named,
-            reliability=reliability_chart(told.reliability) if told is not None and told.reliability else "",
-            personal=[column.name for one in card.data for column in one.columns if column.personal],
-            features=_features(card),
-            groups=_groups(card),
-            breaks=card_words.breaks(card),
-            unlike=card_words.unlike(card),
-        )
+    return page(
+        "card.html.j2",
+        "report.css",
+        "pages.css",
+        card=card,
+        told=told,
+        card_words=card_words,
+        curves=numbers,
+        named=named,
+        reliability=reliability_chart(told.reliability) if told is not None and told.reliability else "",
+        personal=[column.name for one in card.data for column in one.columns if column.personal],
+        features=_features(card),
+        groups=_groups(card),
+        breaks=card_words.breaks(card),
+        unlike=card_words.unlike(card),
     )
-
-
-def style() -> str:
-    """The style sheet of pages that are no report of a system."""
-    folder = files("trimtab.console").joinpath("templates")
-    return folder.joinpath("report.css").read_text("utf-8") + folder.joinpath("pages.css").read_text("utf-8")
 
 
 def _range(curves: tuple[Curve, ...]) -> tuple[float, float]:

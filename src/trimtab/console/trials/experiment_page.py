@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from trimtab.console import words
-from trimtab.console.cards.page import style
 from trimtab.console.interval_strip import span_of, strip
-from trimtab.console.report import environment
+from trimtab.console.page import page
 from trimtab.console.trials.experiment_charts import looks_chart
 from trimtab.declaration.units import format_quantity
 from trimtab.experiments.spec import ExperimentSpec
@@ -38,30 +37,28 @@ def experiment_page(report: ExperimentReport) -> str:
     rows = [one for one in report.effects.figures if one.reference is not None and one.changed is not None]
     differences = [(one.changed or 0.0) - (one.reference or 0.0) for one in rows]
     span = span_of(differences, 0.0, fact.margin)
-    return (
-        environment()
-        .get_template("experiment.html.j2")
-        .render(
-            report=report,
-            spec=spec,
-            fact=fact,
-            style=style(),
-            looks=looks_chart(
-                fact.rounds, fact.margin, more_is_better=more, scale=spec.expect.scale, unit=spec.expect.unit
-            ),
-            said=lambda figure: _said(spec, figure),
-            plus=lambda figure: _plus(spec, figure),
-            figures=[
-                (one, change, strip(f"period {one.period}, seed {one.seed}", change, None, None, span, mark=0.0))
-                for one, change in zip(rows, differences, strict=True)
-            ],
-            slices=_slices(report.effects.slices, more=more),
-            least=None
-            if fact.smallest_detectable is None
-            else fact.margin + (1 if more else -1) * fact.smallest_detectable,
-            month=_month(report),
-            changes=_changes(report.effects),
-        )
+    return page(
+        "experiment.html.j2",
+        "report.css",
+        "pages.css",
+        report=report,
+        spec=spec,
+        fact=fact,
+        looks=looks_chart(
+            fact.rounds, fact.margin, more_is_better=more, scale=spec.expect.scale, unit=spec.expect.unit
+        ),
+        said=lambda figure: _said(spec, figure),
+        plus=lambda figure: _plus(spec, figure),
+        figures=[
+            (one, change, strip(f"period {one.period}, seed {one.seed}", change, None, None, span, mark=0.0))
+            for one, change in zip(rows, differences, strict=True)
+        ],
+        slices=_slices(report.effects.slices, more=more),
+        least=None
+        if fact.smallest_detectable is None
+        else fact.margin + (1 if more else -1) * fact.smallest_detectable,
+        month=_month(report),
+        changes=_changes(report.effects),
     )
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from trimtab.console import words
-from trimtab.console.cards.page import style
 from trimtab.console.interval_strip import strip
-from trimtab.console.report import environment
+from trimtab.console.page import page
 from trimtab.console.trials.search_charts import Dot, front_chart, parallel_chart, progress_chart, value_chart
 from trimtab.declaration.requirements.catalog import metrics
 from trimtab.records.base import Record
@@ -47,33 +46,31 @@ def search_page(report: SearchReport) -> str:
     shares = importance(space, measured)
     width, parallel = parallel_chart(dots, space, names) if len(dots) > 1 and len(space) > 1 else (0.0, "")
     chosen = next((trial for trial in trials if trial.number == fact.chosen), None)
-    return (
-        environment()
-        .get_template("search.html.j2")
-        .render(
-            report=report,
-            fact=fact,
-            style=style(),
-            states=_STATES,
-            names=names,
-            reached=_reached(dots, names, higher=higher[0]),
-            several=len(names) > 1,
-            by_value=[(one.name, value_chart(dots, one, names[0])) for one in space] if dots else [],
-            parallel=parallel,
-            parallel_width=width,
-            shares=[
-                (name, words.share(round(1000 * share), 1000), strip(name, share, None, None, (0.0, 1.0), bar=True))
-                for name, share in shares.items()
-            ],
-            too_few=len(space) > 1 and not shares and len(dots) < LEAST_TRIALS,
-            least=LEAST_TRIALS,
-            chosen=chosen,
-            declared=next((trial for trial in trials if trial.number == 0), None),
-            rule=fact.rule if isinstance(fact.rule, str) else f"the best {names[0]} of the front",
-            rows=[(trial, _state(fact, trial), _why(fact, trial)) for trial in _ordered(fact, trials)],
-            figure=_figure,
-            value=_value,
-        )
+    return page(
+        "search.html.j2",
+        "report.css",
+        "pages.css",
+        report=report,
+        fact=fact,
+        states=_STATES,
+        names=names,
+        reached=_reached(dots, names, higher=higher[0]),
+        several=len(names) > 1,
+        by_value=[(one.name, value_chart(dots, one, names[0])) for one in space] if dots else [],
+        parallel=parallel,
+        parallel_width=width,
+        shares=[
+            (name, words.share(round(1000 * share), 1000), strip(name, share, None, None, (0.0, 1.0), bar=True))
+            for name, share in shares.items()
+        ],
+        too_few=len(space) > 1 and not shares and len(dots) < LEAST_TRIALS,
+        least=LEAST_TRIALS,
+        chosen=chosen,
+        declared=next((trial for trial in trials if trial.number == 0), None),
+        rule=fact.rule if isinstance(fact.rule, str) else f"the best {names[0]} of the front",
+        rows=[(trial, _state(fact, trial), _why(fact, trial)) for trial in _ordered(fact, trials)],
+        figure=_figure,
+        value=_value,
     )
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from trimtab.console import words
 from trimtab.console.cards import words as card_words
-from trimtab.console.cards.page import style
-from trimtab.console.report import environment
+from trimtab.console.page import page
 from trimtab.console.trials.curves import curves_chart, together
 from trimtab.declaration.requirements.catalog import metrics
 from trimtab.experiments.port import Curve
@@ -33,20 +32,18 @@ def training_page(system: str, training: Training, curves: Sequence[Curve], patc
         if shown:
             drawn.append((title, shown, max(0, len(those) - _MOST_CURVES)))
     lines = patch.splitlines()
-    return (
-        environment()
-        .get_template("training.html.j2")
-        .render(
-            system=system,
-            training=training,
-            style=style(),
-            drawn=drawn,
-            card_words=card_words,
-            patch=[(line, _class(line)) for line in lines[:_MOST_LINES]],
-            more=max(0, len(lines) - _MOST_LINES),
-            size=lambda count: card_words.size(int(count)),
-            figure=_figure,
-        )
+    return page(
+        "training.html.j2",
+        "report.css",
+        "pages.css",
+        system=system,
+        training=training,
+        drawn=drawn,
+        card_words=card_words,
+        patch=[(line, _class(line)) for line in lines[:_MOST_LINES]],
+        more=max(0, len(lines) - _MOST_LINES),
+        size=lambda count: card_words.size(int(count)),
+        figure=_figure,
     )
 
 
