@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
+import orjson
 import pytest
 from tests.serving import models
 from tests.serving.callers import ROW, Load
 from tests.serving.conftest import Make
-from tests.serving.running import Running, until
+from tests.serving.running import Running, receive_all, until
 
 from trimtab.errors import PermanentError
 
@@ -140,3 +141,42 @@ def test_after_a_restart_the_live_release_is_served_though_another_is_broken(run
         assert client.predict([ROW])[0].release == "r1"
     assert (status.applied, status.wanted, status.ready) == (-1, 5, True)
     assert "release r2" in status.error
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_who_asks_again_in_whatever_form_is_told_what_a_replaced_release_answered(make: Make, processes: int) -> None:
+    server = make(processes=processes)
+    graphs = [(models.linear([1.0, 0.0], bias), REGRESSION) for bias in (1.0, 9.0)]
+    graphs += [(models.sigmoid([1.0, 0.0], bias), models.signature()) for bias in (1.0, 9.0)]
+    made = [models.bundle(server.blobs, graph, signature) for graph, signature in graphs]
+    tensor = {"name": "input", "datatype": "FP32", "shape": [1, 2], "data": [2.0, 0.0]}
+    forms: list[tuple[str, dict[str, object]]] = [
+        ("/predict", {"rows": [ROW]}),
+        ("/v2/models/flights/infer", {"inputs": [tensor]}),
+        ("/v2/models/flights/infer", {"inputs": [tensor], "id": "x", "outputs": [{"name": "score"}]}),
+        ("/v2/models/flights/infer", {"inputs": [tensor], "parameters": {"binary_data_output": True}}),
+    ]
+
+    def told() -> list[bytes]:
+        found = []
+        for number, (path, asked) in enumerate(forms):
+            ids = [f"id-{number}"]
+            body = asked | ({"ids": ids} if path == "/predict" else {})
+            if path != "/predict":
+                body["parameters"] = {"prediction_ids": ids} | body.get("parameters", {})  # type: ignore[operator]
+            sent = orjson.dumps(body)
+            head = b"POST %b HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            with server.connect() as sock:
+                sock.sendall(head % (path.encode(), len(sent)) + sent)
+                answer = receive_all(sock)
+            assert answer.startswith(b"HTTP/1.1 200"), answer
+            found.append(answer.partition(b"\r\n\r\n")[2])
+        return found
+
+    for number in (0, 2):
+        server.route(models.route(f"r{number}", made[number]))
+        first = told()
+        server.route(models.route("other", made[number + 1]))
+        assert [told() for _ in range(4)] == [first] * 4
+        forms = [(path, {"rows": [ROW | {"distance": 7.0}]} if path == "/predict" else asked) for path, asked in forms]
+        tensor["data"] = [7.0, 0.0]

@@ -62,8 +62,6 @@ class Batcher:
         kept = {release.core for release in fleet.releases}
         for core in [core for core in self._lanes if core not in kept]:
             self._lanes.pop(core).retire()
-        if self._elsewhere is not None:
-            self._elsewhere.enter(fleet)
         self._loop.call_later(_LINGER, self._settling.repeats.forget)
 
     def join(self, slot: int, noted: Noted, ask: Ask) -> Elsewhere:

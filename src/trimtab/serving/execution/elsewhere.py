@@ -16,14 +16,11 @@ from typing import Protocol
 from trimtab.serving.execution.questions import Answers, Question
 from trimtab.serving.execution.retold import pack, unpack
 from trimtab.serving.execution.settling import Settling
-from trimtab.serving.routing.releases import Fleet, Release
 
 _LOG = logging.getLogger("trimtab.serving")
 _UNKNOWN, _DUE, _KNOWN = b"-", b"~", b"+"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05  # seconds until it is asked again what is due
 _SILENT = 0.25  # seconds: nobody waits longer for one that says nothing, and nobody for more than half of its time
-_BEHIND = 1.0  # seconds until a release that another process answers with is in force here, too
-_NAMES = 64  # releases whose answers can still be told after others took their place
 Ask = Callable[[int, bytes, float], Awaitable[bytes | None]]
 
 
@@ -59,16 +56,7 @@ class Elsewhere:
         self._settling = settling
         self._proceed = proceed
         self._patience = patience
-        self._names: dict[str, Release] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def enter(self, fleet: Fleet) -> None:
-        """The fleet is in force from now on."""
-        for release in fleet.releases:
-            self._names.pop(release.release, None)
-            self._names[release.release] = release.by_name()
-        while len(self._names) > _NAMES:
-            del self._names[next(iter(self._names))]
 
     def fetches(self, question: Question) -> bool:
         """Whether another process had the same question; its caller is answered later then."""
@@ -113,11 +101,8 @@ class Elsewhere:
             silent = min(silent, (until - now) / 2)
         while told := await self._ask(slot, question.mark, silent):
             if told.startswith(_KNOWN):
-                known = unpack(told[1:], self._names)
-                if known is not None:
-                    return known
-                until = min(until, now + _BEHIND)
-            elif not told.startswith(_DUE):
+                return unpack(told[1:])
+            if not told.startswith(_DUE):
                 return None
             left = until - time.perf_counter()
             if question.caller.gone or left <= 0.0:

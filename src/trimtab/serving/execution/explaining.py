@@ -20,6 +20,7 @@ from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.execution.pieces import Piece
 from trimtab.serving.execution.questions import Answers, Caller, Explained, Question, Render
 from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.naming import ReleaseName
 from trimtab.serving.routing.profile import span
 from trimtab.serving.routing.releases import Release
 
@@ -189,12 +190,12 @@ def _explained(asked: _Asked, seconds: float) -> list[Explained] | str:
     found: list[Explained] = []
     if asked.gone:
         return found
-    places: dict[Release, list[int]] = {}
+    places: dict[ReleaseName, list[int]] = {}
     for place, release in enumerate(asked.answers.releases):
         places.setdefault(release, []).append(place)
     try:
         for release, mine in places.items():
-            if release.gone or not release.core.explained:
+            if not isinstance(release, Release) or not release.core.explained:
                 continue  # was replaced since it answered, or is a canary that keeps nothing: its rows are left
             explainer = release.core.explainer()
             piece = Piece(question, release, mine)

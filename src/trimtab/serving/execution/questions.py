@@ -20,6 +20,7 @@ from trimtab.inference.postprocess_code import Named
 from trimtab.inference.tensors.rows import Given
 from trimtab.inference.tensors.sent import SentRow
 from trimtab.serving.refusals import RefusalError
+from trimtab.serving.routing.naming import ReleaseName
 from trimtab.serving.routing.releases import Fleet, Release
 from trimtab.serving.routing.rows_error import RowsError
 from trimtab.serving.routing.shares import sticky_key
@@ -78,7 +79,7 @@ class Answers:
         self,
         scores: list[bytes] | None,
         labels: list[bytes],
-        releases: list[Release],
+        releases: Sequence[ReleaseName],
         named: Named | None = None,
         values: NDArray[np.float32] | None = None,
     ) -> None:

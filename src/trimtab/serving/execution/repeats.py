@@ -12,13 +12,13 @@ import orjson
 from numpy.typing import NDArray
 
 from trimtab.serving.execution.questions import Answers, Question
-from trimtab.serving.routing.releases import Release
+from trimtab.serving.routing.naming import ReleaseName
 
 _ROOM = 4 * 2**20
 _AGE = 60.0
 _ONE = 256  # bytes that remembering one row of numbers takes, its place in the table included
 _SEVERAL, _ROW = 640, 64
-_Row = tuple[bytes, Release, bytes, int]  # label, release, score(s) as bytes, number of classes (0: one score)
+_Row = tuple[bytes, ReleaseName, bytes, int]  # label, release, score(s) as bytes, number of classes (0: one score)
 
 
 class Repeats:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from trimtab.serving.execution.questions import Answers
-from trimtab.serving.routing.releases import Release
+from trimtab.serving.routing.naming import ReleaseName, Words
 
 _ARRAY = 1
-_Packed = tuple[list[bytes] | None, list[bytes], list[str], list[dict[str, Any]] | None, Any]
+_Packed = tuple[list[bytes] | None, list[bytes], list[Words], list[int], list[dict[str, Any]] | None, Any]
 
 
 def pack(answers: Answers) -> bytes:
-    """What `unpack` makes them of again; their releases by name."""
+    """What `unpack` makes them of again."""
     values = answers.values
     texts = answers.scores if values is None else None
-    releases = [one.release for one in answers.releases]
-    return msgspec.msgpack.encode((texts, answers.labels, releases, answers.named, values), enc_hook=_encoded)
+    places: dict[Words, int] = {}
+    releases = [places.setdefault(one.words, len(places)) for one in answers.releases]
+    told = texts, answers.labels, [*places], releases, answers.named, values
+    return msgspec.msgpack.encode(told, enc_hook=_encoded)
 
 
-def unpack(data: bytes, names: Mapping[str, Release]) -> Answers | None:
-    """The answers; None where one is of a release that has no name here. Raises msgspec.DecodeError."""
-    texts, labels, releases, named, values = msgspec.msgpack.decode(data, type=_Packed, ext_hook=_decoded)
-    if not all(name in names for name in releases):
-        return None
-    return Answers(texts, labels, [names[name] for name in releases], named, values)
+def unpack(data: bytes) -> Answers:
+    """The answers. Raises msgspec.DecodeError."""
+    texts, labels, words, releases, named, values = msgspec.msgpack.decode(data, type=_Packed, ext_hook=_decoded)
+    names = [ReleaseName(one) for one in words]
+    return Answers(texts, labels, [names[place] for place in releases], named, values)
 
 
 def _encoded(value: Any) -> Any:

@@ -15,7 +15,6 @@ from trimtab.serving.open_inference.explained import explained_outputs
 from trimtab.serving.open_inference.outputs import NOT_OFFERED, named_outputs, output_names, refused_extension
 from trimtab.serving.open_inference.tensors import read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.releases import label_type
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -83,9 +82,9 @@ class Inference:
                 scores = np.array(orjson.loads(b"[%b]" % b",".join(answers.scores[offset:end])), "<f4")
             shape = [count] if release.shown == 1 else [count, release.shown]
             _put(made, "score", "FP32", shape, scores, raw=raw)
-        if "label" in wanted and release.labels:
+        if "label" in wanted and release.decided:
             labels = orjson.loads(b"[%b]" % b",".join(answers.labels[offset:end]))
-            datatype = label_type(release.signature)
+            datatype = release.decided
             values = [name.encode() for name in labels] if datatype == "BYTES" else np.array(labels, "<i8")
             _put(made, "label", datatype, [count], values, raw=raw)
         if "prediction_id" in wanted:

@@ -12,7 +12,7 @@ from trimtab.inference.tensors.datatypes import datatype_of
 from trimtab.serving.execution.questions import Answers, Question
 from trimtab.serving.open_inference.values import without_shared_memory
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.releases import Release
+from trimtab.serving.routing.naming import ReleaseName
 
 SCORE, LABEL, PREDICTION_ID = "score", "label", "prediction_id"
 NOT_OFFERED = frozenset(("classification", "shared_memory_region"))
@@ -41,10 +41,10 @@ def output_object(output: Output) -> dict[str, Any]:
     return {"name": output.name, "datatype": output.datatype, "shape": output.shape, "data": flat}
 
 
-def output_names(release: Release) -> tuple[str, ...]:
+def output_names(release: ReleaseName) -> tuple[str, ...]:
     """The outputs of a release, in order."""
     usual = (SCORE,) if release.outputs else ()
-    return (*usual, *((LABEL,) if release.labels else ()), PREDICTION_ID, *release.core.named)
+    return (*usual, *((LABEL,) if release.decided else ()), PREDICTION_ID, *release.named)
 
 
 def named_outputs(question: Question, answers: Answers, offset: int) -> list[Output]:

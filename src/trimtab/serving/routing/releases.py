@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from functools import partial
 from hashlib import blake2b
 from struct import Struct
@@ -29,6 +28,7 @@ from trimtab.inference.user_code import is_failure
 from trimtab.records.base import canonical_json
 from trimtab.records.model import ColumnKind, Feature, Route, Routes, Signature
 from trimtab.records.tensors import Tensors
+from trimtab.serving.routing.naming import ReleaseName, Words
 from trimtab.serving.routing.profile import Profile, measure
 from trimtab.serving.routing.rows_error import RowsError, blame_cells
 from trimtab.serving.routing.shares import Shares
@@ -43,23 +43,21 @@ _LOG = logging.getLogger("trimtab.serving")
 _SAMPLE: dict[ColumnKind, Any] = {"number": 0.0, "category": "", "boolean": False, "time": "2000-01-01T00:00:00+00:00"}
 
 
-class Release:
+class Release(ReleaseName):
     """One loaded release. `matrix` and `answer` may be called from any thread. `tensors` is its core where it is a
     model of tensors: its rows are not columns then, and its `width` is 0.
 
     `key` tells which releases share one encoding of rows; `width` is the number of features of an encoded row, which
-    `pack_row` makes bytes of;
-    `outputs` is how many scores a row has, `shown` how many are answered (1: the best of many);
-    `hides_encoded` is true when a column has the name of the encoded tensor; `labels` are the decisions as JSON (empty
-    for regression). `head`, `label_head` and `told` are what its answers are put together from, `usual` is the form
-    of the usual one: id, score, label and id of a single row.
+    `pack_row` makes bytes of; `outputs` is how many scores a row has, `shown` how many are answered (1: the best of
+    many); `hides_encoded` is true when a column has the name of the encoded tensor; `labels` are the decisions as
+    JSON (empty for regression).
     """
 
     def __init__(self, system: str, route: Route, core: AnyCore, offset: float = 0.0) -> None:
         """`offset` is added to the log odds of its answers; only a binary classifier's can be."""
-        self.system = system
-        self.release = route.release
-        self.model = route.model
+        decided = label_type(core.signature) if core.labels else ""
+        words = Words(system, route.release, route.model, decided, core.outputs, core.shown, tuple(core.named))
+        super().__init__(words)
         self.bundle = route.bundle
         self.stage = route.stage
         self.weight = route.weight
@@ -71,8 +69,6 @@ class Release:
         self.labels = core.labels
         self.encoder = core.encoder
         self.column_encoder = core.column_encoder
-        self.outputs = core.outputs
-        self.shown = core.shown
         self.hides_encoded = core.hides_encoded
         self.tensors = core if isinstance(core, TensorCore) else None
         self.matrix: Callable[[Sequence[Any]], Any] = core.matrix
@@ -81,28 +77,11 @@ class Release:
         if self.offset and isinstance(core, Core):
             self.answer = partial(core.answer, offset=self.offset)
         self.decisions = core.decisions
-        self.head = b'{"model_name":%b,"model_version":%b,' % (orjson.dumps(system), orjson.dumps(route.model))
-        self.told = b'"release":%b,"model":%b' % (orjson.dumps(route.release), orjson.dumps(route.model))
-        self.label_head = b']},{"name":"label","datatype":"%b","shape":[' % label_type(core.signature).encode()
-        told = self.told.replace(b"%", b"%%")
-        self.usual = b'%b"parameters":{"prediction_ids":["%%b"],%b},"outputs":[%b}]}' % (
-            self.head.replace(b"%", b"%%"),
-            told,
-            b'{"name":"score","datatype":"FP32","shape":[1],"data":[%%b%b1],"data":[%%b]},'
-            b'{"name":"prediction_id","datatype":"BYTES","shape":[1],"data":["%%b"]' % self.label_head,
-        )
-        self.gone = False
-        self._name: Release | None = None
+        self._name: ReleaseName | None = None
 
-    def by_name(self) -> Release:
-        """The same without its model, to tell an answer again with: it keeps nothing in memory that was replaced."""
+    def by_name(self) -> ReleaseName:
         if self._name is None:
-            bare = copy(self)
-            for loaded in ("bundle", "core", "encoder", "tensors", "matrix", "answer", "decisions"):
-                delattr(bare, loaded)
-            bare.gone = True
-            bare._name = bare
-            self._name = bare
+            self._name = ReleaseName(self.words)
         return self._name
 
 

@@ -18,7 +18,7 @@ from trimtab.serving.open_inference.binary import pack
 from trimtab.serving.open_inference.explained import explained_outputs
 from trimtab.serving.open_inference.outputs import Output, named_outputs, output_names, output_object
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.releases import ENCODED, Release, label_type
+from trimtab.serving.routing.releases import ENCODED, Release
 
 HEADER = b"inference-header-content-length"
 OCTETS = b"application/octet-stream"
@@ -145,7 +145,7 @@ class BinaryAnswer:
         outputs, tail = [], []
         named = {one.name: one for one in named_outputs(question, answers, offset)}
         for name, in_bytes in self.wanted:
-            own = name in release.core.named
+            own = name in release.named
             found = named.get(name) if own else _output(name, question, answers, offset)
             if found is None:  # a canary may have others
                 continue
@@ -177,7 +177,7 @@ def _output(name: str, question: Question, answers: Answers, offset: int) -> Out
         return Output(name, "BYTES", [count], question.ids)
     if name == "label":
         labels = orjson.loads(b"[%b]" % b",".join(answers.labels[offset:end]))
-        datatype = label_type(release.signature)
+        datatype = release.decided
         return Output(name, datatype, [count], labels if datatype == "BYTES" else np.array(labels, "<i8"))
     if answers.values is not None:
         scores = np.ascontiguousarray(answers.values[offset:end])

@@ -23,7 +23,7 @@ from trimtab.serving.open_inference.outputs import (
 )
 from trimtab.serving.open_inference.tensors import read_inputs, read_outputs
 from trimtab.serving.refusals import RefusalError
-from trimtab.serving.routing.releases import Release, label_type
+from trimtab.serving.routing.releases import Release
 
 _USUAL = (
     b'%b"parameters":{"prediction_ids":[%b],%b},"outputs":[{"name":"score","datatype":"FP32","shape":[%d],"data":[%b'
@@ -82,7 +82,7 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
     count = question.count
     release = answers.releases[offset]
     usual = question.outputs is None and question.request_id is None and not question.explain
-    usual = usual and bool(release.labels) and release.shown == 1 and answers.named is None
+    usual = usual and bool(release.decided) and release.shown == 1 and answers.named is None
     if usual and count == 1 and not question.given:
         name = question.ids[0].encode()
         return release.usual % (name, answers.scores[offset], answers.labels[offset], name)
@@ -103,8 +103,8 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
     if "score" in wanted:
         shape = b"%d" % count if release.shown == 1 else b"%d,%d" % (count, release.shown)
         outputs.append(_tensor(b"score", b"FP32", shape, score))
-    if "label" in wanted and release.labels:
-        outputs.append(_tensor(b"label", label_type(release.signature).encode(), b"%d" % count, label))
+    if "label" in wanted and release.decided:
+        outputs.append(_tensor(b"label", release.decided.encode(), b"%d" % count, label))
     if "prediction_id" in wanted:
         outputs.append(_tensor(b"prediction_id", b"BYTES", b"%d" % count, ids))
     why, explained = explained_outputs(question)

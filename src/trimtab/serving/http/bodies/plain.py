@@ -77,7 +77,7 @@ def render(question: Question, answers: Answers, offset: int) -> bytes:
             b'{"id":%b,%b%b%b%b%b}' % (
                 orjson.dumps(question.ids[place]),
                 _score(score, release.shown),
-                b'"label":%b,' % label if release.labels else b"",
+                b'"label":%b,' % label if release.decided else b"",
                 b'"outputs":%b,' % named_json(answers.named[offset + place]) if answers.named is not None else b"",
                 release.told,
                 b',"explanation":%b' % why.get(place, b"null") if question.explain else b"",
