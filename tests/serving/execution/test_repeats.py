@@ -99,6 +99,22 @@ def test_two_of_the_same_in_one_batch_are_kept_once(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_release_with_other_code_is_no_reason_to_score_it_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        inside.route(models.route("r1", _made(inside, 1.0, SLOW)))
+        first = inside.ask([row(1.0)], ["a"])
+        await told([first])
+        inside.route(models.route("r2", _made(inside, 5.0, SLOW.replace("0.05", "0.04"))))
+        again = inside.ask([row(1.0)], ["a"])
+        await told([again])
+        assert again.body == first.body
+        assert inside.book.metrics.of("r2").rows["live"] == 0
+        inside.close()
+
+    asyncio.run(main())
+
+
 def test_a_version_asked_for_by_name_is_another_question(tmp_path: Path) -> None:
     async def main() -> None:
         inside = Inside(tmp_path)

@@ -95,12 +95,12 @@ class Repeats:
 def mark_of(question: Question) -> bytes:
     """What tells a question with ids of its own from every other: a digest, of which nobody can make two alike."""
     version = question.target.release if question.pinned else ""
-    told = orjson.dumps((question.ids, question.target.key, version, question.sticky))
-    digest = blake2b(told, digest_size=16)
+    digest = blake2b(orjson.dumps((question.ids, version, question.sticky)), digest_size=16)
     if question.weight:
         for row in question.rows or ():
             digest.update(repr(row.payload()[1:]).encode())
     elif question.matrix is not None:
+        digest.update(question.target.key.encode())  # another encoding of the same rows
         digest.update(question.matrix)
     else:
         digest.update(orjson.dumps(question.rows, default=str, option=orjson.OPT_NON_STR_KEYS))
