@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 import pytest
 
 from trimtab.cli.main import main
+from trimtab.wiring import serving
 
 MINIMAL = Path(__file__).resolve().parents[1] / "systems" / "minimal"
 
@@ -195,6 +195,4 @@ def outcome(ran: Ran, word: str) -> str:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return serving.free_port()

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import jaccard_score
 from tests.adapters.nimfa.test_faces import serving, trimtab
-from tests.adapters.torch.test_torch import free_port
 from tests.measures.metrics.answered.test_detection import summary
 
 from trimtab.measures.metrics.answered.detection import Boxes
 from trimtab.serving.client.sync import Client
+from trimtab.wiring.serving import free_port
 
 pytestmark = pytest.mark.slow
 SYSTEMS = Path(__file__).resolve().parents[1] / "systems"

@@ -6,8 +6,12 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +23,10 @@ from tests.serving import models
 from trimtab.deployment.local import LocalServer
 from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
-from trimtab.records.model import Route
+from trimtab.records.model import Route, Routes
 from trimtab.records.server import ServerConfig, ServerInfo, ServerStatus
 from trimtab.serving.client.sync import Client
+from trimtab.serving.config import write_config
 from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
 
@@ -90,6 +95,28 @@ class Running:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         until(lambda: self.local.pid != pid)
+
+
+@contextmanager
+def several(root: Path, made: Mapping[str, bytes]) -> Iterator[str]:
+    """One server for several systems: the models by the name of their system, each live as `<name>-1`. Its address."""
+    words = [sys.executable, "-m", "trimtab.serving"]
+    for name, model in made.items():
+        layout = Layout(root / name)
+        live = models.route(f"{name}-1", models.bundle(Blobs(layout.blobs), model))
+        layout.serve.mkdir(parents=True)
+        layout.routes.write_bytes(
+            models.encoded(Routes(generation=1, system=name, routes=(live,), written=datetime.now(UTC)))
+        )
+        write_config(layout.serve_config, ServerConfig(system=name, port=0))
+        words += ["--state", str(layout.root)]
+    info = Layout(root / next(iter(made))).server
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(info.exists)
+            yield msgspec.json.decode(info.read_bytes(), type=ServerInfo).url
+        finally:
+            process.terminate()
 
 
 def until(done: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from tests.serving.running import until
 
 from trimtab.declaration.model_file import load_model_file
 from trimtab.records.tensors import AudioInput, Detections, ImageInput
+from trimtab.wiring.serving import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "media.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*) ?([\w.]*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -47,8 +47,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("media")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     made = Served(folder, port)
     for name, code in FILES.items():
         (folder / name).write_text(code.replace("localhost:8080", f"localhost:{port}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -98,6 +99,14 @@ class Chrome:
         )
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[feature])
+
+    def keep_picture(self, name: str) -> None:
+        """The whole page as a picture, where the variable TRIMTAB_PICTURES names a folder: for people to look at."""
+        if folder := os.environ.get("TRIMTAB_PICTURES"):
+            size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+            told = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+            (Path(folder) / f"{name}.png").write_bytes(base64.b64decode(told["data"]))
 
     def open(self, url: str) -> None:
         """Goes to an address."""

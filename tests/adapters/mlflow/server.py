@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
@@ -14,6 +13,8 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from trimtab.wiring.serving import free_port
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / "build" / "components" / "mlflow" / "bin" / "python"
@@ -31,9 +32,7 @@ class Mlflow:
 
     def __init__(self, folder: Path, password: str = "") -> None:
         """With a password it asks everyone to be the user `admin`."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.folder = folder
         self.url = f"http://127.0.0.1:{port}"
         self.database = folder / "mlflow.db"

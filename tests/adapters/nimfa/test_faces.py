@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 from PIL import Image
 from tests.adapters.conftest import absent
-from tests.adapters.torch.test_torch import free_port
 
 from trimtab.errors import TrimtabError
 from trimtab.serving.client.sync import Client
+from trimtab.wiring.serving import free_port
 
 pytestmark = pytest.mark.component
 HERE = Path(__file__).parent

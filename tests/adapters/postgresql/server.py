@@ -6,11 +6,12 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from trimtab.wiring.serving import free_port
 
 PASSWORD = "a-passw0rd-that-nobody-prints"
 
@@ -31,9 +32,7 @@ class Postgres:
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="trimtab-postgresql-"))
         self._owner = "postgres" if os.geteuid() == 0 else None  # it does not run as root
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         secret = self._folder / "password"
         secret.write_text(PASSWORD)

@@ -18,6 +18,7 @@ from trimtab.data.store.versions import DatasetStore
 from trimtab.errors import TrimtabError
 from trimtab.records.objects import BucketObjects, keeps_one_of_two
 from trimtab.testing.datasets import LATER, TRIPS, hours, trips
+from trimtab.wiring.serving import free_port
 
 pytestmark = pytest.mark.component
 
@@ -32,9 +33,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         absent("rclone", "tools/component rclone")
     folder = tmp_path_factory.mktemp("rclone")
     (folder / "served" / "bucket").mkdir(parents=True)
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [str(RCLONE), "serve", "s3", str(folder / "served"), "--addr", f"127.0.0.1:{port}",
              "--auth-key", f"{KEYS['AWS_ACCESS_KEY_ID']},{KEYS['AWS_SECRET_ACCESS_KEY']}",
              "--config", str(folder / "none.conf"), "--vfs-cache-mode", "writes",

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +13,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from trimtab.wiring.serving import free_port
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / "build" / "components" / "tensorboard" / "bin" / "python"
@@ -27,9 +28,7 @@ class Board:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._shown = 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = (folder.parent / "tensorboard.log").open("wb")
         options = {

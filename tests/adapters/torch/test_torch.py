@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from tests.adapters.conftest import absent
 
 from trimtab.errors import TrimtabError
 from trimtab.serving.client.sync import Client
+from trimtab.wiring.serving import free_port
 
 pytestmark = pytest.mark.component
 HERE = Path(__file__).parent
@@ -60,13 +60,6 @@ def system(tmp_path: Path) -> Path:
     toml = folder / "trimtab.toml"
     toml.write_text(toml.read_text("utf-8").replace("FOLDER", str(tmp_path)).replace("8080", str(free_port())), "utf-8")
     return folder
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def trimtab(environment: dict[str, str], *words: object) -> str:

@@ -13,26 +13,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 import pytest
 from tests.serving import models, pictures
 from tests.serving.client.scripted import Scripted
 from tests.serving.conftest import Make
-from tests.serving.running import Running, until
+from tests.serving.running import Running, several, until
 from tests.serving.test_explaining import of_task
 
 import trimtab
 from trimtab import AsyncClient, Client, Truth
 from trimtab.errors import PermanentError, TrimtabError
-from trimtab.records.blobs import Blobs
-from trimtab.records.layout import Layout
 from trimtab.records.metric import Task
-from trimtab.records.model import Routes
-from trimtab.records.server import ServerConfig, ServerInfo
 from trimtab.serving.client import calls, tensors
-from trimtab.serving.config import write_config
 
 ROWS = [{"distance": 1000.0, "carrier": "DL"}, {"distance": None, "carrier": None}, {"distance": -3, "carrier": "x"}]
 FRAME = pl.DataFrame(ROWS, strict=False)
@@ -303,37 +297,22 @@ def not_run(metrics: str) -> list[int]:
 
 def test_one_of_several_systems_is_asked_by_its_name(tmp_path: Path) -> None:
     systems = {"flights": 1.0, "trains": -1.0}
-    words = [sys.executable, "-m", "trimtab.serving"]
-    for name, weight in systems.items():
-        layout = Layout(tmp_path / name)
-        made = models.bundle(Blobs(layout.blobs), models.sigmoid([weight, 0.0]))
-        routes = Routes(generation=1, system=name, routes=(models.route(f"{name}-1", made),), written=datetime.now(UTC))
-        layout.serve.mkdir(parents=True)
-        layout.routes.write_bytes(models.encoded(routes))
-        write_config(layout.serve_config, ServerConfig(system=name, port=0))
-        words += ["--state", str(layout.root)]
-    info = Layout(tmp_path / "flights").server
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
-        try:
-            until(info.exists)
-            url = msgspec.json.decode(info.read_bytes(), type=ServerInfo).url
-            for kind in (Client, Waiting):
-                for name, weight in systems.items():
-                    with kind(url, system=name) as client:
-                        (plain,) = client.predict([{"distance": 3.0, "carrier": "AA"}])
-                        (matrix,) = client.predict(np.float32([[3.0, 0.0]]))
-                        assert plain.release == matrix.release == f"{name}-1"
-                        assert [plain.score, matrix.score] == pytest.approx([1 / (1 + np.exp(-3.0 * weight))] * 2)
-                        assert client.feedback([Truth(plain.id, "late")]) == []
-                        assert client.status().system == name
-                with kind(url) as client:
-                    with pytest.raises(PermanentError, match="has several systems: flights, trains"):
-                        client.metadata()
-                    with pytest.raises(TrimtabError, match="ask /predict/<system>") as caught:
-                        client.predict(ROWS)
-                    assert "flights, trains" in str(caught.value)
-        finally:
-            process.terminate()
+    with several(tmp_path, {name: models.sigmoid([weight, 0.0]) for name, weight in systems.items()}) as url:
+        for kind in (Client, Waiting):
+            for name, weight in systems.items():
+                with kind(url, system=name) as client:
+                    (plain,) = client.predict([{"distance": 3.0, "carrier": "AA"}])
+                    (matrix,) = client.predict(np.float32([[3.0, 0.0]]))
+                    assert plain.release == matrix.release == f"{name}-1"
+                    assert [plain.score, matrix.score] == pytest.approx([1 / (1 + np.exp(-3.0 * weight))] * 2)
+                    assert client.feedback([Truth(plain.id, "late")]) == []
+                    assert client.status().system == name
+            with kind(url) as client:
+                with pytest.raises(PermanentError, match="has several systems: flights, trains"):
+                    client.metadata()
+                with pytest.raises(TrimtabError, match="ask /predict/<system>") as caught:
+                    client.predict(ROWS)
+                assert "flights, trains" in str(caught.value)
 
 
 def test_pictures_are_sent_as_they_are(make: Make) -> None:
