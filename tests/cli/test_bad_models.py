@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 from tests.cli.conftest import Cli, Place, is_live, outcome
 
@@ -84,3 +87,63 @@ def test_the_mended_model_is_trained_at_once(cli: Cli, lived: Place) -> None:
     assert ran.code == 0, ran.said
     assert "code_changed" in ran.out
     assert "failed" not in cli("status", lived).out
+
+
+FLAKY = f"""{HEAD}    import os
+    if os.path.exists({{path!r}}):
+        {{does}}
+    return LogisticRegression(max_iter=300).fit(train.x, train.y)
+"""
+
+
+def test_what_failed_is_tried_again_by_hand(cli: Cli, fresh: Place) -> None:
+    """Nothing that Trimtab could see has changed: a person says that it may work now."""
+    down = fresh.folder.parent / "down"
+    down.touch()
+    fresh.write("model.py", FLAKY.format(path=str(down), does="raise OSError('the store of labels is down')"))
+    ran = cli("run", fresh)
+    assert ran.code == 1
+    assert "the store of labels is down" in outcome(ran, "failed")
+    said = " ".join(ran.out.split())
+    assert "tried again when code, hyper-parameters or rows change, or by `trimtab train`" in said
+    ran = cli("run", fresh)
+    assert "train " not in ran.out.partition("settled")[0]
+    assert "which failed: `trimtab train` tries it again" in " ".join(ran.out.split())
+    assert cli("train", fresh).code == 1, "it is still down"
+    down.unlink()
+    ran = cli("train", fresh, "--why", "the store of labels is up again")
+    assert ran.code == 0, ran.said
+    assert "became candidate r-001" in outcome(ran, "done")
+    assert "`trimtab run` takes it through the gates" in ran.out
+    ran = cli("train", fresh)
+    assert (ran.code, "r-001 is on its way to live (candidate)" in ran.out) == (1, True)
+    assert cli("run", fresh).code == 0
+    is_live(cli, fresh)
+    assert "failed" not in cli("status", fresh).out
+    (refused,) = [cli("train", fresh, "--json").json]
+    assert "was already made of the same code, hyper-parameters and data" in refused["summary"]
+    assert "by hand: the store of labels is up again" in cli("log", fresh, "-n", "0").out
+
+
+@pytest.mark.parametrize("does", ["os.kill(os.getpid(), 9)", "raise OSError(28, os.strerror(28))"])
+def test_what_somebody_else_ended_is_begun_again_by_itself(cli: Cli, lived: Place, does: str) -> None:
+    full = lived.folder.parent / "full"
+    full.touch()
+    lived.write("model.py", FLAKY.format(path=str(full), does=does))
+    ran = cli("run", lived)
+    assert ran.code == 1
+    assert "it is begun again by itself, after a while" in " ".join(ran.out.split())
+    assert "trains again in 10 min" in " ".join(cli("run", lived).out.split())
+    is_live(cli, lived)
+    full.unlink()
+    later = f"{datetime.now(UTC) + timedelta(minutes=11):%Y-%m-%dT%H:%M:%SZ}"
+    ran = cli("run", lived, "--at", later)
+    assert "training_interrupted" in ran.out
+    assert "failed" not in cli("status", lived).out
+    assert [one["outcome"] for one in outcomes(cli, lived, "train")][-2:] == ["failed", "done"]
+
+
+def outcomes(cli: Cli, place: Place, verb: str) -> list[dict[str, Any]]:
+    """What the actions of that verb came to, in order."""
+    told = cli("log", place, "-n", "0", "--kind", "action_finished", "--json").json
+    return [entry["fact"] for entry in told if entry["fact"]["verb"] == verb]

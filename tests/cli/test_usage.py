@@ -94,6 +94,7 @@ def test_a_system_that_is_not_there(cli: Cli, verb: str) -> None:
         ("log",),
         ("report",),
         ("rollback",),
+        ("train",),
         ("data", "list"),
         ("models", "list"),
         ("telemetry", "list"),

@@ -66,9 +66,12 @@ def verdict(metric: str, status: str, **known: Any) -> Verdict:
     return msgspec.convert({"metric": metric, "status": status, **made}, Verdict)
 
 
-def trained(days: float, *, rows: int = 1000, code: str = "code", params: str = "params") -> LastTraining:
+def trained(
+    days: float, *, rows: int = 1000, code: str = "code", params: str = "params", failed: bool = False, outside: int = 0
+) -> LastTraining:
     """A training so many days ago."""
-    return LastTraining(at=NOW - timedelta(days=days), rows=rows, code=code, params=params)
+    at = NOW - timedelta(days=days)
+    return LastTraining(at=at, rows=rows, code=code, params=params, failed=failed or outside > 0, outside=outside)
 
 
 def seen(*others: ReleaseState, live: ReleaseState | None = LIVE, **known: Any) -> Observation:
@@ -137,6 +140,8 @@ def observations(draw: st.DrawFn, turn: int | None = None) -> Observation:
         rows=st.integers(0, 2000),
         code=st.sampled_from(["code", "other"]),
         params=st.sampled_from(["params", "other"]),
+        failed=st.booleans(),
+        outside=st.integers(0, 8),
     )
     return Observation(
         now=NOW,
@@ -159,7 +164,8 @@ def observations(draw: st.DrawFn, turn: int | None = None) -> Observation:
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
     """Any policy that the loader would let pass."""
-    causes = draw(st.lists(st.sampled_from([c for c in get_args(CauseName) if c != "no_model"]), unique=True))
+    listed = [cause for cause in get_args(CauseName) if cause not in ("no_model", "training_interrupted")]
+    causes = draw(st.lists(st.sampled_from(listed), unique=True))
     amounts = {"schedule": draw(_days) * DAY, "new_rows": float(draw(st.integers(1, 1000)))}
     kept = draw(st.tuples(st.booleans(), st.booleans()))
     return Policy(

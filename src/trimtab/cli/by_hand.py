@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trimtab.cli.arguments import seconds
 from trimtab.cli.output import emit_json
+from trimtab.cli.story import LONG, tell
 from trimtab.cli.terminal import plain, say
 from trimtab.records.facts import PlannedAction
 
@@ -39,14 +40,15 @@ def do_by_hand(args: argparse.Namespace, system: str, verb: str, arguments: dict
     from trimtab.wiring.place import open_place
 
     why = args.why or "a person said so"
+    say_so = None if args.json or verb not in LONG else tell
     with open_place(system, args.state, create=False) as place, lead(place, args.wait):
-        loop, clock = running(place, say=None)
+        loop, clock = running(place, say=say_so)
         now = clock.now()
         action = PlannedAction(verb=verb, why=f"by hand: {why}", arguments={**arguments, "by_hand": "yes"})
         finished = loop.by_hand(action, f"by-hand/{stamp(now)}/{verb}", now)
     if args.json:
         emit_json(finished)
-    else:
+    elif say_so is None:
         say(f"{finished.outcome}: {plain(finished.summary)}", indent=2)
     return int(finished.outcome != "done")
 

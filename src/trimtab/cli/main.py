@@ -29,6 +29,7 @@ VERBS = {
     "models": "model versions: what they are like, their cards, export",
     "experiment": "hypotheses about models: list, run, show",
     "search": "try hyper-parameters, within what must hold",
+    "train": "train now, whatever the policy waits for",
     "promote": "make a release or a model live by hand",
     "rollback": "go back to the release that was live before",
     "serve": "serve what is live, without the loop",
@@ -41,7 +42,7 @@ VERBS = {
 _GROUPS = {
     "keep a system": ("check", "run", "up", "status", "plan", "log"),
     "look closer": ("data", "labels", "telemetry", "models", "experiment", "search", "report"),
-    "decide by hand": ("promote", "rollback", "serve", "token", "forget"),
+    "decide by hand": ("train", "promote", "rollback", "serve", "token", "forget"),
     "try a policy on history": ("backtest", "replay"),
 }
 _ASK_FOR_HELP = ("-h", "--help", "help")

@@ -10,7 +10,7 @@ import msgspec
 from trimtab.cli.terminal import plain, say, styled
 
 STYLES = {"done": "green", "refused": "yellow", "failed": "bold red"}
-_LONG = frozenset({"train"})
+LONG = frozenset({"train"})
 _NO_ACTION = frozenset({"declared", "round", "track"})
 
 
@@ -32,7 +32,7 @@ class Story:
     def __call__(self, verb: str, text: str) -> None:
         if verb not in STYLES:
             self._verb = verb
-            if verb in _LONG:
+            if verb in LONG:
                 self._line("begins", text)
             elif verb in _NO_ACTION:
                 self.line(verb, text)

@@ -27,6 +27,7 @@ CauseName = Literal[
     "schema_changed",
     "no_model",
     "person_forgotten",
+    "training_interrupted",
 ]
 
 

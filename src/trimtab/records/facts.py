@@ -90,11 +90,13 @@ class ModelTrained(Fact, kw_only=True):
 
 
 class TrainingFailed(Fact, kw_only=True):
-    """A training that ended without a model, and why. Key: `training_failed:<identity.id>:<action>`."""
+    """A training that ended without a model, and why. `outside`: somebody else ended it (a kill, a full disk), so that
+    another time it may come to one. Key: `training_failed:<identity.id>:<action>`."""
 
     identity: ModelIdentity
     reason: str
     log: str
+    outside: bool | UnsetType = UNSET
 
 
 class TrainingTried(Fact, kw_only=True):

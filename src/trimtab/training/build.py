@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -32,6 +33,7 @@ Profile = Callable[[NDArray[np.float32], Signature, NDArray[np.int64]], bytes]
 _ATTEMPTS = 3
 _FROM_OUTSIDE = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
 """Signals that a process does not raise by its own fault, as it does SIGSEGV."""
+_NO_ROOM = os.strerror(errno.ENOSPC)
 _LOG_LINES = 40
 _LOG_BYTES = 8_000
 _LIBRARIES = {
@@ -60,13 +62,18 @@ class Built:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a worker left nothing, the end of its log, and what was measured. `outside`: the work was not at fault."""
+    """Why a worker left nothing, the end of its log, and what was measured. `outside`: somebody else killed it."""
 
     reason: str
     log: str
     measured: dict[str, float]
     outside: bool = False
     used: Used | None = None
+
+    @property
+    def passing(self) -> bool:
+        """Whether the work was not at fault, so that it may come to a model another time."""
+        return self.outside or _NO_ROOM in self.reason or _NO_ROOM in self.log
 
 
 class Builder:

@@ -98,7 +98,7 @@ class Trainer:
             self._keep_tracked(job, identity.id, code, built, tracked)
             if isinstance(built, Failure):
                 log = _WITHHELD if job.private and built.log else built.log
-                fact = TrainingFailed(identity=identity, reason=built.reason, log=log)
+                fact = TrainingFailed(identity=identity, reason=built.reason, log=log, outside=built.passing or UNSET)
                 return Refused(fact=fact, measured=built.measured)
             return self._keep(job, identity, code, built)
 

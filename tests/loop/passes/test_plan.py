@@ -319,3 +319,35 @@ def test_a_settled_pass_stays_settled_until_the_day_it_is_due() -> None:
         assert not planned(seen(last_training=trained(5 + days))).actions
     assert told(planned(seen(last_training=trained(10)))) == "train"
     assert POLICY.retrain_on[0].amount == DAY * 10
+
+
+@pytest.mark.parametrize(
+    ("minutes", "outside", "does"),
+    [
+        (1, 1, "trains again in 9 min, as the last was ended from outside"),
+        (10, 1, "train"),
+        (10, 2, "trains again in 10 min, as the last was ended from outside"),
+        (20, 2, "train"),
+        (319, 6, "trains again in 1 min, as the last was ended from outside"),
+        (320, 6, "train"),
+        (9999, 7, "would train, but the last 7 trainings were ended from outside: `trimtab train` tries again"),
+    ],
+)
+@pytest.mark.parametrize("live", [LIVE, None])
+def test_what_somebody_else_ended_is_begun_again_each_time_later(
+    minutes: float, outside: int, does: str, live: ReleaseState | None
+) -> None:
+    """Whatever the policy lists, the cooldown says, or new rows there are."""
+    last = trained(minutes / 1440, rows=1200, outside=outside)
+    assert told(planned(seen(live=live, last_training=last))) == does
+    if live is not None:
+        mended = seen(live=live, last_training=msgspec.structs.replace(last, code="before it was mended"))
+        assert told(planned(mended, Policy())).startswith("nothing to do")
+
+
+def test_what_failed_by_itself_is_left_to_a_person() -> None:
+    last = trained(5, rows=1200, failed=True)
+    assert planned(seen(live=None, last_training=last)).reason == (
+        "would train, but no source gave new labelled rows since the last training, which failed: "
+        "`trimtab train` tries it again"
+    )

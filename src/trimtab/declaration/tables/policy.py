@@ -23,7 +23,7 @@ from trimtab.training.spec import ModelSpec
 TRIGGERS: tuple[CauseName, ...] = tuple(
     cause
     for cause in get_args(CauseName)
-    if cause not in ("no_model", "person_forgotten")  # these two always count
+    if cause not in ("no_model", "person_forgotten", "training_interrupted")  # these always count
 )
 _EXAMPLES = {"schedule": "schedule:30 d", "new_rows": "new_rows:50000"}
 _STAGES = ("shadow", "canary", "live")

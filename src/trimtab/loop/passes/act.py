@@ -16,11 +16,11 @@ from trimtab.loop.passes.gate import Gate
 from trimtab.loop.passes.jobs import job_of
 from trimtab.loop.passes.observe import Observer
 from trimtab.loop.passes.offsets import SMALLEST_STEP, offset_in_force
-from trimtab.loop.passes.plan import next_step
+from trimtab.loop.passes.plan import BY_HAND, next_step, not_to_learn
 from trimtab.loop.ports import Datasets, PartlyCollected
 from trimtab.loop.releases import Releases, ReleaseState, fold
 from trimtab.monitoring.profile import profile_rows
-from trimtab.records.facts import PlannedAction, Recalibrated, ReleaseMoved, TrainingTried
+from trimtab.records.facts import PlannedAction, Recalibrated, ReleaseMoved, TrainingFailed, TrainingTried
 from trimtab.records.journal import Draft
 from trimtab.records.ledger import Ledger
 from trimtab.records.metric import is_answered
@@ -112,6 +112,8 @@ class Actor:
         return Result(outcome="done", summary=f"answers are shifted by {found.reason}", facts=drafts)
 
     def _train(self, action: PlannedAction, name: str, now: datetime) -> Result:
+        if "by_hand" in action.arguments and (why_not := self._not_now(now)):
+            return Result(outcome="refused", summary=why_not)
         code, params = self.observer.code()  # before: it may be edited while the training runs
         known, _ = self.datasets.known(now)
         try:
@@ -120,7 +122,16 @@ class Actor:
             # Too few rows, one class only, or code that does not parse: no worker was started.
             result, model = Result(outcome="failed", summary=f"training failed: {error.in_one_line()}"), ""
         tried = TrainingTried(action=name, code=code, params=params, known_rows=known, model=model)
-        return msgspec.structs.replace(result, facts=(Draft(key=f"tried:{name}", fact=tried, at=now), *result.facts))
+        summary = result.summary if result.outcome != "failed" else f"{result.summary}; {_tried_again(result)}"
+        facts = (Draft(key=f"tried:{name}", fact=tried, at=now), *result.facts)
+        return msgspec.structs.replace(result, summary=summary, facts=facts)
+
+    def _not_now(self, now: datetime) -> str:
+        """Why a person may not have a model trained now; empty where it may be."""
+        challenger = self._releases().challenger
+        if challenger is not None:
+            return f"{challenger.release} is on its way to live ({challenger.stage}): one at a time"
+        return not_to_learn(self.datasets.verdicts(now))
 
     def _trained(self, code: str, why: str, name: str, now: datetime) -> tuple[Result, str]:
         """Train on what is known now; what it came to, and the model's identity."""
@@ -243,6 +254,15 @@ class Actor:
         visit = 1 + sum(entry.fact.to == to for entry in moves)
         fact = ReleaseMoved(release=release.release, model=release.model, source=release.stage, to=to, why=why)
         return Draft(key=f"release:{release.release}:{to}:{visit}", fact=fact, at=now)
+
+
+def _tried_again(failed: Result) -> str:
+    """When a training that failed is tried again."""
+    ended = next((draft.fact for draft in failed.facts if isinstance(draft.fact, TrainingFailed)), None)
+    if ended is not None and ended.outside is True:
+        return "it is begun again by itself, after a while"
+    by_hand = f", or by {BY_HAND}" if ended is not None else ""  # without a worker it could not even begin
+    return f"it is tried again when code, hyper-parameters or rows change{by_hand}"
 
 
 def _before(releases: Releases) -> ReleaseState | None:

@@ -9,16 +9,20 @@ from trimtab.loop.passes.observation import Observation
 from trimtab.records.facts import Cause
 
 FORGOTTEN = "person_forgotten"
-"""Counts whatever the policy lists."""
+INTERRUPTED = "training_interrupted"
+"""These two count whatever the policy lists."""
 _RETRAINING_HELPS = ("quality.", "value.")
 
 
 def diagnose(seen: Observation, policy: Policy) -> tuple[Cause, ...]:
-    """The causes to retrain that the policy names and the observation shows; `no_model` and `person_forgotten` are
-    always among them."""
+    """The causes to retrain that the policy names and the observation shows; `no_model`, `person_forgotten` and
+    `training_interrupted` are always among them."""
     if seen.releases.live is None:
         return (Cause(name="no_model", evidence="no release is live"),)
     found = [Cause(name=FORGOTTEN, evidence=seen.forgotten)] if seen.forgotten else []
+    last = seen.last_training
+    if last is not None and last.outside and (seen.code, seen.params) == (last.code, last.params):
+        found.append(Cause(name=INTERRUPTED, evidence="somebody else ended the last training"))
     for trigger in policy.retrain_on:
         evidence = _CHECKS[trigger.cause](seen, trigger)
         if evidence:
@@ -92,4 +96,5 @@ _CHECKS: dict[str, Callable[[Observation, Trigger], str]] = {
     "code_changed": _code_changed,
     "no_model": _no_model,
     FORGOTTEN: _no_model,
+    INTERRUPTED: _no_model,
 }

@@ -11,12 +11,15 @@ from trimtab.records.requirement import Verdict
 
 
 class LastTraining(Record, kw_only=True):
-    """The newest attempt to train: when, on how many known rows, and from which code and hyper-parameters."""
+    """The newest attempt to train: when, on how many known rows, from which code and hyper-parameters, and whether it
+    began and came to no model; `outside` counts the newest in a row that somebody else ended (a kill, a full disk)."""
 
     at: datetime
     rows: int
     code: str
     params: str
+    failed: bool = False
+    outside: int = 0
 
 
 class Progress(Record, kw_only=True):

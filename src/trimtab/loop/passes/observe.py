@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -35,6 +36,7 @@ from trimtab.records.facts import (
     DriftMeasured,
     ModelTrained,
     ReleaseMoved,
+    TrainingFailed,
     TrainingTried,
     VerdictsGiven,
 )
@@ -134,7 +136,25 @@ class Observer:
         if entry is None:
             return None
         tried = entry.fact
-        return LastTraining(at=entry.at, rows=tried.known_rows, code=tried.code, params=tried.params)
+        ended = self._ended(tried)
+        return LastTraining(
+            at=entry.at,
+            rows=tried.known_rows,
+            code=tried.code,
+            params=tried.params,
+            failed=ended is not None,
+            outside=self._ended_outside() if ended is not None else 0,
+        )
+
+    def _ended(self, tried: TrainingTried) -> TrainingFailed | None:
+        """How a training ended that began and came to no model."""
+        entry = self.ledger.get(f"training_failed:{tried.model}:{tried.action}") if tried.model else None
+        return entry.fact if entry is not None and isinstance(entry.fact, TrainingFailed) else None
+
+    def _ended_outside(self) -> int:
+        """How many of the newest trainings in a row were ended by somebody else."""
+        ended = (self._ended(entry.fact) for entry in self.ledger.entries(TrainingTried, newest_first=True))
+        return sum(1 for _ in takewhile(lambda one: one is not None and one.outside is True, ended))
 
     def _schema(self) -> str:
         """What changed in the columns of any dataset since the last training was tried."""

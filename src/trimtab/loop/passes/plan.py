@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from trimtab.declaration.system import Policy, ReleaseStep
-from trimtab.loop.passes.observation import Observation, Progress
+from trimtab.loop.passes.observation import LastTraining, Observation, Progress
 from trimtab.loop.releases import ReleaseState
 from trimtab.measures.judge import acceptable
 from trimtab.records.base import Record
 from trimtab.records.facts import Cause, Compared, PlannedAction
+from trimtab.records.requirement import Verdict
 
 _OPERATIONAL = ("serving.", "resources.")
 _NOT_TO_LEARN = frozenset({"data.personal_patterns", "data.forbidden_columns"})
 """While these are broken no model learns from the rows: what it learned could not be taken back."""
 _URGENT = frozenset({"no_model", "code_changed"})
+BY_HAND = "`trimtab train`"
+"""How a person asks for a training."""
+_PAUSE = 600.0
+_TRIES = 6
+"""After so many seconds, and each time after twice as many, a training that was ended from outside is begun again, so
+many times: what hinders it is over within half a day, or somebody has to look."""
 _LOOKS = 1.4
 """A watched release is looked at every day of a week: its 95% interval, stretched so that seven looks together err no
 more often than one (Bonferroni: 2.69 standard errors instead of 1.96)."""
@@ -147,6 +154,12 @@ def _let_go(seen: Observation, causes: tuple[Cause, ...], policy: Policy) -> Pla
     return _act("move", why, causes=causes, release=standby.release, to="retired")
 
 
+def not_to_learn(data: tuple[Verdict, ...]) -> str:
+    """Why no model may learn from the rows, by their verdicts; empty where it may."""
+    leaking = [v for v in data if v.status == "broken" and v.metric in _NOT_TO_LEARN]
+    return f"{leaking[0].metric} is broken: {leaking[0].reason}" if leaking else ""
+
+
 def _train(  # noqa: PLR0911 - one line for each reason not to
     seen: Observation, causes: tuple[Cause, ...], policy: Policy
 ) -> Plan:
@@ -154,12 +167,17 @@ def _train(  # noqa: PLR0911 - one line for each reason not to
         return Plan(reason=_settled(seen))
     why = "; ".join(f"{cause.name}: {cause.evidence}" for cause in causes)
     last = seen.last_training
-    if leaking := [v for v in seen.data if v.status == "broken" and v.metric in _NOT_TO_LEARN]:
-        return Plan(causes=causes, reason=f"would train, but {leaking[0].metric} is broken: {leaking[0].reason}")
+    if forbidden := not_to_learn(seen.data):
+        return Plan(causes=causes, reason=f"would train, but {forbidden}")
     if seen.forgotten and seen.unanswered and seen.known_rows:
         return _act("train", why, causes=causes)
-    if last is not None and seen.known_rows <= last.rows and (seen.code, seen.params) == (last.code, last.params):
-        return Plan(causes=causes, reason="would train, but no source gave new labelled rows since the last training")
+    same = last is not None and (seen.code, seen.params) == (last.code, last.params)
+    if last is not None and last.outside and same and seen.known_rows:
+        return _again(seen, causes, last, why)
+    if last is not None and seen.known_rows <= last.rows and same:
+        failed = f", which failed: {BY_HAND} tries it again" if last.failed else ""
+        reason = f"would train, but no source gave new labelled rows since the last training{failed}"
+        return Plan(causes=causes, reason=reason)
     if last is not None and not _URGENT.intersection(cause.name for cause in causes):
         waited = (seen.now - last.at).total_seconds()
         if waited < policy.cooldown:
@@ -167,6 +185,19 @@ def _train(  # noqa: PLR0911 - one line for each reason not to
             return Plan(causes=causes, reason=f"would train ({why}), but the cooldown lasts {left:.1f} d more")
     if not seen.known_rows:
         return Plan(causes=causes, reason="would train, but no labelled row is known yet")
+    return _act("train", why, causes=causes)
+
+
+def _again(seen: Observation, causes: tuple[Cause, ...], last: LastTraining, why: str) -> Plan:
+    """What somebody else ended is begun again by itself, each time after twice as long, and in the end by hand."""
+    if last.outside > _TRIES:
+        reason = f"would train, but the last {last.outside} trainings were ended from outside: {BY_HAND} tries again"
+        return Plan(causes=causes, reason=reason)
+    left = _PAUSE * 2 ** (last.outside - 1) - (seen.now - last.at).total_seconds()
+    if left > 0:
+        return Plan(
+            causes=causes, reason=f"trains again in {max(1.0, left / 60):.0f} min, as the last was ended from outside"
+        )
     return _act("train", why, causes=causes)
 
 
