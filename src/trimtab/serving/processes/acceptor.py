@@ -51,7 +51,7 @@ class Acceptor:
         self._turns = Turns(board, slot)
         self._ssl = ssl
         self._handshake = handshake
-        self._open = False
+        self._open = self._full = False
         self._entering: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
@@ -87,8 +87,12 @@ class Acceptor:
             self._move(extra)
 
     def _listen(self) -> None:
-        if self._open:
+        if self._open and not self._full:
             self._loop.add_reader(self._sock.fileno(), self._called)
+
+    def _listen_again(self) -> None:
+        self._full = False
+        self._listen()
 
     def _called(self) -> None:
         if self._turns.leaves(self._here()):
@@ -121,8 +125,9 @@ class Acceptor:
             if error.errno not in _FULL or not self._open:
                 return False
             _LOG.error("a connection cannot be taken: %s", error.strerror)
+            self._full = True
             self._loop.remove_reader(self._sock.fileno())
-            self._loop.call_later(1.0, self._listen)
+            self._loop.call_later(1.0, self._listen_again)
             return False
         self._board.take(self._slot)
         sock.setblocking(False)
