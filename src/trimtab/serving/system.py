@@ -191,6 +191,7 @@ class ServedSystem:
     def _applied(self, fleet: Fleet) -> None:
         self.metrics.route(one.release for one in fleet.releases)
         self.batcher.enter(fleet)
+        self.shadows.enter(fleet)
         if self._debts and fleet.generation == self.desired.applied:
             owed, self._debts = self._debts, []
             self.shadows.pay(owed, fleet)

@@ -102,6 +102,7 @@ class Inside:
         )
         self.fleet = load_fleet(wanted, self.blobs, self.fleet)
         self.batcher.enter(self.fleet)
+        self.shadows.enter(self.fleet)
 
     def ask(self, rows: Sequence[Any], ids: Sequence[str] | None = None, **wishes: Any) -> Listener:
         """Asks as a protocol would; a refusal is told to the listener."""

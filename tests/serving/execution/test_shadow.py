@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from pathlib import Path
 
 import msgspec
@@ -184,6 +186,26 @@ def test_what_a_shadow_will_never_score_is_owed_no_more(tmp_path: Path) -> None:
         await _settled(inside)
         inside.telemetry.tend()
         assert inside.telemetry.sealed == len(list(inside.telemetry.folder.glob("*.seg")))
+        inside.close()
+
+    asyncio.run(main())
+
+
+def test_what_was_in_shadow_is_in_memory_no_longer_than_it_owes(tmp_path: Path) -> None:
+    async def main() -> None:
+        inside = Inside(tmp_path)
+        live = _route(inside, "r1", 1.0, "live")
+        slow = "import time\ndef features(rows):\n    time.sleep(0.02)\n    return rows\n"
+        inside.route(live, _route(inside, "r2", 2.0), _route(inside, "r3", 2.0, code=slow))
+        cores = [weakref.ref(one.core) for one in inside.fleet.shadows]
+        await told([inside.ask([row(1.0)]) for _ in range(5)])
+        inside.route(live)
+        await _settled(inside)
+        assert inside.book.metrics.of("r2").rows["shadow"] == 5
+        assert inside.book.metrics.of("r3").rows["shadow"] == 5
+        await asyncio.sleep(0.5)
+        gc.collect()
+        assert [core() for core in cores] == [None, None]
         inside.close()
 
     asyncio.run(main())

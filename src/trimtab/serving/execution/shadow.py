@@ -44,6 +44,12 @@ class Shadows:
         self._limit = limit
         self._open: dict[int, int] = {}  # how many releases have still to finish with what is owed, by its identity
         self._followers: dict[AnyCore, Follower] = {}
+        self._current: set[AnyCore] = set()
+
+    def enter(self, fleet: Fleet) -> None:
+        """The fleet is in force from now on: the models of former shadows go once they owe nothing."""
+        self._current = {one.core for one in fleet.shadows}
+        self._let_go()
 
     def take(self, owed: Owed) -> None:
         """Has the rows scored, soon."""
@@ -58,7 +64,7 @@ class Shadows:
         for release in owed.releases:
             follower = self._followers.get(release.core)
             if follower is None:
-                follower = self._follow(release.core, owed.fleet)
+                follower = self._follow(release.core)
             follower.take(owed, release)
 
     def pay(self, debts: Iterable[Debt], fleet: Fleet) -> None:
@@ -85,10 +91,11 @@ class Shadows:
         for follower in self._followers.values():
             follower.close()
 
-    def _follow(self, core: AnyCore, fleet: Fleet) -> Follower:
-        current = {one.core for one in fleet.shadows}
-        for other in [one for one, queue in self._followers.items() if one not in current and not queue]:
-            self._followers.pop(other).close()
+    def _let_go(self) -> None:
+        for core in [one for one, queue in self._followers.items() if one not in self._current and not queue]:
+            self._followers.pop(core).close()
+
+    def _follow(self, core: AnyCore) -> Follower:
         follower = self._followers[core] = Follower(
             self._loop, core, self._book, limit=self._limit, busy=self._busy, finished=self._finished
         )
@@ -103,6 +110,7 @@ class Shadows:
         self._book.paid(owed)
         self.backlog -= len(owed.ids)
         self._bytes -= owed.matrix.size if isinstance(owed.matrix, EncodedRows) else owed.matrix.nbytes
+        self._let_go()
 
 
 def _sent(debt: Debt) -> list[SentRow]:
