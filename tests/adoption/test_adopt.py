@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
+from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
@@ -18,13 +20,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 from xgboost import XGBClassifier
 
 import trimtab
 from trimtab.adoption.code import write_estimator
+from trimtab.adoption.rows import rows_of, task_of
 from trimtab.cli.main import main
 from trimtab.declaration.load import load
 from trimtab.errors import PermanentError
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def rows(count: int = 600, seed: int = 0) -> tuple[pl.DataFrame, np.ndarray]:
@@ -169,6 +175,10 @@ def test_texts_are_told_to_move_and_native_categories_stay_categories() -> None:
         ({"y": [1, 2, 3]}, "X has 100 rows and y has 3"),
         ({"X": np.zeros(4)}, r"X has shape \(4,\)"),
         ({"X": pl.DataFrame({"t": [datetime(2026, 1, 1)] * 100}), "time": "t"}, "not moments with a time zone"),
+        ({"X": pl.DataFrame({"t": [None] * 9 + [AT] * 91}), "time": "t"}, "column 't' is empty in 9 rows"),
+        ({"X": pl.DataFrame({"k": ["a", "a", *range(98)]}, strict=False), "key": "k"}, "2 rows share .* such as 'a'"),
+        ({"X": np.zeros((0, 2)), "y": []}, "X has no rows"),
+        ({"y": [1.0, float("nan")] * 50}, "y has no value in 50 of its 100 rows"),
     ],
 )
 def test_rows_that_are_none_are_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
@@ -177,6 +187,38 @@ def test_rows_that_are_none_are_named(tmp_path: Path, change: dict[str, Any], sa
     with pytest.raises(PermanentError, match=says):
         trimtab.adopt(LogisticRegression(), folder=tmp_path / "own", **given)
     assert not (tmp_path / "own").exists()
+
+
+def test_only_what_answers_is_adopted_and_by_its_own_word() -> None:
+    labels = pl.Series("y", [0, 1, 1])
+    assert task_of(LinearSVC(), labels) == task_of(LogisticRegression(), labels) == "binary_classification"
+    assert task_of(LinearSVC(), pl.Series("y", [0, 1, 2])) == "multiclass_classification"
+    assert task_of(RandomForestRegressor(), labels) == "regression"
+    for model, says in ((KMeans(), "KMeans is a clusterer"), (PCA(), "PCA is no model")):
+        with pytest.raises(PermanentError, match=says):
+            task_of(model, labels)
+
+
+def test_labels_are_kept_as_callers_tell_them() -> None:
+    frame = pl.DataFrame({"x": [1.0, 2.0, 3.0]})
+
+    def kept(model: Any, y: Any) -> list[Any]:
+        found = rows_of(frame, y, model=model, time=None, key=None, label="", now=AT)
+        return found.frame.get_column("label").to_list()
+
+    assert kept(LogisticRegression(), [0.0, 1.0, 1.0]) == [0, 1, 1]  # 1.0 of pandas is told as 1
+    assert kept(LogisticRegression(), [0.5, 1.0, 1.0]) == ["0.5", "1.0", "1.0"]
+    assert kept(RandomForestRegressor(), [0, 1, 2]) == [0.0, 1.0, 2.0]
+    with pytest.raises(PermanentError, match="y is String, and the model answers with numbers"):
+        kept(RandomForestRegressor(), ["a", "b", "c"])
+
+
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    frame, figure = rows(100)
+    model = LogisticRegression().fit(frame.select("size", "age").to_numpy(), figure > 0)
+    with pytest.raises(PermanentError, match="/proc/none/here cannot be made") as raised:
+        trimtab.adopt(model, frame, figure > 0, folder="/proc/none/here", time="sold_at")
+    assert raised.value.hint
 
 
 def test_code_makes_the_same_estimator_again() -> None:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
+from textwrap import wrap
 from typing import Any
 
 from trimtab.adoption.code import write_estimator
@@ -28,11 +30,13 @@ class Adoption:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        figures = [f"{name} {e.figure:.4g}" for name, e in self.metrics.items() if e.figure is not None]
-        lines = [f"adopted into {self.folder}: {self.live or 'nothing is live'}", f"  measured: {', '.join(figures)}"]
+        figures = [f"{name}\xa0{e.figure:.4g}" for name, e in self.metrics.items() if e.figure is not None]
+        measured = wrap(f"  measured: {', '.join(figures)}", 80, subsequent_indent=" " * 12, break_long_words=False)
+        lines = [f"adopted into {self.folder}: {self.live or 'nothing is live'}"]
+        lines += [line.replace("\xa0", " ") for line in measured]  # no name is parted from its figure
         lines += [f"  required: {name} {limit}" for name, limit in self.requirements.items()]
         lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join([*lines, f"  next: trimtab up {self.folder}"])
+        return "\n".join([*lines, f"  next: trimtab up {quote(str(self.folder))}"])
 
 
 def adopt(
@@ -66,7 +70,12 @@ def adopt(
     written = write_estimator(model)
     rows = rows_of(X, y, model=model, time=time, key=key, label=label, now=now)
     called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", target.name).strip("-_0123456789") or "adopted"
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PermanentError(
+            f"{target} cannot be made: {error.strerror or error}", hint="name a folder that you may write to"
+        ) from error
     try:
         rows.frame.write_parquet(target / DATA)
         write_model(target, written)

@@ -49,16 +49,24 @@ def rows_of(X: Any, y: Any, *, model: Any, time: str | None, key: str | None, la
     )
     if len(answers) != frame.height:
         raise PermanentError(f"X has {frame.height} rows and y has {len(answers)}", hint="give one label a row")
+    if not frame.height:
+        raise PermanentError("X has no rows", hint="give the rows that the model was fitted on")
     if label in frame.columns:
         raise PermanentError(f"X has a column {label!r}, as the label is called", hint="name it otherwise: label=...")
     task = task_of(model, answers)
-    if task == "regression":
-        answers = answers.cast(pl.Float64)
-    elif not (answers.dtype.is_integer() or answers.dtype == pl.Boolean):
-        answers = answers.cast(pl.String)
+    answers = _told(answers, task)
     for name in (time, key):
         if name is not None and name not in frame.columns:
             raise PermanentError(f"X has no column {name!r}", hint=f"it has {', '.join(frame.columns)}")
+        if name is not None and (empty := frame.get_column(name).null_count()):
+            raise PermanentError(
+                f"column {name!r} is empty in {empty:,} rows", hint="leave these rows out, or fill them"
+            )
+    if key is not None and (twice := frame.get_column(key).filter(frame.get_column(key).is_duplicated())).len():
+        raise PermanentError(
+            f"column {key!r} is no key: {twice.len():,} rows share theirs with others, such as {twice[0]!r}",
+            hint="name a column that tells each row from all others, or leave `key` out: rows are then numbered",
+        )
     inputs = _inputs(model, frame.columns, time, key)
     if key is None:
         frame = frame.with_row_index(KEY)
@@ -107,11 +115,43 @@ def _inputs(model: Any, columns: list[str], time: str | None, key: str | None) -
     return inputs
 
 
+def _told(labels: pl.Series, task: Task) -> pl.Series:
+    """The labels as they are kept: numbers for a regression, else whole numbers, truth values or texts."""
+    import polars as pl
+
+    if labels.dtype.is_float():
+        labels = labels.fill_nan(None)
+    if missing := labels.null_count():
+        raise PermanentError(
+            f"y has no value in {missing:,} of its {len(labels):,} rows", hint="give the rows that it was fitted on"
+        )
+    if task == "regression":
+        try:
+            return labels.cast(pl.Float64)
+        except pl.exceptions.PolarsError as error:
+            raise PermanentError(
+                f"y is {labels.dtype}, and the model answers with numbers",
+                hint="give the numbers that it was fitted on",
+            ) from error
+    if labels.dtype.is_float() and (labels == labels.round()).all():
+        return labels.cast(pl.Int64)  # 1.0 is class 1, whose truth callers tell as 1
+    return labels if labels.dtype.is_integer() or labels.dtype == pl.Boolean else labels.cast(pl.String)
+
+
 def task_of(model: Any, labels: pl.Series) -> Task:
-    """What the estimator does, by its own word."""
-    if hasattr(model, "predict_proba") or getattr(model, "_estimator_type", "") == "classifier":
+    """What the estimator does, by its own word. Raises PermanentError for one that answers neither with a class nor
+    with a number."""
+    tags = getattr(model, "__sklearn_tags__", None)
+    kind = tags().estimator_type if tags is not None else None
+    if kind == "classifier" or (kind is None and hasattr(model, "predict_proba")):
         return "binary_classification" if labels.n_unique() == 2 else "multiclass_classification"
-    return "regression"
+    if tags is None or kind == "regressor":
+        return "regression"
+    raise PermanentError(
+        f"{type(model).__name__} is {f'a {kind}'.replace('_', ' ') if kind else 'no model'}: it tells neither a class "
+        "nor a number for a row",
+        hint="adopt a classifier or a regressor; anything else that is ONNX can be served: `trimtab serve model.onnx`",
+    )
 
 
 def _frame(X: Any) -> pl.DataFrame:  # noqa: N803
