@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.serving.telemetry.disks import memory_disk, needs_mounts
 
 from trimtab.serving.execution.metrics import Metrics
 from trimtab.serving.processes.exposition import (
@@ -91,6 +95,26 @@ def test_counters_of_the_dead_are_kept_once(tmp_path) -> None:  # type: ignore[n
     assert total(reader.ended({"0-3"}), "trimtab_requests_total") == 7
     reader.clear()
     assert reader.ended(set()) == {}
+
+
+@needs_mounts
+def test_a_full_disk_keeps_what_was_counted_before_and_nothing_else(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with memory_disk(disk, "256k"):
+        tally = Tally(disk, tally_name(0, 1))
+        tally.deposit(counted({"r": [0.1] * 3}))
+        ballast = disk / "ballast"
+        with suppress(OSError):
+            ballast.write_bytes(bytes(2**20))
+        tally.deposit(counted({"r": [0.1] * 4, "other": []}))
+        assert {one.name for one in disk.iterdir()} == {"0-1.counted", "ballast"}
+        assert total(tally.ended(set()), "trimtab_requests_total") == 3
+        ballast.unlink()
+        tally.deposit(counted({"r": [0.1] * 4, "other": []}))
+        assert total(tally.ended(set()), "trimtab_requests_total") == 4
+        (disk / ".0-1.counted.tmp").write_text("killed as it wro")
+        tally.fold("0-1")
+        assert {one.name for one in disk.iterdir()} == {"ended.json"}
 
 
 def test_gauges_of_nobody_are_added() -> None:

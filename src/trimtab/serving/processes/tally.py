@@ -8,7 +8,6 @@ that the fold names, so that nothing is counted twice or not at all while it is 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
@@ -67,6 +66,7 @@ class Tally:
                 text = write_text(add_up([read_text(fold.text), read_text(path.read_text())]))
                 _replace(self._fold, msgspec.json.encode(_Fold(names=(*fold.names, name)[-100:], text=text)))
             path.unlink()
+        _draft(path).unlink(missing_ok=True)  # of one that was killed as it wrote
 
     def clear(self) -> None:
         """Forgets everything: a server begins."""
@@ -82,6 +82,14 @@ class Tally:
 
 def _replace(path: Path, data: bytes) -> None:
     """Whole or not at all; it need not outlive a power cut."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_bytes(data)
-    draft.replace(path)
+    draft = _draft(path)
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError:  # on a full disk half of it would be in the way
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
