@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from tests.cli.conftest import Cli, Place, is_live, outcome, row
@@ -178,3 +179,35 @@ def test_one_class_only(cli: Cli, fresh: Place) -> None:
     shown = cli("status", fresh)
     assert (shown.code, "nothing is live" in shown.out, "one class only" in shown.out) == (1, True, True)
     assert cli("run", fresh).out.count("train ") == 0, "the same rows are not tried again"
+
+
+def test_a_source_of_which_nothing_can_be_taken_is_told_for_as_long_as_it_holds(cli: Cli, fresh: Place) -> None:
+    """Not once, when the rows come, and then never again, as the file has nothing new."""
+    path = fresh.folder / "readings.csv"
+    good = path.read_text("utf-8")
+    header, *lines = good.splitlines()
+    path.write_text("\n".join([header, *(re.sub(r",[^,]*Z,", ",01/02/2026 5pm,", line) for line in lines)]) + "\n")
+    for _ in range(3):
+        ran = cli("run", fresh)
+        assert ran.code == 1
+        assert "all 1,500 rows were refused" in outcome(ran, "failed")
+        (failed,) = cli("status", fresh, "--json").json["failed"]
+        assert "all 1,500 rows were refused" in failed["summary"]
+        assert "a time is ISO 8601" in cli("status", fresh).out
+    path.write_text(good, "utf-8")
+    assert cli("run", fresh).code in (0, 1)  # data.validity counts them
+    is_live(cli, fresh)
+    assert cli("status", fresh, "--json").json["failed"] == []
+
+
+def test_new_rows_of_which_none_can_be_read_are_told_until_they_are_gone(cli: Cli, lived: Place) -> None:
+    path = lived.folder / "readings.csv"
+    before = path.read_text("utf-8")
+    lived.append(*[f"n{number},01/02/2026 5pm,north,50,15,5,1" for number in range(30)])
+    for _ in range(3):
+        assert cli("run", lived).code == 1
+        assert "column 'at' retyped: 30 of 30 rows cannot be read" in " ".join(cli("status", lived).out.split())
+        is_live(cli, lived)
+    path.write_text(before, "utf-8")
+    assert cli("run", lived).code == 0
+    assert "collect failed" not in cli("status", lived).out

@@ -50,10 +50,14 @@ def collect_pages(
 ) -> Commit | None:
     """Read on from where the newest version stands, up to `until`; None when nothing is new.
 
-    A reading that had come to its end is followed by one that asks for rows after `asked_again` before that end.
+    A reading that had come to its end is followed by one that asks for rows after `asked_again` before that end. Where
+    the last one could read none of what came, and the source has nothing else, that is raised again: it still holds.
     """
     at = positions.of(before)
+    standing = NothingReadableError(at.wrong, hint=at.hint) if at.wrong else None
     if at.ended and at.until is not None and until <= at.until:
+        if standing is not None:
+            raise standing
         return None
     since = at.since
     if at.ended:
@@ -64,6 +68,7 @@ def collect_pages(
     if stored is not None:
         source.expect(stored)
     for page in source.pages(at.cursor, since, until):
+        standing = None
         version = before.id if before is not None else ""
         at = Position(cursor=page.cursor, until=until, since=since, ended=False, version=version)
         commit = None
@@ -72,7 +77,7 @@ def collect_pages(
         except NothingReadableError as error:  # the pages after it are read all the same
             wrong = wrong or error
         if commit is None:
-            positions.move(at)
+            positions.move(_with(at, wrong))
         else:
             commits.append(commit)
             before = commit.version
@@ -90,7 +95,13 @@ def collect_pages(
         if told is not None:
             told(taken)
     if not at.ended:
-        positions.move(msgspec.structs.replace(at, until=until, ended=True))
-    if wrong is not None:
-        raise wrong
+        positions.move(msgspec.structs.replace(_with(at, wrong), until=until, ended=True))
+    left = wrong or standing
+    if left is not None:
+        raise left
     return all_of(commits)
+
+
+def _with(at: Position, wrong: NothingReadableError | None) -> Position:
+    """The position, with what was wrong on the way to it."""
+    return at if wrong is None else msgspec.structs.replace(at, wrong=wrong.message, hint=wrong.hint)

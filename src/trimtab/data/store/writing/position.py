@@ -28,13 +28,16 @@ _KEPT = 3
 
 class Position(Record, kw_only=True):
     """Where a reading stands: it asks for rows up to `until`, began at `since` (None: the beginning) and goes on at
-    `cursor`, unless it has `ended`; the next one then does. `version` is the dataset's at that point."""
+    `cursor`, unless it has `ended`; the next one then does. `version` is the dataset's at that point. `wrong` is why
+    none of what came could be read, with its `hint`."""
 
     cursor: str = ""
     until: datetime | None = None
     since: datetime | None = None
     ended: bool = True
     version: str = ""
+    wrong: str = ""
+    hint: str = ""
 
 
 class Positions:
