@@ -217,7 +217,6 @@ class ServedSystem:
         """Learns which features can be looked up."""
         while True:
             await asyncio.to_thread(self.lookups.refresh)
-            self.lookups.sweep()
             await asyncio.sleep(_TEND)
 
     async def _tend(self) -> None:

@@ -19,7 +19,7 @@ from trimtab.serving.execution.elsewhere import Ask, Elsewhere, Noted
 from trimtab.serving.execution.identifiers import Identifiers
 from trimtab.serving.execution.lane import Lane, Limits
 from trimtab.serving.execution.pieces import Part, Piece, merge, pick
-from trimtab.serving.execution.questions import Question
+from trimtab.serving.execution.questions import Question, time_is_up
 from trimtab.serving.execution.scoring import Scored, attempt, score_whole
 from trimtab.serving.execution.settling import Settling
 from trimtab.serving.refusals import RefusalError
@@ -304,9 +304,8 @@ class Batcher:
             return False
         else:
             counts.expired += 1
-            waited = time.perf_counter() - question.started
             same = self._settling.end(question)
-            question.caller.refuse(RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms"))
+            question.caller.refuse(time_is_up(question))
         for one in same:
             self._go_on(one)
         return True

@@ -18,13 +18,14 @@ from trimtab.inference.lookup.filling import Filling
 from trimtab.inference.lookup.port import FeatureLookup, View
 from trimtab.serving.execution.crew import Crew, Job
 from trimtab.serving.execution.metrics import Metrics
-from trimtab.serving.execution.questions import Question
+from trimtab.serving.execution.questions import Question, time_is_up
 from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.releases import Release
 
 _LOG = logging.getLogger("trimtab.serving")
 _THREADS = 2
 _MOST_WAITING = 2_000
+_LOOK = 0.1
 _TOO_LONG = 5.0  # seconds after which a store that does not answer is not waited for
 
 
@@ -49,6 +50,8 @@ class Lookups:
         self._proceed = proceed
         self._metrics = metrics
         self._error = ""
+        self._loop = loop
+        self._look: asyncio.TimerHandle | None = None
         self._crew = Crew(loop, "lookup", _THREADS, _TOO_LONG, lambda: None)
 
     def needed(self, rows: Sequence[Any], release: Release) -> list[View]:
@@ -85,11 +88,19 @@ class Lookups:
                 _LOG.exception("features could not be looked up")
                 return RefusalError(503, f"features could not be looked up: {type(error).__name__}", retry_after=1.0)
 
+        def done(found: _Found | RefusalError, seconds: float) -> None:
+            self._metrics.lookup_seconds += seconds
+            self._done(question, found)
+
         def lost() -> None:
             said = f"the store of features did not answer within {_TOO_LONG:g} s"
-            question.caller.refuse(RefusalError(503, said, retry_after=1.0))
+            self._done(question, RefusalError(503, said, retry_after=1.0))
 
-        self._crew.give(Job(run, lambda found, seconds: self._done(question, found, seconds), lost))
+        if question.deadline is not None:
+            left = question.deadline - time.perf_counter()
+            question.timer = self._loop.call_later(max(left, 0.0), self._late, question)
+        self._crew.give(Job(run, done, lost))
+        self._look_soon()
 
     def refresh(self) -> None:
         """Asks the store what can be looked up; meant for another thread, every second or so. A store that cannot be
@@ -107,17 +118,34 @@ class Lookups:
             _LOG.info("features that are looked up: %s", told or "none")
             self.views = views
 
-    def sweep(self) -> None:
-        """Gives up threads that the store keeps waiting; called every second or so."""
-        self._crew.sweep(time.perf_counter())
-
     def close(self) -> None:
         """Lets threads and store go."""
         self._crew.close()
         self._store.close()
+        if self._look is not None:
+            self._look.cancel()
 
-    def _done(self, question: Question, found: _Found | RefusalError, seconds: float) -> None:
-        self._metrics.lookup_seconds += seconds
+    def _look_soon(self) -> None:
+        """Has threads given up that the store keeps waiting, for as long as there are any."""
+        if self._look is None and len(self._crew):
+            self._look = self._loop.call_later(_LOOK, self._sweep)
+
+    def _sweep(self) -> None:
+        self._look = None
+        self._crew.sweep(time.perf_counter())
+        self._look_soon()
+
+    def _late(self, question: Question) -> None:
+        question.over = True
+        self._metrics.of(question.target.release).expired += 1
+        question.caller.refuse(time_is_up(question))
+
+    def _done(self, question: Question, found: _Found | RefusalError) -> None:
+        if question.over:
+            return
+        if question.timer is not None:
+            question.timer.cancel()
+            question.timer = None
         if isinstance(found, RefusalError):
             question.caller.refuse(found)
             return

@@ -6,6 +6,7 @@ from asyncio import TimerHandle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from time import perf_counter
 from time import time as clock
 from typing import Any, NamedTuple, Protocol
 
@@ -277,6 +278,12 @@ class Question:
         """Whoever has the same key meets the same release. Raises RefusalError (422)."""
         if key is not None:
             self.sticky = check_id(key, where)
+
+
+def time_is_up(question: Question) -> RefusalError:
+    """What a caller is told who waited for as long as it said."""
+    waited = perf_counter() - question.started
+    return RefusalError(504, f"the request's time was up after {waited * 1e3:.0f} ms")
 
 
 def check_id(value: object, where: str) -> str:
