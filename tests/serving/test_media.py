@@ -184,6 +184,19 @@ def test_what_cannot_be_taken_is_refused_with_its_figures(server, path, body, he
     assert (found, message in told["error"]) == (status, True), told
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "hint"),
+    [
+        (PNG, "application/x-www-form-urlencoded", 400, "send a file as it is, with its own type: --data-binary @FILE"),
+        (b"--x\r\n", "multipart/form-data; boundary=x", 415, "send a file as it is, with its own type"),
+        ([{"image": "picture.png"}], "application/json", 422, "send the bytes of the file in base64, not its name"),
+    ],
+)
+def test_how_a_file_is_sent_is_told(server, body, kind, status, hint):
+    found, told = server.ask("POST", "/predict", body, {"content-type": kind})
+    assert (found, told["hint"].startswith(hint)) == (status, True), told
+
+
 def test_a_bad_file_spoils_nothing_for_others(server):
     """Many at once, every third of them damaged: each gets its own answer, and no more memory is kept."""
     from concurrent.futures import ThreadPoolExecutor

@@ -156,6 +156,16 @@ def test_a_live_release_that_fails_says_so_and_spoils_no_other(make: Make) -> No
     assert len(server.reader().predictions()) == 1
 
 
+def test_what_was_null_is_named_where_a_model_gave_no_number_for_it(make: Make) -> None:
+    server = make()
+    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([1.0, 0.0]))))
+    status, told = server.ask("POST", "/predict", [ROW, {"distance": None, "carrier": "AA"}])
+    assert status == 500
+    assert told["error"] == "release r1 could not answer: the model gave nan for row 1, where 'distance' is null"
+    assert "SimpleImputer" in told["hint"]
+    assert server.reader().failures()["rows"].to_list() == [2]  # a model that takes no nulls is to be known for it
+
+
 def test_a_shadow_scores_the_same_rows_and_is_never_noticed(make: Make) -> None:
     server = make()
     code = "import time\ndef features(rows):\n    time.sleep(0.3)\n    return rows\n"

@@ -354,7 +354,9 @@ class Batcher:
             self._leave_to_target(piece)
             return
         status = 504 if isinstance(error, TimeoutError) else 500
-        self._settling.refuse(question, RefusalError(status, f"release {release.release} could not answer: {told}"))
+        hint = error.hint if isinstance(error, TrimtabError) else ""
+        said = f"release {release.release} could not answer: {told}"
+        self._settling.refuse(question, RefusalError(status, said, hint=hint))
 
     def _leave_to_target(self, piece: Piece) -> None:
         """A canary does not answer it: the live release does."""

@@ -315,7 +315,9 @@ def read_json(body: bytes | memoryview) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RefusalError(400, f"the body is not JSON: {error}") from error
+        unknown = error.doc[error.pos : error.pos + 9].startswith(("NaN", "Infinity", "-Infinity"))
+        hint = "JSON has no NaN and no Infinity: send null for a value that is not known" if unknown else ""
+        raise RefusalError(400, f"the body is not JSON: {error}", hint=hint) from error
 
 
 def brief(value: object) -> str:

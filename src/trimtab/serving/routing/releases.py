@@ -30,7 +30,7 @@ from trimtab.records.model import ColumnKind, Feature, Route, Routes, Signature
 from trimtab.records.tensors import Tensors
 from trimtab.serving.routing.naming import ReleaseName, Words
 from trimtab.serving.routing.profile import Profile, measure
-from trimtab.serving.routing.rows_error import RowsError, blame_cells
+from trimtab.serving.routing.rows_error import RowsError, blame_cells, no_score
 from trimtab.serving.routing.shares import Shares
 from trimtab.serving.routing.tensor_core import TensorCore
 
@@ -165,10 +165,12 @@ class Core:
             raise PermanentError(f"the model gave scores of shape {scores.shape}; expected {expected}")
         if b"\0" in np.isfinite(scores).tobytes():  # in half the time that `all` takes
             row = int(np.flatnonzero(~np.isfinite(scores.reshape(len(matrix), -1)).all(axis=1))[0])
+            cells = {
+                feature.name: float(cell) for feature, cell in zip(self.signature.features, matrix[row], strict=True)
+            }
             if self._function is None:
-                names = [feature.name for feature in self.signature.features]
-                blame_cells(row, dict(zip(names, matrix[row], strict=True)), missing=True)
-            raise PermanentError(f"the model gave {scores[row]} for row {row}")
+                blame_cells(row, cells, missing=True)
+            raise no_score(scores[row], row, cells)
         return scores
 
     def answer(self, matrix: NDArray[np.float32], offset: float = 0.0) -> Outcome:

@@ -11,6 +11,7 @@ from trimtab.errors import PermanentError, TrimtabError
 from trimtab.inference.mistakes import MistakenRowsError
 from trimtab.inference.tensors.refused import InputError, Why
 
+_MOST_NAMED = 5
 _STATUSES: dict[Why, int] = {"invalid": 422, "too_large": 413, "unsupported": 415}
 
 
@@ -23,6 +24,18 @@ def blame_cells(row: int, cells: Mapping[str, Any], *, missing: bool) -> None:
         if values.dtype.kind == "f" and not (np.isfinite(values) | (missing & np.isnan(values))).all():
             told = f"row {row}: {name!r} is no finite number, or beyond what the model's numbers hold"
             raise RowsError(PermanentError(told, hint="FP32 goes to 3.4e38"))
+
+
+def no_score(score: object, row: int, cells: Mapping[str, float]) -> PermanentError:
+    """That a model gave no number for a row, with those of its cells that are null: most models of tables take none."""
+    empty = [repr(name) for name, cell in cells.items() if np.isnan(cell)]
+    if not empty:
+        return PermanentError(f"the model gave {score} for row {row}")
+    named = ", ".join(empty[:_MOST_NAMED]) + (" and more" if len(empty) > _MOST_NAMED else "")
+    return PermanentError(
+        f"the model gave {score} for row {row}, where {named} {'is' if len(empty) == 1 else 'are'} null",
+        hint="give a value there, or train a model that takes nulls, such as one behind a SimpleImputer",
+    )
 
 
 class RowsError(TrimtabError):

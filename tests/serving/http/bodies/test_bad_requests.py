@@ -138,6 +138,20 @@ def test_a_bad_request_is_named(shared: Running, path: str, body: Any, status: i
     assert shared.ask("POST", PREDICT, [ROW])[0] == 200
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_json_has_no_word_for_is_told_to_be_null(shared: Running, number: str) -> None:
+    body = f'[{{"distance": {number}, "carrier": "AA"}}]'.encode()
+    status, told = shared.ask("POST", PREDICT, body)
+    assert (status, "not JSON" in told["error"]) == (400, True)
+    assert told["hint"] == "JSON has no NaN and no Infinity: send null for a value that is not known"
+
+
+def test_a_form_is_told_to_be_none(shared: Running) -> None:
+    status, told = shared.ask("POST", PREDICT, b"--x--", {"content-type": "multipart/form-data; boundary=x"})
+    assert (status, told["error"]) == (415, "content-type multipart/form-data: a form is not taken")
+    assert told["hint"] == "send rows as JSON"
+
+
 def test_every_wrong_field_is_told_at_once(shared: Running) -> None:
     rows = [ROW, {"distanse": 1.0, "carrier": 3}, ROW | {"carrier": ["AA"]}]
     status, told = shared.ask("POST", PREDICT, rows)

@@ -151,6 +151,8 @@ def test_bare_bytes_are_the_encoded_rows(shared: Running) -> None:
     assert status == 200, told
     assert np.frombuffer(raws["score"], "<f4").tolist() == np.float32(in_json(shared, rows.tolist())).tolist()
     status, told, _ = ask(shared, b"1234567", {HEADER: "0"})
+    assert (status, told["error"]) == (422, "input 'input': 7 bytes; shape [1, 2] of FP32 needs 8")
+    status, told, _ = ask(shared, b"", {HEADER: "0"})
     assert (status, "no rows" in told["error"]) == (422, True)
     status, told, _ = ask(shared, b"123456789", {HEADER: "0"})
     assert (status, told["error"]) == (422, "input 'input': 9 bytes; shape [1, 2] of FP32 needs 8")

@@ -84,10 +84,14 @@ def _bare(body: bytes, release: Release) -> dict[str, Any]:
     elif len(inputs) == 1 and inputs[0].kind == "boolean":
         tensor = {"name": inputs[0].name, "datatype": "BOOL", "shape": [len(body)], "raw": body}
     elif len(inputs) == 1:
-        tensor = {"name": inputs[0].name, "datatype": "FP64", "shape": [len(body) // 8], "raw": body}
+        tensor = {"name": inputs[0].name, "datatype": "FP64", "shape": [_whole(body, 8)], "raw": body}
     else:
-        rows = len(body) // (4 * release.width)
-        tensor = {"name": ENCODED, "datatype": "FP32", "shape": [rows, release.width], "raw": body}
+        tensor = {
+            "name": ENCODED,
+            "datatype": "FP32",
+            "shape": [_whole(body, 4 * release.width), release.width],
+            "raw": body,
+        }
     return asked | {"inputs": [tensor]}
 
 
@@ -100,7 +104,12 @@ def _bare_tensor(body: bytes, spec: Tensors) -> dict[str, Any]:
     if -1 in only.shape or only.datatype == "BYTES":
         raise RefusalError(422, f"input {only.name!r}: bytes alone do not tell the shape of {list(only.shape)}")
     size = prod(only.shape) * DTYPES[only.datatype].itemsize
-    return {"name": only.name, "datatype": only.datatype, "shape": [len(body) // size, *only.shape], "raw": body}
+    return {"name": only.name, "datatype": only.datatype, "shape": [_whole(body, size), *only.shape], "raw": body}
+
+
+def _whole(body: bytes, size: int) -> int:
+    """How many rows of that size are in a body; one that is too short for a row is refused as one."""
+    return max(len(body) // size, int(bool(body)))
 
 
 class BinaryAnswer:

@@ -18,6 +18,8 @@ from trimtab.serving.refusals import RefusalError
 from trimtab.serving.routing.tensor_core import TensorCore
 
 PREDICTION_ID = b"x-prediction-id"
+_BYTES = "send the bytes of the file in base64, not its name or address"
+_AS_IT_IS = "send a file as it is, with its own type: --data-binary @FILE -H 'content-type: image/png' (or audio/wav)"
 _MEDIA = (b"image/", b"audio/", b"application/octet-stream")
 
 
@@ -26,14 +28,22 @@ def is_file(request: Request) -> bool:
     return request.field(b"content-type").lower().startswith(_MEDIA)
 
 
-def hint_of_file(request: Request) -> str:
-    """Where a body goes that is a file of rows by its own word."""
+def hint_of_file(request: Request, core: TensorCore | None) -> str:
+    """Where a body goes that is a file of rows by its own word, or how one is sent that may be an image or a sound."""
     kind = request.field(b"content-type").decode("latin-1")
     try:
         sent_format(kind)
     except RefusalError:
-        return ""
+        takes = core is not None and any(core.takes_files(one.name) for one in core.spec.inputs)
+        return _AS_IT_IS if takes else ""
     return "a file of rows is taken at /v2/models/SYSTEM/batch"
+
+
+def refuse_form(request: Request, core: TensorCore | None) -> None:
+    """Raises RefusalError (415) for a form, as web pages and `curl -F` send files in."""
+    if request.field(b"content-type").lower().startswith(b"multipart/"):
+        hint = hint_of_file(request, core) or "send rows as JSON"
+        raise RefusalError(415, "content-type multipart/form-data: a form is not taken", hint=hint)
 
 
 def read_file(question: Question, request: Request) -> None:
@@ -77,7 +87,7 @@ def _read_row(row: Any, place: int, core: TensorCore) -> Given:
             try:
                 given[name] = [b64decode(value, validate=True)]
             except (binascii.Error, ValueError) as error:
-                hint = "leave out what is before the comma" if value.startswith("data:") else ""
+                hint = "leave out what is before the comma" if value.startswith("data:") else _BYTES
                 raise RefusalError(422, f"{where}: not base64: {error}", hint=hint) from error
             continue
         if core.takes_files(name) and not isinstance(value, list):

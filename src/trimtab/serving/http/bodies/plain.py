@@ -8,7 +8,7 @@ import orjson
 
 from trimtab.records.server import ServerConfig
 from trimtab.serving.execution.questions import Answers, Question, brief, read_json, refuse_many
-from trimtab.serving.http.bodies.files import hint_of_file, is_file, read_file, read_rows
+from trimtab.serving.http.bodies.files import hint_of_file, is_file, read_file, read_rows, refuse_form
 from trimtab.serving.http.request import Request
 from trimtab.serving.open_inference.outputs import named_json
 from trimtab.serving.refusals import RefusalError
@@ -28,7 +28,8 @@ def read_request(question: Question, request: Request, config: ServerConfig) -> 
     try:
         asked: Any = read_json(request.body)
     except RefusalError as error:
-        error.hint = error.hint or hint_of_file(request)
+        refuse_form(request, question.target.tensors)
+        error.hint = error.hint or hint_of_file(request, question.target.tensors)
         raise
     if isinstance(asked, list):
         asked = {"rows": asked}
