@@ -109,9 +109,11 @@ class Batcher:
             lane.admit(question)
         if question.deadline is not None:
             self._dated = True
-        self._settling.begin(question)
-        if self._elsewhere is not None and question.given:
-            self._elsewhere.begin(question)
+        self._settling.waiting += 1
+        if question.given:
+            self._settling.under_way[question.mark] = [question]
+            if self._elsewhere is not None:
+                self._elsewhere.begin(question)
         self._queue.append(question)
         if not self._woken:
             self._woken = True

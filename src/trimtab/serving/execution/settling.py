@@ -20,8 +20,8 @@ _LOG = logging.getLogger("trimtab.serving")
 
 class Settling:
     """Belongs to the event loop. `waiting` counts the questions that were taken and are not ended; `under_way` are
-    those with ids of their own, by their marks, each with those who asked the same since; `shadow` is given what shadow
-    releases owe, after the answers are written."""
+    those with ids of their own, by their marks, each followed by those who asked the same since; `shadow` is given what
+    shadow releases owe, after the answers are written."""
 
     def __init__(self, book: Book, shadow: Callable[[Owed], None]) -> None:
         self.waiting = 0
@@ -44,12 +44,6 @@ class Settling:
         same.append(question)
         self.waiting += 1
         return True
-
-    def begin(self, question: Question) -> None:
-        """It is taken."""
-        self.waiting += 1
-        if question.given:
-            self.under_way[question.mark] = [question]
 
     def settle(self, batch: Batch, parts: Sequence[Part]) -> None:
         """Makes durable, then answers. `parts` are of one question, or the one part of a batch."""
