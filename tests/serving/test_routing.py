@@ -158,7 +158,8 @@ def test_a_live_release_that_fails_says_so_and_spoils_no_other(make: Make) -> No
 
 def test_what_was_null_is_named_where_a_model_gave_no_number_for_it(make: Make) -> None:
     server = make()
-    server.route(models.route("r1", models.bundle(server.blobs, models.sigmoid([1.0, 0.0]))))
+    sig = models.signature("regression", classes=())
+    server.route(models.route("r1", models.bundle(server.blobs, models.linear([1.0, 0.0]), sig)))
     status, told = server.ask("POST", "/predict", [ROW, {"distance": None, "carrier": "AA"}])
     assert status == 500
     assert told["error"] == "release r1 could not answer: the model gave nan for row 1, where 'distance' is null"
