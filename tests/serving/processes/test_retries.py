@@ -14,6 +14,7 @@ from tests.serving import models
 from tests.serving.conftest import Make
 from tests.serving.processes.company import ROW, connections, processes_of, series, started
 from tests.serving.running import Running, until
+from tests.serving.test_explaining import linear
 
 SLOW = "import time\ndef features(rows):\n    time.sleep(0.3)\n    return rows\n"
 
@@ -139,3 +140,26 @@ def scored(server: Running, slot: int) -> float:
     """Rows that the process on a seat has scored, as it noted within the last second."""
     files = (server.layout.serve / "processes").glob(f"{slot}-*.counted")
     return max((series(one.read_text(), "trimtab_rows_total") for one in files), default=0.0)
+
+
+def test_why_may_be_asked_of_another_process_than_answered(make: Make) -> None:
+    """Also while the answer is due, and by several at once; it is scored once, and what explains it is the same."""
+    server = make(processes=2)
+    server.route(models.route("r1", linear(server.blobs)))
+    until(lambda: all(one.state == "serving" for one in processes_of(server)))
+    asking = callers(server)
+    why = [request(name).replace(b"/predict", b"/predict?explain=true") for name in ("a", "b")]
+    first = orjson.loads(ask(asking[0], "a"))["predictions"][0]
+    for sent in why:
+        for sock in asking:
+            sock.sendall(sent)
+            time.sleep(0.005)  # those that two processes read within microseconds are scored by both
+        told = [sock.recv(65_536) for sock in asking]
+        assert {one[:12] for one in told} == {b"HTTP/1.1 200"}
+        assert len({one.partition(b"\r\n\r\n")[2] for one in told}) == 1
+        explained = orjson.loads(told[0].partition(b"\r\n\r\n")[2])
+        assert explained["unexplained"] == []
+        assert explained["predictions"][0]["score"] == first["score"]
+    assert counts(server) == (2.0, 11.0)
+    for sock in asking:
+        sock.close()
