@@ -13,7 +13,7 @@ from trimtab.serving.execution.lane import Limits
 from trimtab.serving.processes.marks import Marks, new_marks
 from trimtab.serving.telemetry.writing.commits import GroupCommit
 
-SLOW = "import time\ndef features(rows):\n    time.sleep(0.1)\n    return rows\n"
+SLOW = "import time\ndef features(rows):\n    time.sleep(0.4)\n    return rows\n"
 
 
 def made(inside: Inside, code: str | None = None) -> models.ModelBundle:
@@ -43,7 +43,7 @@ def stop(inside: Inside) -> None:
 def test_a_retry_while_its_answer_is_brought_to_the_disk_is_kept_once(tmp_path: Path) -> None:
     async def main() -> None:
         inside = Inside(tmp_path)
-        slowly_kept(inside, 0.05)
+        slowly_kept(inside, 0.3)
         inside.route(models.route("r1", made(inside)))
         asked = [inside.ask([row(1.0)], ["a"]) for _ in range(2)]
         for _ in range(3):
@@ -130,7 +130,7 @@ def test_who_leaves_while_another_process_has_the_question_costs_nothing(tmp_pat
         first, second = two.those
         for inside in two.those:
             inside.route(models.route("r1", made(inside)))
-        slowly_kept(first, 0.1)
+        slowly_kept(first, 0.4)
         asked = first.ask([row(1.0)], ["a"])
         await asyncio.sleep(0.02)
         again = second.ask([row(1.0)], ["a"])
@@ -139,7 +139,7 @@ def test_who_leaves_while_another_process_has_the_question_costs_nothing(tmp_pat
         await told([asked, hasty])
         assert hasty.status == 504
         assert hasty.at < asked.at
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         assert counted(first) == (1, 0)
         assert counted(second) == (0, 0)
         assert second.book.metrics.of("r1").cancelled == 1
@@ -158,7 +158,7 @@ def test_a_process_that_says_nothing_takes_no_more_than_half_of_the_time(tmp_pat
             inside.route(models.route("r1", made(inside)))
         await told([first.ask([row(1.0)], ["a"])])
         two.hangs = True
-        again = second.ask([row(1.0)], ["a"], deadline=time.perf_counter() + 0.1)
+        again = second.ask([row(1.0)], ["a"], deadline=time.perf_counter() + 0.4)
         await told([again])
         assert again.scores == [2.0]
         two.close()
