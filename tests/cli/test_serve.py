@@ -51,6 +51,50 @@ def test_what_makes_no_sense_is_refused(words: list[str], told: str, capsys: pyt
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "told"), [
+    (["serve", "none.onnx"], "none.onnx: there is no such model file (name an ONNX file, or the folder"),
+    (["serve", "model.pkl"], "model.pkl: a model of the kind .pkl is never loaded (export it to ONNX and serve that"),
+    (["serve", "picture.png"], "is not UTF-8 text (name the folder that holds a trimtab.toml, or a model file (.onnx"),
+    (["status", "model.onnx"], "this is a model file, which declares no system (`trimtab serve`, `telemetry` and"),
+    (["telemetry", "list", "none.onnx"], "none.onnx: there is no such model (name the file that was served)"),
+    (["telemetry", "prune", "model.onnx"], "the telemetry of a model file is pruned by hand"),
+])  # fmt: skip
+def test_a_file_of_another_kind_is_told_from_a_declaration(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.pkl", "model.onnx", "picture.png"):
+        Path(name).write_bytes(b"\x80\x04\x95")
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_tokens_are_made_for_a_model_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("model.onnx").touch()
+    assert main(["token", "add", "model.onnx", "me"]) == 0
+    assert Path(".model.trimtab/serve/tokens.json").is_file()
+    assert main(["token", "list", "model.onnx"]) == 0
+    assert "me     predict" in capsys.readouterr().out
+    assert main(["telemetry", "list", "model.onnx"]) == 0
+    assert capsys.readouterr().out == "nothing was answered yet\n"
+
+
+def test_a_certificate_that_cannot_be_shown_is_told_before_anything_is_served(
+    lived: Place, free_port: int, tmp_path: Path
+) -> None:
+    lived.edit("trimtab.toml", "port = 8080", f'port = {free_port}\ntls_cert = "chain.pem"\ntls_key = "key.pem"')
+    for content, told in ((None, "chain.pem cannot be read"), ("junk", "one of them is not in PEM form")):
+        if content is not None:
+            for name in ("chain.pem", "key.pem"):
+                (lived.folder / name).write_text(content)
+        ran = real("serve", lived)
+        assert (ran.code, ran.out) == (1, "")
+        assert told in ran.err
+
+
 def test_several_systems_and_processes_follow_their_own_loops(lived: Place, tmp_path: Path, free_port: int) -> None:
     shutil.copytree(lived.folder, tmp_path / "other")
     other = Place(tmp_path / "other")

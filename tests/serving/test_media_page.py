@@ -97,6 +97,16 @@ def test_scripts_do_what_they_show(served: Served, script: str) -> None:
     assert told.split() if script == "ask.py" else told == "(3, 64, 64) 120 90\n"
 
 
+def test_what_it_answered_is_looked_at_as_the_page_says(served: Served) -> None:
+    (line,) = re.findall(r"`trimtab (telemetry show \S+)`", PAGE)
+    asked = {"rows": [{"image": np.zeros((3, 64, 64), int).tolist()}], "ids": ["looked-at"]}
+    (served.folder / "asked.json").write_text(json.dumps(asked))
+    served.run("curl", "-sSf", f"localhost:{served.port}/predict", "-d", "@asked.json")
+    assert "live" in served.run(sys.executable, "-m", "trimtab.cli.main", *line.split())
+    told = served.run(sys.executable, "-m", "trimtab.cli.main", *line.split(), "looked-at")
+    assert "scored by r-1 (live, model m-" in told
+
+
 def test_a_model_that_is_served_is_not_served_twice(served: Served) -> None:
     again = subprocess.run(
         [sys.executable, "-m", "trimtab.cli.main", "serve", "colours.onnx"],

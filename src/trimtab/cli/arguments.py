@@ -62,10 +62,11 @@ def add_state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
 
 
-def take_system(words: list[str]) -> tuple[str, list[str]]:
-    """The word that names a system (the first or the last; `.` where none does) and the others."""
+def take_system(words: list[str], *, models: bool = False) -> tuple[str, list[str]]:
+    """The word that names a system (the first or the last; `.` where none does) and the others. With `models` it may be
+    a model that is served by itself."""
     for position in (0, -1):
-        if words and _is_system(words[position]):
+        if words and (_is_system(words[position]) or (models and _is_model(words[position]))):
             return words[position], words[1:] if position == 0 else words[:-1]
     return ".", words
 
@@ -73,6 +74,12 @@ def take_system(words: list[str]) -> tuple[str, list[str]]:
 def _is_system(word: str) -> bool:
     path = Path(word)
     return path.suffix == ".toml" or (path / "trimtab.toml").is_file() or word in (".", "..")
+
+
+def _is_model(word: str) -> bool:
+    from trimtab.wiring.place import is_model
+
+    return is_model(Path(word))
 
 
 def add_moment(parser: argparse.ArgumentParser) -> None:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     names = [one["system"] for one in served]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of the systems are named {twice!r}")
-    _check_free(served[0]["told"])
+    _check_free(served[0]["root"])
     if args.json:
         emit_json({**served[0]["told"], "pid": os.getpid(), "systems": [one["told"] for one in served]})
     else:
@@ -65,12 +65,20 @@ def run(args: argparse.Namespace) -> int:
     os.execve(sys.executable, [sys.executable, "-m", "trimtab.serving", *states], os.environ | LEAN)
 
 
-def _check_free(told: dict[str, Any]) -> None:
-    """Raises PermanentError where nobody can listen at that address, before anybody is told that it is served there."""
-    from trimtab.records.server import ServerConfig
+def _check_free(root: Path) -> None:
+    """Raises PermanentError where nobody can listen at the address that is written there, or not with its certificate,
+    before anybody is told that it is served there."""
+    from trimtab.records.layout import Layout
+    from trimtab.serving.config import read_config
     from trimtab.serving.processes.address import bind
 
-    bind(ServerConfig(system=told["system"], host=told["host"], port=told["port"]), 0).close()
+    layout = Layout(root)
+    config = read_config(layout.serve_config, layout.tokens)
+    if config.tls_cert and config.tls_key:
+        from trimtab.serving.access.tls import check_files
+
+        check_files(Path(config.tls_cert), Path(config.tls_key))
+    bind(config, 0).close()
 
 
 def _preparing(path: str) -> Callable[[str, Path | None, int | None], dict[str, Any]]:

@@ -41,19 +41,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action; 1 when `verify` found damage or `compact` left some."""
-    from trimtab.wiring.place import open_place
+    from trimtab.records.layout import Layout
+    from trimtab.wiring.place import is_model, open_place, place_of
 
-    system, words = take_system(args.words)
-    actions: dict[str, Callable[[Place, list[str], argparse.Namespace], int]] = {
+    system, words = take_system(args.words, models=True)
+    actions: dict[str, Callable[[Path, list[str], argparse.Namespace], int]] = {
         "list": _list,
         "show": _show,
         "export": _export,
         "verify": _verify,
-        "prune": _prune,
         "compact": _compact,
     }
+    if is_model(Path(system)):
+        if args.action == "prune":
+            raise UsageError("the telemetry of a model file is pruned by hand", hint="remove folders of old segments")
+        return actions[args.action](Layout(place_of(system, args.state)).telemetry, words, args)
     with open_place(system, args.state, create=False) as place:
-        return actions[args.action](place, words, args)
+        if args.action == "prune":
+            return _prune(place, words, args)
+        return actions[args.action](place.layout.telemetry, words, args)
 
 
 def _expect(words: list[str], least: int, most: int, usage: str) -> None:
@@ -61,11 +67,11 @@ def _expect(words: list[str], least: int, most: int, usage: str) -> None:
         raise UsageError(f"write `trimtab telemetry {usage}`")
 
 
-def _list(place: Place, words: list[str], args: argparse.Namespace) -> int:
+def _list(folder: Path, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "list [SYSTEM]")
     from trimtab.serving.telemetry.maintenance.verify import listed
 
-    found = listed(place.layout.telemetry)
+    found = listed(folder)
     if args.json:
         emit_json(found)
         return 0
@@ -109,23 +115,23 @@ def _size(count: int) -> str:
     return f"{count:,} GiB"
 
 
-def _reader(place: Place) -> TelemetryReader:
+def _reader(folder: Path) -> TelemetryReader:
     from trimtab.serving.telemetry.reading.reader import TelemetryReader
 
-    reader = TelemetryReader(place.layout.telemetry)
+    reader = TelemetryReader(folder)
     reader.refresh()
     return reader
 
 
-def _show(place: Place, words: list[str], args: argparse.Namespace) -> int:
+def _show(folder: Path, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 1, "show [SYSTEM] [ID]")
-    return _show_one(place, words[0], args) if words else _show_all(place, args)
+    return _show_one(folder, words[0], args) if words else _show_all(folder, args)
 
 
-def _show_all(place: Place, args: argparse.Namespace) -> int:
+def _show_all(folder: Path, args: argparse.Namespace) -> int:
     import polars as pl
 
-    reader = _reader(place)
+    reader = _reader(folder)
     rows = reader.predictions(args.since, args.until)
     shown = (
         rows.group_by("release", "stage", maintain_order=True)
@@ -165,10 +171,10 @@ def _show_all(place: Place, args: argparse.Namespace) -> int:
     return 0
 
 
-def _show_one(place: Place, name: str, args: argparse.Namespace) -> int:
+def _show_one(folder: Path, name: str, args: argparse.Namespace) -> int:
     from trimtab.serving.telemetry.reading.export import prediction
 
-    found = prediction(place.layout.telemetry, name)
+    found = prediction(folder, name)
     if not found.rows and not found.truths:
         raise UsageError(f"no prediction and no truth has the id {name!r}", hint="`trimtab telemetry export` lists ids")
     if args.json:
@@ -193,7 +199,7 @@ def _brief(cell: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _export(place: Place, words: list[str], args: argparse.Namespace) -> int:
+def _export(folder: Path, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 1, 1, "export [SYSTEM] FILE [--format FORMAT] [--since TIME]")
     import polars as pl
 
@@ -203,7 +209,7 @@ def _export(place: Place, words: list[str], args: argparse.Namespace) -> int:
     kind = args.format or path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(f"{kind or path.name!r} is no format to export to", hint=f"--format {', '.join(FORMATS)}")
-    table: pl.DataFrame = joined(_reader(place), args.since, args.until)
+    table: pl.DataFrame = joined(_reader(folder), args.since, args.until)
     if args.release:
         table = table.filter(pl.col("release") == args.release)
     write(table, path, kind)
@@ -214,11 +220,11 @@ def _export(place: Place, words: list[str], args: argparse.Namespace) -> int:
     return 0
 
 
-def _verify(place: Place, words: list[str], args: argparse.Namespace) -> int:
+def _verify(folder: Path, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "verify [SYSTEM]")
     from trimtab.serving.telemetry.maintenance.verify import verify
 
-    found = verify(place.layout.telemetry)
+    found = verify(folder)
     if args.json:
         emit_json(found)
         return int(not found.sound)
@@ -259,12 +265,12 @@ def _prune(place: Place, words: list[str], args: argparse.Namespace) -> int:
     return 0
 
 
-def _compact(place: Place, words: list[str], args: argparse.Namespace) -> int:
+def _compact(folder: Path, words: list[str], args: argparse.Namespace) -> int:
     _expect(words, 0, 0, "compact [SYSTEM]")
     from trimtab.serving.telemetry.maintenance.compaction import compact
 
     left: list[str] = []
-    done = compact(place.layout.telemetry, told=left.append) if place.layout.telemetry.is_dir() else []
+    done = compact(folder, told=left.append) if folder.is_dir() else []
     if args.json:
         emit_json({"compacted": done, "left": left})
     else:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from trimtab.records.layout import Layout
     from trimtab.wiring.place import place_of
 
-    system, words = take_system(args.words)
+    system, words = take_system(args.words, models=True)
     path = Layout(place_of(system, args.state)).tokens
     if args.action == "list":
         if words:

@@ -163,7 +163,8 @@ def read_text(file: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DeclarationError("is not UTF-8 text", path=file, line=line) from error
+        hint = "" if file.suffix == ".toml" else f"name the folder that holds a {FILE_NAME}, or a model file (.onnx)"
+        raise DeclarationError("is not UTF-8 text", path=file, line=line, hint=hint) from error
 
 
 def toml_values(text: str, path: Path) -> dict[str, Any]:

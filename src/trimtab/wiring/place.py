@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trimtab.declaration.load import load
+from trimtab.declaration.load import FILE_NAME, load
 from trimtab.declaration.system import Replay, System
 from trimtab.errors import DeclarationError
 from trimtab.loop.belonging import require_own
@@ -21,6 +21,11 @@ from trimtab.records.blobs import Blobs
 from trimtab.records.layout import Layout
 from trimtab.records.ledger import Ledger
 from trimtab.wiring.kinds import source_kinds
+
+MODEL_FILE = ".onnx"
+_OTHER_MODELS = frozenset(
+    (".pkl", ".pickle", ".joblib", ".skops", ".pt", ".pth", ".ckpt", ".safetensors", ".h5", ".keras", ".tflite", ".cbm")
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -91,12 +96,41 @@ def open_place(
 
 def declared(path: str | Path) -> System:
     """The declaration at a path, checked against the sources that can be had."""
+    refuse_model(Path(path))
     return load(Path(path), source_kinds())
 
 
 def place_of(path: str | Path, state: Path | None) -> Path:
-    """The state folder of a system."""
-    return _state_of(declared(path), state)
+    """The state folder of a system, or of a model that is served by itself."""
+    if not is_model(Path(path)):
+        return _state_of(declared(path), state)
+    from trimtab.loop.targets.model_file import place_of_model
+
+    root = place_of_model(Path(path).absolute(), state).root
+    if not root.exists() and not Path(path).exists():
+        raise DeclarationError("there is no such model", path=path, hint="name the file that was served")
+    return root
+
+
+def is_model(path: Path) -> bool:
+    """Whether a path is that of a model which can be served by itself: a model file, or an exported model."""
+    if path.suffix == MODEL_FILE:
+        return True
+    if not (path.suffix == ".zip" or path.is_dir()) or (path / FILE_NAME).is_file():
+        return False
+    from trimtab.deployment.package.reading import is_package
+
+    return is_package(path)
+
+
+def refuse_model(path: Path) -> None:
+    """Raises DeclarationError where a file that is a model by its name stands in the place of a declaration."""
+    if path.suffix == MODEL_FILE:
+        hint = "`trimtab serve`, `telemetry` and `token` take one; the others take the folder that holds a trimtab.toml"
+        raise DeclarationError("this is a model file, which declares no system", path=path, hint=hint)
+    if path.suffix.lower() in _OTHER_MODELS:
+        hint = "export it to ONNX and serve that, or let trimtab.adopt(model, X, y, folder=...) train it again"
+        raise DeclarationError(f"a model of the kind {path.suffix} is never loaded", path=path, hint=hint)
 
 
 def _state_of(system: System, state: Path | None) -> Path:

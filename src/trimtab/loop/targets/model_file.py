@@ -45,6 +45,9 @@ def prepare_model(
     its graph, PermanentError for a file that is no model, or is being served."""
     try:
         onnx = path.read_bytes()
+    except FileNotFoundError as error:
+        hint = "name an ONNX file, or the folder that holds a trimtab.toml"
+        raise DeclarationError("there is no such model file", path=path, hint=hint) from error
     except OSError as error:
         raise PermanentError(f"{path} cannot be read: {error.strerror or error}") from error
     beside = path.with_suffix(".toml")

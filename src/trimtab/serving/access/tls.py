@@ -60,7 +60,7 @@ class ServerTls:
         self._shown = shown
         self._complaint = ""
         self._warned = -math.inf
-        self._seen = self._signature()
+        self._seen = _signature(*self._files)
         self._current, self.pem, self.validity = self._load()
         shown(self.pem[1])
         self._warn()
@@ -72,7 +72,7 @@ class ServerTls:
         they cannot be used, the former one stays, and the log says so, once. Microseconds when nothing has changed."""
         seen: Signature = ()
         try:
-            seen = self._signature()
+            seen = _signature(*self._files)
             if seen == self._seen:
                 self._complaint = ""
                 self._warn()
@@ -101,34 +101,44 @@ class ServerTls:
         connection.context = self._current
 
     def _load(self, *, valid: bool = False) -> tuple[ssl.SSLContext, tuple[bytes, bytes], Validity]:
-        certificate, key = self._files
-        context = greeting_context(self._seldom)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols(_PROTOCOLS)
-        try:
-            context.load_cert_chain(certificate, key, password=_no_password)
-            pem = key.read_bytes(), certificate.read_bytes()
-        except OSError as error:  # ssl.SSLError is one
-            why = str(getattr(error, "reason", "") or "one of them is not in PEM form")
-            raise PermanentError(
-                f"tls_cert {certificate} and tls_key {key} cannot be used: {_WORDS.get(why, why)}",
-                hint="both in PEM form, the key of that very certificate and without a password",
-            ) from error
-        validity = _validity(context, certificate)
+        context, pem, validity = _read(*self._files, self._seldom)
         if valid and not validity.start <= self._now() < validity.end:
             raise PermanentError(f"the new one is valid only {validity}")
         return context, pem, validity
 
-    def _signature(self) -> Signature:
-        found = []
-        for path in self._files:
-            try:
-                state = path.stat()
-            except OSError as error:
-                raise PermanentError(f"{path} cannot be read: {error.strerror}", hint="see [serve] tls_cert") from error
-            found.append((state.st_mtime_ns, state.st_size, state.st_ino))
-        return tuple(found)
+
+def check_files(certificate: Path, key: Path) -> None:
+    """Raises PermanentError where a server could not show that certificate; one that has expired it could."""
+    _signature(certificate, key)
+    _read(certificate, key, Seldom())
+
+
+def _signature(*files: Path) -> Signature:
+    found = []
+    for path in files:
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise PermanentError(f"{path} cannot be read: {error.strerror}", hint="see [serve] tls_cert") from error
+        found.append((state.st_mtime_ns, state.st_size, state.st_ino))
+    return tuple(found)
+
+
+def _read(certificate: Path, key: Path, seldom: Seldom) -> tuple[ssl.SSLContext, tuple[bytes, bytes], Validity]:
+    context = greeting_context(seldom)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(_PROTOCOLS)
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+        pem = key.read_bytes(), certificate.read_bytes()
+    except OSError as error:  # ssl.SSLError is one
+        why = str(getattr(error, "reason", "") or "one of them is not in PEM form")
+        raise PermanentError(
+            f"tls_cert {certificate} and tls_key {key} cannot be used: {_WORDS.get(why, why)}",
+            hint="both in PEM form, the key of that very certificate and without a password",
+        ) from error
+    return context, pem, _validity(context, certificate)
 
 
 _WORDS = {
