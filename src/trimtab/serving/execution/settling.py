@@ -63,10 +63,10 @@ class Settling:
 
     def refuse(self, question: Question, error: RefusalError) -> None:
         """Ends it with an error, and those who asked the same."""
-        for one in (question, *self.end(question)):
-            if one is not question:
-                self.end(one)
-            one.caller.refuse(error)
+        same = self.end(question)
+        question.caller.refuse(error)
+        for one in same:
+            self.refuse(one, error)
 
     def end(self, question: Question) -> list[Question]:
         """Ends it without a word; returns those who asked the same and still wait."""
@@ -86,7 +86,13 @@ class Settling:
 
     def _answer(self, batch: Batch, parts: Sequence[Part], owed: Sequence[Owed]) -> None:
         try:
-            self._tell(batch.questions, answers_of(parts, batch.rows))
+            answers = answers_of(parts, batch.rows)
+        except Exception:  # a fault of ours
+            _LOG.exception("%d answers could not be put together", len(batch.questions))
+            for one in batch.questions:
+                self.refuse(one, RefusalError(500, "the server failed to put the answer together"))
+        else:
+            self._tell(batch.questions, answers)
         finally:
             for debt in owed:
                 self._shadow(debt)
