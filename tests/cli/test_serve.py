@@ -9,6 +9,7 @@ import resource
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Place, real
 from tests.cli.test_live import ROW
+from tests.serving import models
 
 from trimtab.cli.main import main
 from trimtab.cli.serve import arguments
@@ -80,6 +82,15 @@ def test_tokens_are_made_for_a_model_file(
     assert "me     predict" in capsys.readouterr().out
     assert main(["telemetry", "list", "model.onnx"]) == 0
     assert capsys.readouterr().out == "nothing was answered yet\n"
+
+
+def test_a_port_in_use_names_the_file_that_says_another(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "line.onnx").write_bytes(models.linear([1.0, 0.0]))
+    (tmp_path / "line.toml").write_text(f"[serve]\nport = {free_port}\n")
+    with socket.create_server(("127.0.0.1", free_port)):
+        ran = real("serve", tmp_path / "line.onnx")
+    assert (ran.code, ran.out) == (1, "")
+    assert "(another program listens there: declare another `port` in [serve] of line.toml)" in ran.err
 
 
 def test_a_certificate_that_cannot_be_shown_is_told_before_anything_is_served(

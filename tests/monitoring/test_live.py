@@ -116,7 +116,7 @@ def test_what_is_not_known_is_unknown() -> None:
     waiting = frame().filter(pl.col("label").is_null())
     [got] = verdicts(req, waiting)
     assert got.status == "unknown"
-    assert got.reason == f"{waiting.height} predictions wait for their truth"
+    assert got.reason == f"{waiting.height:,} predictions wait for their truth"
     assert verdicts(req, frame(), now=NOW + timedelta(days=90))[0].reason == "nothing was predicted"
     with pytest.raises(PermanentError, match="no column 'label'"):
         verdicts(req, frame().drop("label"))

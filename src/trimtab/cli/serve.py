@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def processes(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Become the server: it runs until SIGINT or SIGTERM, answers what is due, and ends with 0."""
-    from trimtab.deployment.local import LEAN
+    from trimtab.deployment.local import environment_of
 
     systems = args.systems or ["."]
     if args.state is not None and len(systems) > 1:
@@ -51,7 +52,13 @@ def run(args: argparse.Namespace) -> int:
     names = [one["system"] for one in served]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two of the systems are named {twice!r}")
-    _check_free(served[0]["root"])
+    try:
+        _check_free(served[0]["root"])
+    except PermanentError as error:
+        if systems[0].endswith(".onnx"):  # its settings stand beside it
+            beside = Path(systems[0]).with_suffix(".toml").name
+            error.hint = error.hint.replace("[serve]", f"[serve] of {beside}")
+        raise
     if args.json:
         emit_json({**served[0]["told"], "pid": os.getpid(), "systems": [one["told"] for one in served]})
     else:
@@ -62,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.flush()
     states = [word for one in served for word in ("--state", str(one["root"]))]
     # The server takes this process's place, so that it is as small as one that the loop starts.
-    os.execve(sys.executable, [sys.executable, "-m", "trimtab.serving", *states], os.environ | LEAN)
+    os.execve(sys.executable, [sys.executable, "-m", "trimtab.serving", *states], environment_of(os.environ))
 
 
 def _check_free(root: Path) -> None:
@@ -78,6 +85,10 @@ def _check_free(root: Path) -> None:
         from trimtab.serving.access.tls import check_files
 
         check_files(Path(config.tls_cert), Path(config.tls_key))
+    if config.grpc_port is not None and find_spec("grpc") is None:
+        raise PermanentError(
+            "[serve] grpc_port needs a package that is missing: grpc", hint="pip install 'trimtab[grpc]'"
+        )
     bind(config, 0).close()
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -29,6 +29,14 @@ _STARTS = 5
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for
 _LOG_LIMIT = 8 * 2**20
 LEAN = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # 15 MB less, no idle threads
+_QUIET = {
+    "GRPC_VERBOSITY": "ERROR"
+}  # its log is for people: gRPC writes lines of its own whenever a process is started
+
+
+def environment_of(given: Mapping[str, str]) -> dict[str, str]:
+    """What a server's process is started with."""
+    return _QUIET | dict(given) | LEAN
 
 
 class LocalServer:
@@ -211,7 +219,7 @@ class LocalServer:
         with suppress(OSError):
             if self.log.stat().st_size > _LOG_LIMIT:
                 self.log.replace(self.log.with_suffix(".log.old"))
-        environment = os.environ | LEAN
+        environment = environment_of(os.environ)
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -229,9 +237,13 @@ class LocalServer:
             self._process = None
             if process.returncode == -signal.SIGKILL:
                 return False
-            words = self._last_words()
-            taken = "set port of [serve], or stop what has it; " if "already in use" in words else ""
-            raise PermanentError(f"the prediction server ended at once: {words}", hint=f"{taken}see {self.log}")
+            words, mend = self._last_words()
+            if "already in use" in words:
+                mend = "set port of [serve], or stop what has it"
+            see = f"see {self.log}"
+            raise PermanentError(
+                f"the prediction server ended at once: {words}", hint=f"{mend}; {see}" if mend else see
+            )
         if late:
             _signal(process.pid, signal.SIGKILL)
             process.wait()
@@ -239,12 +251,13 @@ class LocalServer:
             raise TemporaryError(f"the prediction server did not answer within {self._patience:g} s")
         return True
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> tuple[str, str]:
+        """What the server said last, and its mend."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        said = next(
-            (line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "no words"
-        )
-        return said.removeprefix("error: ")
+        place = next((at for at in range(len(lines) - 1, -1, -1) if lines[at].startswith("error: ")), len(lines) - 1)
+        said, below = lines[place : place + 1], lines[place + 1 : place + 2]
+        mend = [line.removeprefix("  hint: ") for line in below if line.startswith("  hint: ")]
+        return "".join(said).removeprefix("error: ") or "no words", "".join(mend)
 
     def _answers(self, info: ServerInfo) -> bool:
         try:

@@ -128,7 +128,7 @@ def _of_answers(
     req: Requirement, rows: _Rows, measure: _Measure, place: Literal["shadow", "canary", "live"]
 ) -> Verdict:
     if rows.places.size == 0:
-        reason = f"{rows.waiting} predictions wait for their truth" if rows.waiting else "nothing was predicted"
+        reason = f"{rows.waiting:,} predictions wait for their truth" if rows.waiting else "nothing was predicted"
         return judge(req, Estimate(figure=None, reason=reason), place=place)
     if req.by is None:
         return judge(req, measure(rows.label, rows.score, rows.days), place=place)

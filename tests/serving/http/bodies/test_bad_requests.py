@@ -172,6 +172,8 @@ def test_wrong_addresses_and_methods(shared: Running) -> None:
     assert shared.ask("GET", "/nothing")[0] == 404
     assert shared.ask("GET", "/v2/models/other")[0] == 404
     assert shared.ask("POST", "/v2/models/other/infer", {})[0] == 404
+    status, told = shared.ask("POST", "/predict/fligths", [ROW])
+    assert (status, told) == (404, {"error": "no such system: 'fligths'", "hint": "this server serves 'flights'"})
     status, told = shared.ask("GET", "/predict")
     assert status == 405
     assert "use POST" in told["error"]

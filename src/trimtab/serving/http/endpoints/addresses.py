@@ -94,6 +94,9 @@ class Addresses:
             raise RefusalError(404, f"no such model or call: this server serves {self.system!r}")
         if path.startswith("/v2/") and (name := path.split("/")[2]) in _NOT_OFFERED:
             raise RefusalError(404, f"{_NOT_OFFERED[name]} is not offered", hint=_LISTED)
+        before, _, last = path.rpartition("/")
+        if f"{before}/{self.system}".encode() in self._table:
+            raise RefusalError(404, f"no such system: {last[:200]!r}", hint=f"this server serves {self.system!r}")
         hint = meant(path, self.system) or "`GET /openapi.json` lists them all"
         raise RefusalError(404, f"no such address: {shown}", hint=hint)
 
