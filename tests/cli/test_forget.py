@@ -30,7 +30,7 @@ from trimtab.serving.client.sync import Client
 MASTER = "5a" * 32
 PEOPLE = 8
 GONE = "crew-000003"
-SECRETS = (GONE, "Person Surname3", "p3@private.example", "Surname3", "p3@")
+SECRETS = (GONE, "Person Surname3", "p3@private.example", "Surname3", "p3@priv")
 CREW = """
 [[data]]
 name = "crew"
