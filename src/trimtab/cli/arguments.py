@@ -109,13 +109,18 @@ def moment_text(text: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds above zero."""
+    """A number of seconds above zero, or a time with its unit, such as 5min."""
+    from trimtab.declaration.units import parse_duration
+
     try:
         value = float(text)
     except ValueError:
-        value = 0.0
+        try:
+            value = parse_duration(text)
+        except TrimtabError:
+            value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero, nor a time such as 5min")
     return value
 
 

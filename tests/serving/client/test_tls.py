@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,27 @@ def test_a_server_is_verified_and_asked(make: Make, tmp_path: Path) -> None:
         assert "`ca`" in caught.value.hint
     with pytest.raises(PermanentError, match="no certificates can be read there"):
         Client(server.url, ca=tmp_path / "none.pem")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "host", "hint"),
+    [
+        (-9, -1, "localhost", "let the server show a new one"),
+        (1, 9, "localhost", "look at this machine's clock"),
+        (-1, 9, "localhost.localdomain", "ask the server by a name that its certificate holds"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_has_its_own_mend(
+    make: Make, tmp_path: Path, start: int, end: int, host: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path / "tls")
+    files = tmp_path / "server.pem", tmp_path / "server.key"
+    authority.issue(*files, start=timedelta(days=start), end=timedelta(days=end))
+    server = make(tls_cert=str(files[0]), tls_key=str(files[1]))
+    port = int(server.url.rpartition(":")[2])
+    connect = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda address, *rest: connect(("127.0.0.1", port), *rest))
+    with Client(f"https://{host}:{port}", ca=authority.path) as client, pytest.raises(PermanentError) as caught:
+        client.predict(ROWS)
+    assert "not trusted" in caught.value.message
+    assert hint in caught.value.hint

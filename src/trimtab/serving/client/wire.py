@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     import ssl
 
 TOKEN = "TRIMTAB_TOKEN"
+_ITS_NAMES = "ask the server by a name that its certificate holds"
+_MENDS = {
+    9: "its time has not come: look at this machine's clock, or let the server show another",
+    10: "let the server show a new one: files that are replaced are read anew",
+    62: _ITS_NAMES,
+    64: _ITS_NAMES,
+}  # by OpenSSL's X509_V_ERR_...: CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
 _NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"))
 JSON_SIZE = b"inference-header-content-length"
 
@@ -61,9 +68,8 @@ class Address:
         why = getattr(error, "verify_message", None)
         if why is None:
             return None
-        return PermanentError(
-            f"{self.url} shows a certificate that is not trusted: {why}", hint="pass the file of its authority as `ca`"
-        )
+        hint = _MENDS.get(getattr(error, "verify_code", 0), "pass the file of its authority as `ca`")
+        return PermanentError(f"{self.url} shows a certificate that is not trusted: {why}", hint=hint)
 
 
 class Answer:
