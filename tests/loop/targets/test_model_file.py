@@ -10,7 +10,7 @@ import pytest
 from tests.inference.tensors import graphs
 from tests.inference.tensors.graphs import T
 
-from trimtab.errors import DeclarationError, PermanentError, TrimtabError
+from trimtab.errors import DeclarationError, TrimtabError
 from trimtab.loop.targets.model_file import place_of_model, prepare_model
 from trimtab.records.base import SimulatedClock
 from trimtab.records.model import Routes, Signature
@@ -106,7 +106,7 @@ def test_what_is_declared_wrongly_is_named(tmp_path, declared, message):
 def test_a_file_that_is_no_model_is_named(tmp_path):
     with pytest.raises(TrimtabError, match="cannot be loaded"):
         prepared(tmp_path, b"hello")
-    with pytest.raises(PermanentError, match="cannot be read: No such file"):
+    with pytest.raises(DeclarationError, match="there is no such model file"):
         prepare_model(tmp_path / "no.onnx", place_of_model(tmp_path / "no.onnx", None), {}, CLOCK)
 
 
