@@ -142,6 +142,8 @@ def test_a_pipeline_that_picks_columns_by_name_is_kept_and_sees_no_others(tmp_pa
     system = load(found.folder)
     assert system.model.inputs == ("city", "age", "size")
     assert system.labelled.label == "sold"
+    assert "scores are the probability of 'yes', the positive class as the later by the alphabet" in found.notes
+    assert max(map(len, str(found).splitlines()[1:-1])) <= 80
     auc, own = found.metrics["quality.roc_auc"].figure, roc_auc_score(y == "yes", model.predict_proba(inputs)[:, 1])
     assert auc is not None
     assert abs(auc - own) < 0.08

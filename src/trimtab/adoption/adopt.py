@@ -35,7 +35,8 @@ class Adoption:
         lines = [f"adopted into {self.folder}: {self.live or 'nothing is live'}"]
         lines += [line.replace("\xa0", " ") for line in measured]  # no name is parted from its figure
         lines += [f"  required: {name} {limit}" for name, limit in self.requirements.items()]
-        lines += [f"  note: {note}" for note in self.notes]
+        for note in self.notes:
+            lines += wrap(f"  note: {note}", 80, subsequent_indent=" " * 8, break_long_words=False)
         return "\n".join([*lines, f"  next: trimtab up {quote(str(self.folder))}"])
 
 
@@ -133,6 +134,10 @@ def _notes(rows: Adopted) -> list[str]:
         notes.append("the rows have no time, so their order stands for it; name the column with time=...")
     if rows.key == "row":
         notes.append("the rows have no key, so they are numbered; name the column with key=...")
+    if rows.task == "binary_classification":
+        labels = rows.frame.get_column(rows.label)
+        if isinstance(positive := labels.max(), str):
+            notes.append(f"scores are the probability of {positive!r}, the positive class as the later by the alphabet")
     return notes
 
 
