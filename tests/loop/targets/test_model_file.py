@@ -83,6 +83,8 @@ def test_the_same_model_is_routed_once_and_another_takes_its_place(tmp_path):
     ('task = "binary_classification"', "needs the names of its classes"),
     ('task = "regression"', "the graph has several outputs (name the score: one of logits, pixels)"),
     ('task = "regression"\nscore = "pixel"', "there is no output 'pixel' (the signature has logits, pixels)"),
+    ('task = "regression"\nscore = "logits"', "output 'logits' has 3 values a row; expected one"),
+    ('task = "multiclass_classification"\nscore = "logits"\nclasses = ["a", "b"]', "and there are 2 classes"),
     ('postprocess = "nothing.py"', "nothing.py"),
     ("[inputs.picture]\n", "the graph has no input 'picture' (it has image)"),
     ("[outputs.logit]\n", "the graph has no output 'logit'"),

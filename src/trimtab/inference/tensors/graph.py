@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from trimtab.errors import PermanentError
@@ -9,6 +10,7 @@ from trimtab.inference.tensors.datatypes import graph_datatype
 from trimtab.records.model import Signature
 from trimtab.records.tensors import Recognition, TensorInput, TensorOutput, Tensors
 
+_SCORED = ("binary_classification", "multiclass_classification", "regression")
 EVERYWHERE = frozenset(("score", "label", "prediction_id"))
 """Names of outputs that every answer has."""
 
@@ -57,6 +59,19 @@ def check_graph(session: Any, signature: Signature) -> None:
     for name in used:
         if name not in named:
             raise PermanentError(f"there is no output {name!r}", hint=f"the signature has {', '.join(named)}")
+    score = next((one for one in spec.outputs if one.name == signature.onnx_output), None)
+    if signature.task in _SCORED and score is not None and -1 not in score.shape:
+        check_width(signature, prod(score.shape))
+
+
+def check_width(signature: Signature, width: int) -> None:
+    """Raises PermanentError unless so many values a row are scores of the signature's task."""
+    told = f"output {signature.onnx_output!r} has {width} values a row"
+    if signature.task == "multiclass_classification":
+        if width != len(signature.classes):
+            raise PermanentError(f"{told}, and there are {len(signature.classes)} classes")
+    elif width != 1 and not (width == 2 and signature.task == "binary_classification"):
+        raise PermanentError(f"{told}; expected one")
 
 
 def _check_same(

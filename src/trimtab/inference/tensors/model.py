@@ -14,7 +14,7 @@ from trimtab.inference.postprocess_code import Named, PostprocessFunction, postp
 from trimtab.inference.row_by_row import row_by_row
 from trimtab.inference.session import open_session
 from trimtab.inference.tensors.datatypes import DTYPES
-from trimtab.inference.tensors.graph import check_graph
+from trimtab.inference.tensors.graph import check_graph, check_width
 from trimtab.inference.tensors.placing import Placed
 from trimtab.inference.tensors.readout import DETECTED, IDENTIFIED, detect, identify, read_out
 from trimtab.inference.tensors.rows import Array, RowReader, TensorRows
@@ -174,15 +174,9 @@ class TensorModel:
         """The score output as the task has it. Raises PermanentError where its shape is another."""
         found = values.reshape(n, -1)
         width = found.shape[1]
+        check_width(self.signature, width)
         if self.signature.task == "multiclass_classification":
-            classes = len(self.signature.classes)
-            if width != classes:
-                raise PermanentError(
-                    f"output {self._score!r} has {width} values a row, and there are {classes} classes"
-                )
             return np.ascontiguousarray(found, np.float32)
-        if width != 1 and not (width == 2 and self.signature.task == "binary_classification"):
-            raise PermanentError(f"output {self._score!r} has {width} values a row; expected one")
         return np.ascontiguousarray(found[:, -1], np.float32)
 
     def _best(self, scores: NDArray[np.float32]) -> dict[str, Any]:
