@@ -180,6 +180,7 @@ def test_texts_are_told_to_move_and_native_categories_stay_categories() -> None:
         ({"X": pl.DataFrame({"t": [None] * 9 + [AT] * 91}), "time": "t"}, "column 't' is empty in 9 rows"),
         ({"X": pl.DataFrame({"k": ["a", "a", *range(98)]}, strict=False), "key": "k"}, "2 rows share .* such as 'a'"),
         ({"X": np.zeros((0, 2)), "y": []}, "X has no rows"),
+        ({"X": pl.DataFrame({"t": [AT] * 100})}, "column 't' holds moments, and no model takes them as they are"),
         ({"y": [1.0, float("nan")] * 50}, "y has no value in 50 of its 100 rows"),
     ],
 )

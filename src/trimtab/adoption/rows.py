@@ -68,6 +68,9 @@ def rows_of(X: Any, y: Any, *, model: Any, time: str | None, key: str | None, la
             hint="name a column that tells each row from all others, or leave `key` out: rows are then numbered",
         )
     inputs = _inputs(model, frame.columns, time, key)
+    if moment := next((name for name in inputs if frame.schema[name] == pl.Datetime), None):
+        told = f"column {moment!r} holds moments, and no model takes them as they are"
+        raise PermanentError(told, hint=f"say time={moment!r} where it tells when a row was, or fit without it")
     if key is None:
         frame = frame.with_row_index(KEY)
     if time is None:
