@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 MOST_GIVEN_UP = 4
+_LOOK = 0.1  # seconds between two looks at threads that may hang; fewer where they may not take long
 
 
 class GivenUpError(BaseException):
@@ -36,7 +37,8 @@ class Job:
 class Crew:
     """Up to `most` daemon threads for one model. Its methods belong to the event loop.
 
-    `given_up` counts threads that were given up and have not ended since, `returned` is called when one of them does.
+    A thread is given up whose job lasts longer than `limit` seconds. `given_up` counts those that have not ended since,
+    `returned` is called when one of them does.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Crew:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._workers: list[_Worker] = []
         self._due: set[Job] = set()
+        self._look: asyncio.TimerHandle | None = None
         self._closed = False
 
     def __len__(self) -> int:
@@ -66,9 +69,25 @@ class Crew:
         self._due.add(job)
         self._queue.put(job)
         self._hire()
+        self._look_soon()
 
-    def sweep(self, now: float) -> None:
-        """Gives up the threads whose job has lasted longer than the limit; `now` as of `time.perf_counter`."""
+    def close(self) -> None:
+        """Lets the threads go once they have done what was given."""
+        self._closed = True
+        if self._look is not None:
+            self._look.cancel()
+        for _ in self._workers:
+            self._queue.put(None)
+
+    def _look_soon(self) -> None:
+        """For as long as there is something to do."""
+        if self._look is None and self._due and not self._closed:
+            self._look = self._loop.call_later(min(_LOOK, self.limit / 4), self._sweep)
+
+    def _sweep(self) -> None:
+        """Gives up the threads whose job has lasted longer than the limit."""
+        self._look = None
+        now = time.perf_counter()
         for worker in tuple(self._workers):
             job, since = worker.job, worker.since
             if job is None or now - since <= self.limit or job not in self._due:
@@ -82,12 +101,7 @@ class Crew:
             self._strand()
         else:
             self._hire()
-
-    def close(self) -> None:
-        """Lets the threads go once they have done what was given."""
-        self._closed = True
-        for _ in self._workers:
-            self._queue.put(None)
+        self._look_soon()
 
     def _hire(self) -> None:
         if self.given_up < MOST_GIVEN_UP and len(self._workers) < min(self.most, len(self._due)):

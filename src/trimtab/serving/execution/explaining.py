@@ -26,7 +26,6 @@ from trimtab.serving.routing.releases import Release
 
 _LOG = logging.getLogger("trimtab.serving")
 _WAIT = 1.0  # seconds that a question may have to wait for its explanation before others are refused
-_LOOK = 0.1
 _TOO_LONG = 10.0  # a thread that takes so long is given up: the user's own features() hang
 
 
@@ -49,7 +48,6 @@ class Explanations:
         self._seconds = seconds
         self._threads = threads
         self._crew = Crew(loop, "explain", threads, _TOO_LONG, lambda: None)
-        self._look: asyncio.TimerHandle | None = None
 
     def ask(self, question: Question) -> None:
         """Takes a question whose answer is to be explained. Raises RefusalError for one that cannot be."""
@@ -69,8 +67,6 @@ class Explanations:
     def close(self) -> None:
         """Lets the threads go."""
         self._crew.close()
-        if self._look is not None:
-            self._look.cancel()
 
     def _admit(self, release: Release) -> None:
         if not release.core.explained:
@@ -127,16 +123,6 @@ class Explanations:
             job.lost()
             return
         self._crew.give(job)
-        self._look_soon()
-
-    def _look_soon(self) -> None:
-        if self._look is None and len(self._crew):
-            self._look = self._loop.call_later(_LOOK, self._sweep)
-
-    def _sweep(self) -> None:
-        self._look = None
-        self._crew.sweep(time.perf_counter())
-        self._look_soon()
 
 
 class _Asked:

@@ -23,7 +23,6 @@ _LAG = 0.0005  # seconds until the event loop hears of a turn: beyond this it is
 _REST = 19.0  # turns that are left out after each one, at most: a twentieth of a core is the least
 _ASIDE = 9.0  # turns that are left out, at the least, while answers are given, after one of the user's own code:
 # it may hold the interpreter's lock, which the event loop needs and no clock shows
-_LOOK = 0.25
 _SMOOTH = 0.2
 _Scored = list["tuple[Due, Part | str]"]
 
@@ -69,7 +68,6 @@ class Follower:
         self._new = False
         self._row = core.profile.seconds[-1] / core.profile.rows[-1]
         self._timer: asyncio.TimerHandle | None = None
-        self._look: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._due)
@@ -82,9 +80,8 @@ class Follower:
 
     def close(self) -> None:
         """Lets the thread end; what is due stays due."""
-        for timer in (self._timer, self._look):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._due.clear()
         self._crew.close()
 
@@ -98,8 +95,6 @@ class Follower:
             return
         batch = self._batch()
         self._crew.give(Job(lambda: _attempt(batch), self._done, lambda: self._lost(batch)))
-        if self._look is None:
-            self._look = self._loop.call_later(min(_LOOK, self._limit / 4), self._sweep)
 
     def _batch(self) -> list[tuple[Due, slice]]:
         """Rows of one form that take about as long as a turn should."""
@@ -174,6 +169,7 @@ class Follower:
         _LOG.error("%s: in shadow, a batch did not end within %g s; its thread is given up", release, self._limit)
         for due in dict.fromkeys(due for due, _ in batch):
             self._give_up(due, f"no answer within {self._limit:g} s: its thread was given up")
+        self._go()
 
     def _drop(self) -> None:
         """All of its threads hang."""
@@ -181,14 +177,6 @@ class Follower:
             due = self._due[0]
             self._book.metrics.shadow_dropped += len(due.owed.ids)
             self._end(due)
-
-    def _sweep(self) -> None:
-        self._look = None
-        self._crew.sweep(time.perf_counter())
-        if self._crew:
-            self._look = self._loop.call_later(min(_LOOK, self._limit / 4), self._sweep)
-        else:
-            self._go()
 
 
 # -- in its thread

@@ -25,7 +25,6 @@ from trimtab.serving.routing.releases import AnyCore
 
 _LOG = logging.getLogger("trimtab.serving")
 _AHEAD = 0.02  # a batch shorter than this is given to a thread before it has done with the last one
-_LOOK = 0.1
 _EASY = 0.25  # of what may be waited: below it nobody is refused, and nobody need ask
 _PATIENCE = 1.5  # times as long as may be waited: what has waited longer still, for the model got slower, is refused
 _LATELY = 60.0  # seconds for which a caller counts as one of those who share the queue
@@ -93,7 +92,6 @@ class Lane:
         self._small: deque[Piece] = deque()
         self._large: deque[Piece] = deque()
         self._turn = False
-        self._look: asyncio.TimerHandle | None = None
         self._crew = Crew(loop, f"score-{name}", cores, limits.run, self._returned)
         self.pace = Pace(core.profile, limits.wait)
         self._take(choose(core.profile, own_code=core.own_code, cores=cores))
@@ -260,16 +258,9 @@ class Lane:
         self._retired = True
         self.pump()
 
-    def sweep_soon(self) -> None:
-        """Has the threads looked after for as long as they have something to do."""
-        if self._look is None and len(self._crew):
-            self._look = self._loop.call_later(min(_LOOK, self._limits.run / 4), self._sweep)
-
     def close(self) -> None:
         """Lets the threads go."""
         self._crew.close()
-        if self._look is not None:
-            self._look.cancel()
 
     def _batch(self, rows: int) -> list[Piece]:
         """Pieces of one kind, first come first served; large questions take turns with the small ones, and with each
@@ -333,19 +324,13 @@ class Lane:
         def lost() -> None:
             self._running -= rows
             self._fail(batch)
+            self.pump()
 
         rows = sum([piece.count for piece in batch])
         self._running += rows
         self._crew.give(Job(lambda: attempt(batch), done, lost))
-        self.sweep_soon()
 
     # -- threads that hang
-
-    def _sweep(self) -> None:
-        self._look = None
-        self._crew.sweep(time.perf_counter())
-        self.pump()
-        self.sweep_soon()
 
     def _fail(self, batch: list[Piece]) -> None:
         """Their thread was given up."""
@@ -389,5 +374,8 @@ class Lane:
             _LOG.info("%s answers again, in %s", self.name, span(seconds))
             self.ready = True
 
-        self._crew.give(Job(run, done, self._ask_again))
-        self.sweep_soon()
+        def lost() -> None:
+            self._ask_again()
+            self.pump()
+
+        self._crew.give(Job(run, done, lost))

@@ -25,7 +25,6 @@ from trimtab.serving.routing.releases import Release
 _LOG = logging.getLogger("trimtab.serving")
 _THREADS = 2
 _MOST_WAITING = 2_000
-_LOOK = 0.1
 _TOO_LONG = 5.0  # seconds after which a store that does not answer is not waited for
 
 
@@ -51,7 +50,6 @@ class Lookups:
         self._metrics = metrics
         self._error = ""
         self._loop = loop
-        self._look: asyncio.TimerHandle | None = None
         self._crew = Crew(loop, "lookup", _THREADS, _TOO_LONG, lambda: None)
 
     def needed(self, rows: Sequence[Any], release: Release) -> list[View]:
@@ -100,7 +98,6 @@ class Lookups:
             left = question.deadline - time.perf_counter()
             question.timer = self._loop.call_later(max(left, 0.0), self._late, question)
         self._crew.give(Job(run, done, lost))
-        self._look_soon()
 
     def refresh(self) -> None:
         """Asks the store what can be looked up; meant for another thread, every second or so. A store that cannot be
@@ -122,18 +119,6 @@ class Lookups:
         """Lets threads and store go."""
         self._crew.close()
         self._store.close()
-        if self._look is not None:
-            self._look.cancel()
-
-    def _look_soon(self) -> None:
-        """Has threads given up that the store keeps waiting, for as long as there are any."""
-        if self._look is None and len(self._crew):
-            self._look = self._loop.call_later(_LOOK, self._sweep)
-
-    def _sweep(self) -> None:
-        self._look = None
-        self._crew.sweep(time.perf_counter())
-        self._look_soon()
 
     def _late(self, question: Question) -> None:
         question.over = True
