@@ -336,7 +336,7 @@ def test_nobody_else_waits(make: Make) -> None:
     asking.join()
     assert took[0] > 1.4, "the explanation was not long enough to be in anybody's way"
     assert answered > 50
-    assert slowest < 1.2
+    assert slowest < 0.9 * took[0]  # of two seconds and more where the machine is busy
 
 
 def test_an_explained_answer_is_kept_once_and_asked_again_is_the_same(server: Running) -> None:
