@@ -16,8 +16,7 @@ _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")  # a request's method begins
 
 class Greeting(ssl.SSLObject):
     """One connection's side of TLS. Plain HTTP is answered in plain HTTP, and waited for to be closed by the caller or
-    by the time limit of handshakes; a handshake that fails for a cause that
-    somebody can mend is told in the log."""
+    by the time limit of handshakes; a handshake that fails for a cause that somebody can mend is told in the log."""
 
     incoming: ssl.MemoryBIO
     outgoing: ssl.MemoryBIO
